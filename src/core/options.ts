@@ -1,0 +1,200 @@
+/**
+ * Options from plain objects: a small vocabulary of zod schemas whose messages are rules
+ * ("must be a number >= 0"), and one parser that accepts torch spelling (`weight_decay`, `T_max`)
+ * and camelCase (`weightDecay`, `tMax`) and turns the first fault into a one-line ConfigError.
+ *
+ * A schema names its keys in one canonical spelling. Every rule is a sentence of its own, so that
+ * the error, the documentation and the generated JSON schema say the same.
+ */
+import { z } from "zod";
+import { ConfigError, show, suggest } from "./errors.ts";
+
+export { z };
+
+/** A finite number. */
+export const number = (): z.ZodNumber => z.number({ error: "must be a finite number" });
+
+/** A finite number >= `min`. */
+export const atLeast = (min: number): z.ZodNumber => {
+  const error = `must be a number >= ${min}`;
+  return z.number({ error }).min(min, { error });
+};
+
+/** A finite number > `min`. */
+export const above = (min: number): z.ZodNumber => {
+  const error = `must be a number > ${min}`;
+  return z.number({ error }).gt(min, { error });
+};
+
+/** A finite number in [min, max]. */
+export const between = (min: number, max: number): z.ZodNumber => {
+  const error = `must be a number in [${min}, ${max}]`;
+  return z.number({ error }).min(min, { error }).max(max, { error });
+};
+
+/** A finite number in [min, max). */
+export const below = (min: number, max: number): z.ZodNumber => {
+  const error = `must be a number in [${min}, ${max})`;
+  return z.number({ error }).min(min, { error }).lt(max, { error });
+};
+
+/** An integer >= `min`. */
+export const integer = (min = 0): z.ZodNumber => {
+  const error = `must be an integer >= ${min}`;
+  return z.number({ error }).int({ error }).min(min, { error });
+};
+
+/** true or false. */
+export const flag = (): z.ZodBoolean => z.boolean({ error: "must be true or false" });
+
+/** A non-empty string. */
+export const text = (): z.ZodString => {
+  const error = "must be a non-empty string";
+  return z.string({ error }).min(1, { error });
+};
+
+/** One of a few strings. */
+export const oneOf = <const T extends readonly [string, ...string[]]>(
+  values: T,
+): z.ZodEnum<{ [K in T[number]]: K }> =>
+  z.enum(values, { error: `must be one of ${values.map((v) => show(v)).join(", ")}` });
+
+/** An array whose items follow `item`. */
+export const list = <T extends z.ZodType>(item: T, rule = "must be an array"): z.ZodArray<T> =>
+  z.array(item, { error: rule });
+
+/** Two numbers, each in the half-open range [0, 1): `betas`. */
+export const pair = <A extends z.ZodType, B extends z.ZodType>(
+  a: A,
+  b: B,
+): z.ZodTuple<[A, B], null> => z.tuple([a, b], { error: "must be an array of 2 numbers" });
+
+/** A plain object with any keys; its component checks them. */
+export const anyObject = (): z.ZodRecord<z.ZodString, z.ZodUnknown> =>
+  z.record(z.string(), z.unknown(), { error: "must be an object" });
+
+/** An object with exactly these keys. */
+export const object = <T extends z.ZodRawShape>(shape: T): z.ZodObject<T, z.core.$strict> =>
+  z.strictObject(shape, {
+    error: (issue) => issue.code === "invalid_type" ? "must be an object" : undefined,
+  });
+
+/** Alternatives; `rule` says what is accepted. */
+export const either = <const T extends readonly [z.ZodType, z.ZodType, ...z.ZodType[]]>(
+  rule: string,
+  ...options: T
+): z.ZodUnion<T> => z.union(options, { error: rule });
+
+/**
+ * Checks `input` against `schema` and returns a new object with defaults filled in.
+ *
+ * Keys may be spelt as in the schema, in torch's snake_case or in camelCase; giving one option in
+ * two spellings is an error. The input is never changed.
+ *
+ * @param path Where the object stands in the config, for error messages.
+ * @param what What the options belong to, for example `AdamW`; names the owner in unknown-option errors.
+ * @throws {ConfigError} At the first fault: path, rule, value received, nearest known name.
+ */
+export function parseOptions<T extends z.ZodObject>(
+  schema: T,
+  input: unknown,
+  path: string,
+  what = "",
+): z.output<T> {
+  if (input === null || typeof input !== "object" || Array.isArray(input)) {
+    throw new ConfigError(path, `must be an object, received ${show(input)}`);
+  }
+  const known = Object.keys(schema.shape);
+  const canonical = canonicalKeys(input as Record<string, unknown>, known, path, what);
+  const result = schema.safeParse(canonical, { reportInput: true });
+  if (result.success) return result.data;
+  throw fault(result.error.issues[0], schema, path, what);
+}
+
+/** `T_max` -> `tMax`, `weight_decay` -> `weightDecay`; camelCase stays. */
+export function camel(name: string): string {
+  const joined = name.replaceAll(/_+([A-Za-z0-9])/g, (_, c: string) => c.toUpperCase());
+  return joined.charAt(0).toLowerCase() + joined.slice(1);
+}
+
+function canonicalKeys(
+  input: Record<string, unknown>,
+  known: readonly string[],
+  path: string,
+  what: string,
+): Record<string, unknown> {
+  const byCamel = new Map(known.map((key) => [camel(key), key]));
+  const out: Record<string, unknown> = Object.create(null);
+  const spelt = new Map<string, string>();
+  for (const key of Object.keys(input)) {
+    const name = known.includes(key) ? key : byCamel.get(camel(key));
+    if (name === undefined) {
+      const owner = what === "" ? "" : ` for ${what}`;
+      throw new ConfigError(
+        join(path, key),
+        `unknown option ${show(key)}${owner}${suggest(key, known)}`,
+      );
+    }
+    const earlier = spelt.get(name);
+    if (earlier !== undefined) {
+      throw new ConfigError(
+        join(path, key),
+        `is the same option as ${show(earlier)}; give one of them, received both`,
+      );
+    }
+    spelt.set(name, key);
+    if (input[key] !== undefined) out[name] = input[key];
+  }
+  return out;
+}
+
+/** The first zod issue as a ConfigError; nested unknown keys get the nearest known one. */
+function fault(
+  issue: z.core.$ZodIssue,
+  schema: z.ZodType,
+  path: string,
+  what: string,
+): ConfigError {
+  const at = issue.path.reduce<string>((p, key) => join(p, key), path);
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0];
+    const owner = schemaAt(schema, issue.path);
+    const known = owner === undefined ? [] : Object.keys(owner.shape);
+    return new ConfigError(
+      join(at, key),
+      `unknown option ${show(key)}${what === "" ? "" : ` for ${what}`}${suggest(key, known)}`,
+    );
+  }
+  if (issue.code === "custom") return new ConfigError(at, issue.message);
+  if (issue.input === undefined) return new ConfigError(at, `is required: ${issue.message}`);
+  return new ConfigError(at, `${issue.message}, received ${show(issue.input)}`);
+}
+
+function schemaAt(schema: z.ZodType, keys: readonly PropertyKey[]): z.ZodObject | undefined {
+  let current: unknown = schema;
+  for (const key of keys) {
+    current = unwrap(current);
+    if (current instanceof z.ZodObject) current = current.shape[String(key)];
+    else if (current instanceof z.ZodArray) current = current.element;
+    else return undefined;
+  }
+  current = unwrap(current);
+  return current instanceof z.ZodObject ? current : undefined;
+}
+
+function unwrap(schema: unknown): unknown {
+  let current = schema;
+  while (
+    current instanceof z.ZodOptional || current instanceof z.ZodDefault ||
+    current instanceof z.ZodNullable || current instanceof z.ZodPrefault
+  ) {
+    current = current.unwrap();
+  }
+  return current;
+}
+
+/** `a.b` or `a[0]`. */
+export function join(path: string, key: PropertyKey): string {
+  if (typeof key === "number") return `${path}[${key}]`;
+  return path === "" ? String(key) : `${path}.${String(key)}`;
+}

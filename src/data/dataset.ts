@@ -1,0 +1,50 @@
+/**
+ * What a data set is: samples by index, gathered into typed arrays.
+ *
+ * Field names are the batch's field names. The library's own tasks read `inputs`, `targets` and,
+ * where cells are missing, `targetsMask` (1 = present); a model may read any other field.
+ */
+import type { AffineScaler } from "./scaler.ts";
+
+/** A tensor on the host: row-major data, shape and dtype. */
+export interface HostArray {
+  readonly data: Float32Array | Int32Array | Uint8Array;
+  readonly shape: readonly number[];
+  readonly dtype: "float32" | "int32" | "bool";
+}
+
+/** The fields of one batch; every field's first axis is the batch. */
+export type HostBatch = Record<string, HostArray>;
+
+/** Samples that can be reached by index. */
+export interface Dataset {
+  /** Number of samples. */
+  readonly length: number;
+  /** The samples at `indices`, stacked along a new first axis, in fresh arrays. */
+  gather(indices: ArrayLike<number>): HostBatch | Promise<HostBatch>;
+}
+
+/** One sample of a stream: per field a number, or an array with its shape (no batch axis). */
+export type Sample = Record<string, number | HostArray>;
+
+/** Samples that come in order and cannot be reached by index. */
+export interface IterableDataset {
+  /** Begins pass number `epoch` (0-based); equal epochs must yield equal samples. */
+  open(epoch: number): AsyncIterable<Sample> | Iterable<Sample>;
+}
+
+/** The parts of a run's data, as a registered data factory returns them. */
+export interface DataSplits {
+  readonly train?: Dataset | IterableDataset;
+  readonly validation?: Dataset;
+  readonly test?: Dataset;
+  /** `forecasting` (the default; any regression), `classification` or `imputation`. */
+  readonly task?: "forecasting" | "classification" | "imputation";
+  /** The scaler already applied to inputs and targets; predictions are put back through its inverse. */
+  readonly scaler?: AffineScaler;
+  /** Forecasts without a model, by name, for the same samples and in the same space as the targets. */
+  readonly naive?: Record<
+    string,
+    (split: "validation" | "test", indices: ArrayLike<number>) => HostArray
+  >;
+}
