@@ -28,6 +28,7 @@ export interface PackageJson {
   bin: Record<string, string>;
   sideEffects: string[];
   dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
 }
 
 /** The disagreements between the two files, one line each. */
@@ -66,7 +67,9 @@ export function compareManifests(deno: DenoJson, npm: PackageJson): string[] {
     } else {
       const [, name, version, subpath = ""] = match;
       equal(`imports["${key}"] names`, `${name}${subpath}`, key);
-      dependencies[name] = version;
+      // Declarations are needed to check the sources on JSR, but not by users of the npm package.
+      if (name.startsWith("@types/")) equal(`types ${name}`, version, npm.devDependencies[name]);
+      else dependencies[name] = version;
     }
   }
   for (const name of union(dependencies, npm.dependencies)) {

@@ -15,6 +15,7 @@ function manifests(): { deno: DenoJson; npm: PackageJson } {
       license: "MIT",
       exports: { ".": "./mod.ts", "./more": "./src/more.ts" },
       imports: {
+        "@types/x": "npm:@types/x@3.0.0",
         "thing/more": "./src/more.ts",
         zod: "npm:zod@4.0.0",
         "@a/b/sync": "npm:@a/b@2.0.0/sync",
@@ -32,6 +33,7 @@ function manifests(): { deno: DenoJson; npm: PackageJson } {
       bin: {},
       sideEffects: ["./dist/src/tensor/*.js"],
       dependencies: { zod: "4.0.0", "@a/b": "2.0.0" },
+      devDependencies: { "@types/x": "3.0.0" },
     },
   };
 }
@@ -60,6 +62,10 @@ test("compareManifests() finds each difference", () => {
     [
       (_, n) => n.dependencies.zod = "^4.0.0",
       'dependency zod: deno.json has "4.0.0", package.json "^4.0.0"',
+    ],
+    [
+      (_, n) => n.devDependencies["@types/x"] = "3.0.1",
+      'types @types/x: deno.json has "3.0.0", package.json "3.0.1"',
     ],
     [
       (_, n) => n.dependencies.left = "1.0.0",
