@@ -49,7 +49,7 @@ const nodeTest = ["node", "--enable-source-maps", "--test", "--test-reporter=spe
 const stages: readonly Stage[] = [
   check("format", "deno fmt", ["fmt", "--check"]),
   check("lint", "deno lint", ["lint"]),
-  check("types", "deno check", ["check", "."]),
+  check("types", "deno check", ["check", "--quiet", "."]),
   check("imports", "imports point one way", ["run", "-A", "tools/check_imports.ts"]),
   check("exports", "deno.json and package.json agree", ["run", "-A", "tools/check_exports.ts"]),
   check("publish", "no slow types, nothing missing for JSR", [
