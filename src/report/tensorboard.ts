@@ -8,7 +8,7 @@
 import { type Clock, systemClock } from "../core/clock.ts";
 import { hostProcess } from "../core/host.ts";
 import { AppendBuffer, type AppendTarget, concatenate } from "./append_buffer.ts";
-import { type Field, field, message, record } from "./tensorboard_record.ts";
+import { type Field, field, record } from "./tensorboard_record.ts";
 
 /** How a writer starts. */
 export interface EventWriterOptions {
