@@ -260,6 +260,7 @@ function checkTensor(name: string, { dtype, shape, data }: HostTensor): void {
     fail(`shape must be integers >= 0, received ${show(shape)}`);
   }
   const size = byteSize(shape, format.bytes);
+  if (size === undefined) fail(`shape must have at most 2^53 - 1 bytes, received ${show(shape)}`);
   if (size !== data.byteLength) {
     fail(`${dtype} of shape ${show(shape)} has ${size} bytes, received ${data.byteLength}`);
   }
