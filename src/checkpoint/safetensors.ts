@@ -134,8 +134,8 @@ export function encodeSafetensors(
 /**
  * Reads a file. Data is a view of `bytes` where it is aligned, else a copy; F16 and BF16 become F32.
  *
- * Beyond the format's own rules it refuses NUL in tensor names, duplicate keys, unknown fields and
- * integers above 2^53 - 1. Sizes are checked against the real bytes before anything is allocated.
+ * Beyond the format's own rules it refuses NUL in tensor names, duplicate keys, unknown fields,
+ * integers above 2^53 - 1, complex numbers and floats of 8 bits and less. Sizes are checked against the real bytes before anything is allocated.
  *
  * @param where The file, for error messages.
  * @throws {CheckpointError} At the first fault.

@@ -77,6 +77,8 @@ const refused: Record<string, string> = {
   "same tensor twice": "which of the two counts is left open",
   "unknown field": "it may change the meaning of the data",
   "tensor as an array": "an accident of Python's parser, not in the format",
+  "8-bit float": "no array type holds it, and no weights of ours use it",
+  complex: "no array type holds it, and no weights of ours use it",
   "no elements, length above 2^53": "a double cannot hold the length",
 };
 
