@@ -1,16 +1,25 @@
 /** Huber loss, and torch's other scaling of it. */
 import * as tf from "../tensor/tf.ts";
-import { abs, elementwise, type ItemRule, lossOf } from "./items.ts";
+import { elementwise, type ItemRule, lossOf } from "./items.ts";
 import type { Loss } from "./loss.ts";
 import { maeItems } from "./mae.ts";
 
 /** e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2), per cell. */
 export function huberItems(delta: number): ItemRule {
-  return elementwise((p, t) => {
-    const size = abs(tf.sub(p, t));
-    const inner = tf.minimum(size, delta);
-    return tf.add(tf.mul(tf.square(inner), 0.5), tf.mul(tf.sub(size, inner), delta));
-  });
+  return elementwise((p, t) =>
+    tf.customGrad((e, save) => {
+      const error = e as tf.Tensor;
+      (save as tf.GradSaveFunc)([error]);
+      // With q = min(|e|, delta) both branches are q (|e| - q / 2), and the gradient is e clipped.
+      const size = tf.abs(error);
+      const q = tf.minimum(size, delta);
+      return {
+        value: tf.mul(q, tf.sub(size, tf.mul(q, 0.5))),
+        gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) =>
+          tf.mul(dy, tf.clipByValue(saved[0], -delta, delta)),
+      };
+    })(tf.sub(p, t))
+  );
 }
 
 /** The items of {@link huberItems} divided by beta; |e| when beta is 0. */
