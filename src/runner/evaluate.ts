@@ -47,7 +47,7 @@ export async function evaluate(
     const rows = await loader.load(k);
     const pass = tf.tidy(() => {
       const batch = toTensors(rows);
-      const flow = parts.task.preprocess(batch, { training: false, random, start });
+      const flow = parts.task.preprocess(batch, { training: false, random, position: start });
       const output = namedOutput(parts.model.forward(flow.model, { training: false, random }));
       const value = { prediction: output.prediction, target: flow.target, mask: flow.mask };
       const loss = lossOf(parts, output, value);
@@ -86,7 +86,7 @@ export async function evaluateForecast(
     const rows = await loader.load(k);
     const sums = tf.tidy(() => {
       const batch = toTensors({ ...rows, forecast: forecast(loader.indices(k)) });
-      const flow = parts.task.preprocess(batch, { training: false, random, start: 0 });
+      const flow = parts.task.preprocess(batch, { training: false, random });
       const units = parts.task.postprocess(batch.forecast, flow.target);
       return totals.of(units.prediction, units.target, flow.mask);
     });

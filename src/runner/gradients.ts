@@ -165,7 +165,7 @@ function forwardLoss(
   random: RandomStream,
 ): { loss: LossResult; value: OutputValue } {
   const { model, task, hooks } = parts;
-  const flow = task.preprocess(batch, { training: true, random: random.fork("task"), start: 0 });
+  const flow = task.preprocess(batch, { training: true, random: random.fork("task") });
   const output = namedOutput(model.forward(flow.model, { training: true, random }));
   const context = { iteration, output };
   let value: OutputValue = { prediction: output.prediction, target: flow.target, mask: flow.mask };
