@@ -10,7 +10,7 @@ import { flag, object, parseOptions, text, z } from "../core/options.ts";
 import * as tf from "../tensor/tf.ts";
 import { openCpu } from "./cpu.ts";
 import { selfTest } from "./probe.ts";
-import { openWasm } from "./wasm.ts";
+import { loadWasm, openWasm } from "./wasm.ts";
 import { hasFusedRelaxedSimd, hasSimd } from "./wasm_features.ts";
 import { adapterOf, openWebgpu, softwareRefused } from "./webgpu.ts";
 
@@ -148,6 +148,7 @@ async function use(
   make: () => Promise<tf.KernelBackend>,
   takeSoftware: boolean,
 ): Promise<void> {
+  if (name === "wasm") await loadWasm();
   if (live(name) === undefined) await register(name, make);
   const backend = live(name) as tf.KernelBackend;
   if (name === "webgpu" && !takeSoftware && adapterOf(backend).software) {

@@ -1,6 +1,11 @@
 import { strict as assert } from "node:assert";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { root } from "../../test/support/root.ts";
 import { runScript } from "../../test/support/script.ts";
+import { runtime } from "../core/host.ts";
 import * as tf from "../tensor/tf.ts";
 import { type BackendPreference, disposeBackend, selectBackend } from "./select.ts";
 import { hasFusedRelaxedSimd } from "./wasm_features.ts";
@@ -114,6 +119,27 @@ test("without an adapter auto and webgpu take wasm, each with one line", () => {
     "backend: wasm with SIMD (webgpu: no adapter answers)",
     "backend: wasm with SIMD instead of webgpu (webgpu: no adapter answers)",
   ]);
+});
+
+test("in Node and Bun webgpu without its optional package falls back with one line", () => {
+  if (runtime === "deno") return;
+  const folder = mkdtempSync(join(tmpdir(), "downhill-"));
+  try {
+    mkdirSync(join(folder, "node_modules"));
+    for (const name of ["@tensorflow", "zod"]) {
+      symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
+    }
+    const script = `import { selectBackend } from "./src/backend/select.ts";
+      await selectBackend("webgpu");`;
+    const { status, stdout, stderr } = runScript(script, {}, folder);
+    const reason = "webgpu: the optional npm package webgpu is not installed";
+    assert.deepEqual(
+      [status, stdout, stderr],
+      [0, `backend: wasm with SIMD instead of webgpu (${reason})\n`, ""],
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("nothing of tfjs is printed, and the process listeners stay as they were", () => {

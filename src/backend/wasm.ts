@@ -6,8 +6,15 @@ type Listener = (...args: unknown[]) => void;
 
 const EVENTS = ["uncaughtException", "unhandledRejection"];
 
-/** tfjs' own factory; the registry forgets it when the backend is removed. */
-let make: ReturnType<typeof tf.findBackendFactory> | undefined;
+/** tfjs' own factory, which the registry forgets when the backend is removed. */
+let factory: ReturnType<typeof tf.findBackendFactory> = null;
+
+/** Loads tfjs' module and remembers its factory; to be called before anyone removes the backend. */
+export async function loadWasm(): Promise<typeof import("@tensorflow/tfjs-backend-wasm")> {
+  const module = await import("@tensorflow/tfjs-backend-wasm");
+  factory ??= tf.findBackendFactory("wasm");
+  return module;
+}
 
 /**
  * Makes the backend.
@@ -18,16 +25,13 @@ let make: ReturnType<typeof tf.findBackendFactory> | undefined;
  * @param path Where a browser finds tfjs' .wasm files (a folder); the script's own folder if left out.
  */
 export async function openWasm(path?: string): Promise<tf.KernelBackend> {
-  const { setWasmPaths } = await import("@tensorflow/tfjs-backend-wasm");
-  make ??= tf.findBackendFactory("wasm");
-  if (make === null) {
-    throw new Error("its factory was removed from the tfjs registry");
-  }
+  const { setWasmPaths } = await loadWasm();
+  if (factory === null) throw new Error("its factory was removed from the tfjs registry");
   if (path !== undefined) setWasmPaths(path.endsWith("/") ? path : `${path}/`);
   tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   const before = EVENTS.map(listeners);
   try {
-    return keepListeners(await make());
+    return keepListeners(await factory());
   } finally {
     EVENTS.forEach((event, i) => dropRethrowers(event, before[i]));
   }

@@ -16,19 +16,20 @@ export interface Finished {
  * Bundles TypeScript `source`, whose imports start at the repository root, and runs it.
  *
  * @param env Variables added to the environment; undefined removes one.
+ * @param folder Where the bundle lies, which decides the packages that it finds.
  */
 export function runScript(
   source: string,
   env: Record<string, string | undefined> = {},
+  folder: string = join(root, "build", "scripts"),
 ): Finished {
-  const folder = join(root, "build", "scripts");
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${process.pid}_${count++}.mjs`);
   try {
     bundle(source, file, ["--platform=node", "--packages=external"]);
     const args = "Deno" in globalThis ? ["run", "-A", file] : [file];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-      cwd: root,
+      cwd: folder,
       encoding: "utf8",
       env: { ...process.env, ...env },
       timeout: 120_000,
