@@ -7,7 +7,7 @@ type Listener = (...args: unknown[]) => void;
 const EVENTS = ["uncaughtException", "unhandledRejection"];
 
 /** tfjs' own factory, which the registry forgets when the backend is removed. */
-let factory: ReturnType<typeof tf.findBackendFactory> = null;
+let factory: ReturnType<typeof tf.findBackendFactory> | null = null;
 
 /** Loads tfjs' module and remembers its factory; to be called before anyone removes the backend. */
 export async function loadWasm(): Promise<typeof import("@tensorflow/tfjs-backend-wasm")> {
