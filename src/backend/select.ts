@@ -20,6 +20,7 @@ export type BackendName = "webgpu" | "wasm" | "cpu";
 /** A backend, or the best one that works. */
 export type BackendPreference = "auto" | BackendName;
 
+/** How to choose, and where to say so. */
 export interface SelectBackendOptions {
   /** Results must repeat to the bit across runtimes; WebGPU cannot promise it and says so. Default false. */
   deterministic?: boolean;
@@ -31,6 +32,7 @@ export interface SelectBackendOptions {
 
 /** What was chosen. */
 export interface SelectedBackend {
+  /** The backend that is current now. */
   readonly name: BackendName;
   /** Whether the runtime's WebAssembly has 128-bit SIMD. */
   readonly simd: boolean;
@@ -116,9 +118,7 @@ async function choose(
       if (preference === "auto" || adapter.software) {
         log(`backend: webgpu on the ${kind} adapter ${adapter.name}, which passes the self-test`);
       }
-      if (deterministic) {
-        log(`backend: ${NOT_DETERMINISTIC}`);
-      }
+      if (deterministic) log(`backend: ${NOT_DETERMINISTIC}`);
     } else if (why !== "") {
       const what = name === "wasm" ? `wasm ${simd ? "with" : "without"} SIMD` : name;
       log(`backend: ${what}${preference === "auto" ? "" : ` instead of ${preference}`}${why}`);

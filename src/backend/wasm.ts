@@ -1,5 +1,5 @@
 /** tfjs' WebAssembly backend, without its threads and without its process listeners. */
-import { hostProcess } from "../core/host.ts";
+import { hostProcess, runtime } from "../core/host.ts";
 import * as tf from "../tensor/tf.ts";
 
 type Listener = (...args: unknown[]) => void;
@@ -27,11 +27,16 @@ export async function loadWasm(): Promise<typeof import("@tensorflow/tfjs-backen
 export async function openWasm(path?: string): Promise<tf.KernelBackend> {
   const { setWasmPaths } = await loadWasm();
   if (factory === null) throw new Error("its factory was removed from the tfjs registry");
-  if (path !== undefined) setWasmPaths(path.endsWith("/") ? path : `${path}/`);
   tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   const before = EVENTS.map(listeners);
   try {
+    if (path !== undefined) setWasmPaths(path.endsWith("/") ? path : `${path}/`);
     return keepListeners(await factory());
+  } catch (error) {
+    if (runtime !== "browser") throw error;
+    throw new Error(
+      "tfjs' .wasm files cannot be loaded; wasmPath names the folder that serves them",
+    );
   } finally {
     EVENTS.forEach((event, i) => dropRethrowers(event, before[i]));
   }
