@@ -1,9 +1,6 @@
-/**
- * Tables of numbers from CSV text: a header row, an optional time column, the rest numbers.
- *
- * The parser is csv-parse in its browser build, the one of its entries that needs no global Buffer.
- */
-import { parse } from "csv-parse/browser/esm/sync";
+/** Tables of numbers from CSV text: a header row, an optional time column, the rest numbers. */
+// @ts-types="@types/papaparse"
+import Papa from "papaparse";
 import { DataError, show, suggest } from "../core/errors.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { parseTime } from "./calendar.ts";
@@ -49,7 +46,7 @@ export function readCsv(options: CsvOptions): CsvTable {
   if (records.length === 0) {
     throw new DataError(`${name}: must have a header row, received no text`);
   }
-  const header = records[0].cells.map((cell) => cell.trim());
+  const header = records[0].cells.map((cell) => cell.trim().replaceAll(/\s+/g, " "));
   checkHeader(header, `${name}:${records[0].line}`);
   if (records.length === 1) {
     throw new DataError(`${name}:${records[0].line}: has a header and no rows`);
@@ -130,22 +127,23 @@ function source(options: CsvOptions): { name: string; text: string } {
 
 /** The records that are not blank lines, with their line numbers. */
 function parseRecords(text: string, name: string): Row[] {
-  let records: string[][];
-  try {
-    records = parse(text, { bom: true, relax_column_count: true });
-  } catch (error) {
-    const { message, lines } = error as { message: string; lines?: number };
-    throw new DataError(`${name}:${lines ?? 1}: ${message.split("\n")[0]}`, { cause: error });
-  }
+  const { data, errors } = Papa.parse<string[]>(text.replaceAll(/\r\n?/g, "\n"), {
+    delimiter: ",",
+    newline: "\n",
+  });
+  const fault = errors.find((error) => error.type === "Quotes");
   const multiline = text.includes('"');
   const rows: Row[] = [];
   let line = 1;
-  for (const cells of records) {
+  data.forEach((cells, i) => {
+    if (fault !== undefined && fault.row === i) {
+      throw new DataError(`${name}:${line}: ${fault.message}`);
+    }
     if (cells.length > 1 || cells[0].trim() !== "") rows.push({ cells, line });
     line++;
-    if (!multiline) continue;
-    for (const cell of cells) line += cell.match(/\r\n|\r|\n/g)?.length ?? 0;
-  }
+    if (!multiline) return;
+    for (const cell of cells) line += cell.split("\n").length - 1;
+  });
   return rows;
 }
 
