@@ -18,7 +18,10 @@ test("sliceBatch() gives views of the same memory", () => {
   });
   assert.equal(part.x.data.buffer, batch.x.data.buffer);
   assert.equal(batchSize(sliceBatch(batch, 2, 2)), 0);
-  assert.throws(() => sliceBatch(batch, 1, 4), /slice of 3 samples must lie in it, received 1 to 4/);
+  assert.throws(
+    () => sliceBatch(batch, 1, 4),
+    /slice of 3 samples must lie in it, received 1 to 4/,
+  );
 });
 
 test("batchSize() refuses fields of different sizes, none, and scalars", () => {
@@ -38,7 +41,9 @@ test("toTensors() keeps shape, dtype and values, and widens bytes", async () => 
     level: { data: byte, shape: [3], dtype: "int32" },
     flag: { data: Uint8Array.of(0, 1, 1), shape: [3], dtype: "bool" },
   });
-  const found = Object.entries(tensors).map(([name, t]) => [name, t.dtype, t.shape, [...t.dataSync()]]);
+  const found = Object.entries(tensors).map((
+    [name, t],
+  ) => [name, t.dtype, t.shape, [...t.dataSync()]]);
   assert.deepEqual(found, [
     ["x", "float32", [3, 2], [1, 2, 3, 4, 5, 6]],
     ["label", "int32", [3], [7, 8, 9]],
@@ -60,6 +65,12 @@ test("stackSamples() stacks numbers and arrays, and names the sample that differ
     () => stackSamples([{ x: x(1, 2) }, { x: x(1) }], 4),
     /^DataError: sample 5 of the stream: field "x" must be float32 \[2\] of 2 values .* received float32 \[1\] of 1$/,
   );
-  assert.throws(() => stackSamples([{ a: 1 }, { b: 1 }]), /sample 1 of the stream: lacks the field "a"/);
-  assert.throws(() => stackSamples([{ a: 1 }, { a: 1, b: 1 }]), /must have the fields a, received a, b/);
+  assert.throws(
+    () => stackSamples([{ a: 1 }, { b: 1 }]),
+    /sample 1 of the stream: lacks the field "a"/,
+  );
+  assert.throws(
+    () => stackSamples([{ a: 1 }, { a: 1, b: 1 }]),
+    /must have the fields a, received a, b/,
+  );
 });

@@ -16,7 +16,8 @@ test("readCsv() reads times and values, missing cells as NaN", () => {
 });
 
 test("readCsv() takes BOM, CRLF, quotes, blank lines and a newline in quotes", () => {
-  const content = '\uFEFFtime,"a, b","say ""hi"""\r\n2020-01-01,"1",2\r\n\r\n"2020-01-02",3,"4"\r\n';
+  const content =
+    '\uFEFFtime,"a, b","say ""hi"""\r\n2020-01-01,"1",2\r\n\r\n"2020-01-02",3,"4"\r\n';
   const table = readCsv({ content });
   assert.deepEqual(table.columns, ["a, b", 'say "hi"']);
   assert.deepEqual([...table.values], [1, 2, 3, 4]);
@@ -50,10 +51,18 @@ test("readCsv() names file, line, column, rule and value", () => {
     ["a,b\n", {}, /^content:1: has a header and no rows$/],
     ["1,2\n3,4\n", {}, /^content:1: must be a header row of column names, received "1,2"$/],
     ["a,b,a\n1,2,3\n", {}, /^content:1:3 a: must be named differently from column 1$/],
-    ["HUFL,OT\n1,2\n", { columns: ["OTT"] }, /^content:1: no column "OTT"; did you mean 'OT'\? known: HUFL, OT$/],
+    [
+      "HUFL,OT\n1,2\n",
+      { columns: ["OTT"] },
+      /^content:1: no column "OTT"; did you mean 'OT'\? known: HUFL, OT$/,
+    ],
     ["a,b\n1,2\n", { timeColumn: "time" }, /^content:1: no column "time"/],
     ["t,b\n2020-01-01,2\nsoon,2\n", {}, /^content:3:1 t: must be a time like .* received "soon"$/],
-    ["t,b\n2020-01-01,2\n", { timeColumn: null }, /^content:2:1 t: must be a number, received "2020-01-01"$/],
+    [
+      "t,b\n2020-01-01,2\n",
+      { timeColumn: null },
+      /^content:2:1 t: must be a number, received "2020-01-01"$/,
+    ],
     ["t\n2020-01-01\n", {}, /^content:1: must have a column of values$/],
     ['a,"b\nc"\n1,"2"x\n', {}, /^content:3: Trailing quote on quoted field is malformed$/],
     ['a,b\n1,"2\n', {}, /^content:2: Quoted field unterminated$/],
@@ -73,7 +82,10 @@ test("readCsv() reads a file and says which one is missing", () => {
   try {
     const file = join(folder, "a.csv");
     writeFileSync(file, "\uFEFFa,b\n1,2\n3,oops\n");
-    assert.deepEqual([...readCsv({ path: "a.csv", baseDirectory: folder, columns: ["a"] }).values], [1, 3]);
+    assert.deepEqual(
+      [...readCsv({ path: "a.csv", baseDirectory: folder, columns: ["a"] }).values],
+      [1, 3],
+    );
     assert.throws(() => readCsv({ path: file }), {
       message: `${file}:3:2 b: must be a number, received "oops"`,
     });

@@ -48,7 +48,10 @@ test("transform() agrees with numpy, and inverse() undoes it", () => {
   const scaled = z.transform(values());
   close(scaled, expected);
   close(z.inverse(scaled), [...values()], 1e-5);
-  assert.throws(() => z.transform(new Float32Array(4)), /needs a multiple of as many values, received 4/);
+  assert.throws(
+    () => z.transform(new Float32Array(4)),
+    /needs a multiple of as many values, received 4/,
+  );
 });
 
 test("inverseTensor() equals inverse(), leaves no tensor behind, and checks the last axis", async () => {
