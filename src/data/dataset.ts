@@ -52,7 +52,7 @@ export interface DataSplits {
   readonly task?: "forecasting" | "classification" | "imputation";
   /** The scaler already applied to the targets; predictions are put back through its inverse. */
   readonly scaler?: AffineScaler;
-  /** The scaler already applied to the inputs, where their channels are not those of the targets. */
+  /** The scaler already applied to the inputs; where it is left out, `scaler` was. */
   readonly inputScaler?: AffineScaler;
   /** Forecasts without a model, by name, for the same samples and in the same space as the targets. */
   readonly naive?: Record<

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { repositoryRoot } from "../../test/support/root.ts";
+import { root } from "../../test/support/root.ts";
 import { randomStream } from "../core/random.ts";
 import type { HostBatch } from "./dataset.ts";
 import {
@@ -266,6 +266,18 @@ test("options are refused in one line with path, rule and value", () => {
       { channels: 5 },
       "data.params.values: must have a multiple of channels = 5 values, received 24",
     ],
+    [
+      { columns: [0, 0] },
+      "data.params.columns: must be an array of at least one column, each once",
+    ],
+    [
+      { times: new Float64Array(12).fill(NaN, 3) },
+      "data.params.times[3]: must be a finite number of milliseconds, received NaN",
+    ],
+    [
+      { task: "imputation", outputLength: 0, season: 2 },
+      "data.params.season: must be left out for imputation, received 2",
+    ],
     [{ times: [0] }, "data.params.times: must have 12 values, received 1"],
   ];
   for (const [options, message] of rows) {
@@ -325,7 +337,7 @@ test("ForecastingCsv reads columns by name, in torch spelling too", () => {
 });
 
 test("ETTh1 336 -> 96 has the window counts and statistics of the published tables", (t) => {
-  const path = join(repositoryRoot(), "../shared/data/ETTh1.csv");
+  const path = join(root, "../shared/data/ETTh1.csv");
   if (!existsSync(path)) return t.skip("no ../shared/data/ETTh1.csv");
   const data = new ForecastingCsv({
     path,
