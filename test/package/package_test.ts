@@ -1,0 +1,146 @@
+/**
+ * The npm package as its users get it: packed, installed into an empty folder, and used from there.
+ *
+ * Slow, so `npm test` runs it once, under Node.
+ */
+import { build } from "esbuild";
+import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { chromium } from "playwright-core";
+import { binary, root } from "../../tools/project.ts";
+
+interface Result {
+  finished: string;
+  iterations: number;
+  test: Record<string, number>;
+  scores: Record<string, number>;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "downhill-package-"));
+after(() => rmSync(folder, { recursive: true }));
+install();
+
+const runtimes: [string, string[]][] = [
+  ["Node", [process.execPath]],
+  ["Bun", [binary("bun"), "run"]],
+  ["Deno", [binary("deno"), "run", "-A", "--no-lock"]],
+];
+for (const [name, [program, ...args]] of runtimes) {
+  test(`the installed package trains under ${name}`, () => {
+    const output = run(program, [...args, "consumer.mjs"], folder);
+    checkResult(JSON.parse(output.trim().split("\n").at(-1)!));
+  });
+}
+
+test("the installed command trains from a config file", () => {
+  const rows = Array.from({ length: 120 }, (_, i) => `${Math.sin(i / 7)},${Math.cos(i / 5)}`);
+  writeFileSync(join(folder, "series.csv"), ["a,b", ...rows].join("\n"));
+  const lengths = { inputLength: 12, outputLength: 4 };
+  const config = {
+    name: "command",
+    backend: "cpu",
+    model: { type: "NLinear", params: { ...lengths, channels: 2 } },
+    data: { type: "ForecastingCsv", params: { ...lengths, path: "series.csv" } },
+    loss: "mse",
+    optimizer: { type: "SGD", params: { lr: 1e-2 } },
+    train: { iterations: 3, batchSize: 8 },
+  };
+  writeFileSync(join(folder, "command.json"), JSON.stringify(config));
+  run(join(folder, "node_modules/.bin/downhill"), ["train", "command.json"], folder);
+  const summary = join(folder, "runs/command/summary.json");
+  assert.equal(JSON.parse(readFileSync(summary, "utf8")).iterations, 3);
+});
+
+test("the declarations of the installed package are complete and precise", () => {
+  const compilerOptions = {
+    module: "nodenext",
+    moduleResolution: "nodenext",
+    target: "es2022",
+    lib: ["es2022", "dom"],
+    types: [],
+    strict: true,
+    skipLibCheck: true,
+    noEmit: true,
+  };
+  const config = { compilerOptions, files: ["consumer.ts"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  run(binary("tsc"), ["--project", folder], folder);
+});
+
+test("the installed package trains in a browser, bundled", async (t) => {
+  const executablePath = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
+  if (!existsSync(executablePath)) {
+    assert.notEqual(process.env.DOWNHILL_REQUIRE_BROWSER, "1", `${executablePath} does not exist`);
+    return t.skip(`${executablePath} does not exist`);
+  }
+  const { outputFiles: [bundle] } = await build({
+    absWorkingDir: folder,
+    entryPoints: ["consumer.mjs"],
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    write: false,
+    logLevel: "error",
+  });
+  const server = createServer((request, response) => {
+    const script = request.url === "/bundle.js";
+    response.setHeader("content-type", script ? "text/javascript" : "text/html");
+    response.end(script ? bundle.contents : `<script type="module" src="/bundle.js"></script>`);
+  }).listen(0, "127.0.0.1");
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  try {
+    const page = await browser.newPage();
+    const crash = new Promise<never>((_, reject) => page.on("pageerror", reject));
+    await new Promise((resolve) =>
+      server.listening ? resolve(0) : server.once("listening", resolve)
+    );
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    const done = page.waitForFunction("globalThis.consumerResult", undefined, { timeout: 60_000 });
+    checkResult(await (await Promise.race([done, crash])).jsonValue() as Result);
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});
+
+function install(): void {
+  run("npm", ["pack", "--silent", "--pack-destination", folder], root);
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  const flags = ["--no-audit", "--no-fund", "--prefer-offline"];
+  run("npm", ["install", ...flags, `./downhill-${version}.tgz`], folder);
+  for (const file of ["consumer.mjs", "consumer.ts"]) {
+    cpSync(join(root, "test/package", file), join(folder, file));
+  }
+}
+
+function checkResult({ finished, iterations, test, scores }: Result): void {
+  assert.deepEqual([finished, iterations], ["iterations", 3]);
+  for (const key of ["loss", "mse", "mae"]) {
+    assert.ok(test[key] > 0 && Number.isFinite(test[key]), `test ${key} is ${test[key]}`);
+    assert.ok(scores[key] > 0 && Number.isFinite(scores[key]), `${key} is ${scores[key]}`);
+  }
+}
+
+/** Runs a program to its end and returns what it printed. */
+function run(program: string, args: string[], cwd: string): string {
+  // An npm inside `npm test` must not take the outer one's project for its own.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) =>
+      !/^npm_(package|lifecycle|command|config_local_prefix)/.test(name)
+    ),
+  );
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    env,
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, `${program} ${args.join(" ")}: ${error ?? ""}\n${stdout}\n${stderr}`);
+  return stdout;
+}

@@ -1,0 +1,198 @@
+/**
+ * Everything that has to pass, in one command.
+ *
+ *     npm test                              all of it
+ *     npm test -- --only deno,bun           some stages; `checks` are those before the tests
+ *     npm test -- --verbose src/optim       tests whose path holds a text, with every title
+ */
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { buildTests, nodeBuild } from "./build_tests.ts";
+import { binary, root, typescriptFiles } from "./project.ts";
+import { type Counts, isPassingTest, readCounts } from "./test_output.ts";
+
+interface Stage {
+  readonly name: string;
+  /** What it proves, in a few words. */
+  readonly title: string;
+  /** The command, or undefined where there is nothing to do. */
+  command(): string[] | undefined | Promise<string[] | undefined>;
+  /** Whether the command prints a closing line with counts. */
+  readonly counts: boolean;
+}
+
+interface Outcome extends Counts {
+  readonly stage: Stage;
+  readonly ok: boolean;
+  readonly seconds: number;
+}
+
+const stageTimeoutMs = 15 * 60_000;
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: "string" }, verbose: { type: "boolean", default: false } },
+});
+
+const deno = binary("deno");
+const selected = (file: string): boolean =>
+  positionals.length === 0 || positionals.some((text) => file.includes(text));
+const packageTest = "test/package/package_test.ts";
+const tests = typescriptFiles().filter((file) =>
+  file.endsWith("_test.ts") && file !== packageTest && selected(file)
+);
+const inNodeBuild = (file: string): string => join(nodeBuild, file.replace(/\.ts$/, ".js"));
+const nodeTest = ["node", "--enable-source-maps", "--test", "--test-reporter=spec"];
+
+const stages: readonly Stage[] = [
+  check("format", "deno fmt", ["fmt", "--check"]),
+  check("lint", "deno lint", ["lint"]),
+  check("types", "deno check", ["check", "."]),
+  check("imports", "imports point one way", ["run", "-A", "tools/check_imports.ts"]),
+  check("exports", "deno.json and package.json agree", ["run", "-A", "tools/check_exports.ts"]),
+  check("publish", "no slow types, nothing missing for JSR", [
+    "publish",
+    "--dry-run",
+    "--allow-dirty",
+  ]),
+  {
+    name: "deno",
+    title: "tests under Deno",
+    counts: true,
+    command: () => some(tests, [deno, "test", "-A", "--no-check"]),
+  },
+  {
+    name: "bun",
+    title: "tests under Bun",
+    counts: true,
+    // In worker processes, as the other runtimes do: every file starts from fresh globals.
+    command: () =>
+      some(tests.map((file) => `./${file}`), [
+        binary("bun"),
+        "test",
+        "--parallel=2",
+        "--timeout=600000",
+      ]),
+  },
+  {
+    name: "node",
+    title: "tests under Node",
+    counts: true,
+    command: async () => {
+      await buildTests();
+      return some(tests.map(inNodeBuild), [...nodeTest, "--test-concurrency=2"]);
+    },
+  },
+  {
+    name: "doc",
+    title: "examples in the documentation",
+    counts: true,
+    command: () => some(documented(), [deno, "test", "-A", "--doc"]),
+  },
+  {
+    name: "package",
+    title: "the packed npm package in Node, Bun, Deno and a browser",
+    counts: true,
+    command: async () => {
+      if (!existsSync(join(root, packageTest)) || !selected(packageTest)) return undefined;
+      await buildTests();
+      return [...nodeTest, inNodeBuild(packageTest)];
+    },
+  },
+];
+
+await main();
+
+async function main(): Promise<void> {
+  const names = flags.only?.split(",");
+  for (const name of names ?? []) {
+    if (name !== "checks" && !stages.some((stage) => stage.name === name)) {
+      console.error(`--only: no stage '${name}'; stages: checks, ${stages.map((s) => s.name)}`);
+      process.exit(2);
+    }
+  }
+  const outcomes: Outcome[] = [];
+  for (const stage of stages) {
+    const wanted = names === undefined || names.includes(stage.name) ||
+      (names.includes("checks") && !stage.counts);
+    if (!wanted) continue;
+    const command = await stage.command();
+    if (command === undefined) continue;
+    console.log(`\n== ${stage.name}: ${stage.title}`);
+    outcomes.push(await run(stage, command));
+  }
+  report(outcomes);
+}
+
+async function run(stage: Stage, [program, ...args]: string[]): Promise<Outcome> {
+  const start = performance.now();
+  const output: string[] = [];
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: stageTimeoutMs,
+    killSignal: "SIGKILL",
+  });
+  const show = (line: string): void => {
+    output.push(line);
+    if (flags.verbose || !isPassingTest(line)) console.log(line);
+  };
+  await Promise.all([child.stdout, child.stderr].map(async (stream) => {
+    let rest = "";
+    for await (const chunk of stream.setEncoding("utf8")) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      lines.forEach(show);
+    }
+    if (rest !== "") show(rest);
+  }));
+  const code = child.exitCode ?? await new Promise((resolve) => child.once("close", resolve));
+  const seconds = (performance.now() - start) / 1000;
+  const counts = stage.counts ? readCounts(output) : { passed: 0, failed: 0, skipped: 0 };
+  const ok = code === 0 && counts !== undefined && counts.failed === 0;
+  // A stage that died or failed as a whole still counts as one failure.
+  const failed = ok ? 0 : Math.max(1, counts?.failed ?? 0);
+  return { stage, ok, seconds, passed: 0, skipped: 0, ...counts, failed };
+}
+
+function report(outcomes: readonly Outcome[]): void {
+  const sum = (key: keyof Counts): number => outcomes.reduce((total, o) => total + o[key], 0);
+  console.log("\n== summary");
+  for (const { stage, ok, seconds, ...counts } of outcomes) {
+    const line = [
+      ok ? "ok  " : "FAIL",
+      stage.name.padEnd(8),
+      `${seconds.toFixed(1).padStart(6)} s`,
+    ];
+    console.log([...line, stage.counts ? describe(counts) : stage.title].join("  "));
+  }
+  const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
+  console.log(`total: ${describe(total)}`);
+  process.exitCode = total.failed === 0 ? 0 : 1;
+}
+
+function describe({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
+
+function check(name: string, title: string, args: string[]): Stage {
+  return { name, title, counts: false, command: () => [deno, ...args] };
+}
+
+function some(files: readonly string[], command: readonly string[]): string[] | undefined {
+  return files.length === 0 ? undefined : [...command, ...files];
+}
+
+/** The shipped sources and pages with a TypeScript example in them. */
+function documented(): string[] {
+  const sources = typescriptFiles().filter((file) =>
+    /^(mod\.ts$|src\/)/.test(file) && !file.endsWith("_test.ts")
+  );
+  const pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+  return [...sources, ...pages.filter((page) => existsSync(join(root, page)))].filter((file) =>
+    selected(file) && /```ts\s/.test(readFileSync(join(root, file), "utf8"))
+  );
+}
