@@ -8,7 +8,7 @@
 export * as tf from "./src/tensor/tf.ts";
 export * as nn from "./src/nn/nn.ts";
 
-export { type Backend, selectBackend } from "./src/backend/select.ts";
+export { type SelectedBackend, selectBackend } from "./src/backend/select.ts";
 export { type CreateOptions, IterationRunner } from "./src/config/iteration_runner.ts";
 export { type ComponentConfig, defineConfig, type RunConfig } from "./src/config/schema.ts";
 export { CheckpointError, ConfigError, DataError, NonFiniteError } from "./src/core/errors.ts";

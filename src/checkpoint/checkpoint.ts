@@ -166,6 +166,16 @@ export class CheckpointDirectory {
     }
   }
 
+  /** Removes every checkpoint, the best weights and the pointer: the run starts again. */
+  async clear(): Promise<void> {
+    await this.#store.remove(this.#at("latest"));
+    for (const name of await this.#store.list(this.#folder)) {
+      const isOurs = iterationOf(name) !== undefined || name === "best.safetensors" ||
+        TEMPORARY_NAME.test(name);
+      if (isOurs) await this.#store.remove(this.#at(name));
+    }
+  }
+
   async #steps(): Promise<number[]> {
     const names = await this.#store.list(this.#folder);
     return names.map(iterationOf).filter((i) => i !== undefined).sort((a, b) => a - b);

@@ -5,6 +5,7 @@ import { ConfigError, DataError, show } from "../core/errors.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { readCsv } from "../data/csv.ts";
 import type { HostArray } from "../data/dataset.ts";
+import { ForecastingCsv, ForecastingSplits } from "../data/forecasting.ts";
 import type * as tf from "../tensor/tf.ts";
 import type { IterationRunner } from "./iteration_runner.ts";
 
@@ -22,9 +23,11 @@ export interface PredictionInputs {
 export function readInputs(path: string, runner: IterationRunner): PredictionInputs {
   const kind = kindOf(path, "--input");
   if (kind === "csv") {
-    const { columns, times, values } = readCsv({ path: pathModule().resolve(path) });
+    const { data } = runner;
+    const wanted = data instanceof ForecastingCsv ? data.columns : undefined;
+    const { columns, times, values } = readCsv({ path: pathModule().resolve(path), columns: wanted });
     const rows = values.length / columns.length;
-    const length = runner.inputLength ?? rows;
+    const length = data instanceof ForecastingSplits ? data.inputLength : rows;
     if (rows < length) {
       throw new DataError(`${path}: must have at least ${length} rows, received ${rows}`);
     }
@@ -73,7 +76,7 @@ export async function writeOutputs(
       `.csv takes one sample of rank at most 2, received shape [${prediction.shape}]; use .safetensors`,
     );
   }
-  const width = prediction.rank === 3 ? prediction.shape[2] : 1;
+  const width = prediction.rank === 3 ? prediction.shape[2]! : 1;
   const values = await prediction.data();
   const rows = values.length / width;
   const names = inputs.columns?.length === width

@@ -84,6 +84,8 @@ export class BaseIterationRunner implements RunView {
   readonly settings: RunSettings;
   readonly model: Model;
   readonly optimizer: Optimizer;
+  /** The parts of the data. */
+  readonly data: DataSplits;
   readonly store: Store;
   readonly output: Output;
   timing: Timing;
@@ -105,6 +107,7 @@ export class BaseIterationRunner implements RunView {
     this.settings = parts.settings;
     this.model = parts.model;
     this.optimizer = parts.optimizer;
+    this.data = parts.data;
     this.store = parts.store;
     this.output = parts.output;
     this.timing = new Timing(parts.clock);
@@ -217,7 +220,7 @@ export class BaseIterationRunner implements RunView {
     const parts = {
       model,
       task,
-      scaler: data.scaler,
+      scaler: data.inputScaler ?? data.scaler,
       batchSize: settings.test.batchSize,
       breathe: () => this.#breathe(),
     };

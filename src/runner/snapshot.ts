@@ -1,15 +1,16 @@
 /**
  * A run's state as one set of tensors and one plain object, and back.
  *
- * Tensors: `model.<parameter or buffer>`, `optimizer.<parameter>.<slot>`, `callback.<name>.<key>`.
+ * Tensors: `model.<parameter or buffer>`, `optimizer.<parameter>/<slot>`, `callback.<name>.<key>`.
  * Random numbers and batch order are functions of the seed and the iteration, so integers suffice.
  */
 import type { CheckpointState } from "../checkpoint/checkpoint.ts";
 import { readTensors, toTensor } from "../checkpoint/tensors.ts";
+import type { HostTensor } from "../checkpoint/safetensors.ts";
 import { CheckpointError, show } from "../core/errors.ts";
 import { join } from "../core/options.ts";
 import type { Model } from "../model/model.ts";
-import type { Optimizer } from "../optim/optimizer.ts";
+import type { HostTensor as StateTensor, Optimizer, OptimizerState } from "../optim/optimizer.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Hooks } from "./hooks.ts";
@@ -30,7 +31,7 @@ export interface SnapshotParts {
 interface SnapshotMeta {
   state: RunState;
   fingerprint: Record<string, unknown>;
-  optimizer: unknown;
+  optimizer: OptimizerState["meta"];
   scheduler: Record<string, unknown> | null;
   meters: MeterState;
   callbacks: Record<string, Record<string, unknown>>;
@@ -92,7 +93,7 @@ export function restoreSnapshot(
     }
   }
   parts.optimizer.importState({
-    tensors: group(snapshot.tensors, "optimizer."),
+    tensors: hostTensors(group(snapshot.tensors, "optimizer.")),
     meta: meta.optimizer,
   });
   if (meta.scheduler !== null) parts.scheduler?.loadStateDict(meta.scheduler);
@@ -110,6 +111,15 @@ export function restoreSnapshot(
     callback.load({ tensors, meta: meta.callbacks[callback.name] ?? {} });
   }
   return meta.state;
+}
+
+/** Optimizer state is float32 throughout. */
+function hostTensors(tensors: Record<string, HostTensor>): Record<string, StateTensor> {
+  const out: Record<string, StateTensor> = Object.create(null);
+  for (const name of Object.keys(tensors)) {
+    out[name] = { data: tensors[name].data as Float32Array, shape: tensors[name].shape };
+  }
+  return out;
 }
 
 function group<T>(tensors: Record<string, T>, prefix: string): Record<string, T> {

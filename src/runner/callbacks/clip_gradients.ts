@@ -40,7 +40,7 @@ export class ClipGradients implements Callback {
   gradients(value: GradientValue): GradientValue {
     const { grads, scale, norm } = value;
     if (this.#clipValue !== undefined) {
-      return { ...value, grads: clipGradValue(grads, this.#clipValue / scale) };
+      return { ...value, grads: clipGradValue(grads, this.#clipValue / scale).grads };
     }
     if (this.#normType === 2) {
       return { ...value, scale: scale * Math.min(1, this.#maxNorm! / (norm + 1e-6)) };
