@@ -3,8 +3,8 @@
  *
  *     trend = movingAverage(x),   y = seasonal(x - trend) + trendMap(trend)
  *
- * with linear maps over time. Initial weights are those of torch's Linear, as in the authors' code
- * (which has 1 / inputLength only for drawing the weights).
+ * with linear maps over time. Initial weights are those of torch's Linear (revisions of the authors'
+ * code differ: some start from 1 / inputLength).
  */
 import { show } from "../core/errors.ts";
 import { flag, integer, object, parseOptions, type z } from "../core/options.ts";
