@@ -6,6 +6,7 @@ import { MemoryStore } from "../checkpoint/memory_store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { ConfigError, show, suggest } from "../core/errors.ts";
 import { hasFileSystem, pathModule } from "../core/host.ts";
+import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
 import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
@@ -83,6 +84,8 @@ export class IterationRunner extends BaseIterationRunner {
   }
 }
 
+const taskOptions = object({ ratio: between(0, 1).optional() });
+
 async function buildParts(
   config: ResolvedConfig,
   output: Output,
@@ -96,10 +99,8 @@ async function buildParts(
     config.data as Parameters<typeof buildData>[0],
     { baseDirectory, seed },
   );
-  const task = buildTask((config.task ?? data.task ?? "forecasting") as never, {
-    rescale: config.rescale,
-    scaler: data.scaler,
-  });
+  const { type, params } = taskOf(config, data);
+  const task = buildTask(type, { ...params, rescale: config.rescale, scaler: data.scaler });
   const loss = buildLoss((config.loss ?? task.defaults.loss) as never);
   const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
   const settings = settingsOf(config, metrics, callbacks);
@@ -148,6 +149,19 @@ async function buildParts(
     persistent,
     output,
     clock: options.clock ?? systemClock,
+  };
+}
+
+/** The config's task, else what the data is for. */
+function taskOf(
+  config: ResolvedConfig,
+  data: DataSplits,
+): { type: string; params: Record<string, unknown> } {
+  const { task = data.task ?? "forecasting" } = config;
+  if (typeof task === "string") return { type: task, params: {} };
+  return {
+    type: String(task.type),
+    params: parseOptions(taskOptions, task.params, "task.params", "the task"),
   };
 }
 

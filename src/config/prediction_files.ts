@@ -25,15 +25,18 @@ export function readInputs(path: string, runner: IterationRunner): PredictionInp
   if (kind === "csv") {
     const { data } = runner;
     const wanted = data instanceof ForecastingCsv ? data.columns : undefined;
-    const { columns, times, values } = readCsv({ path: pathModule().resolve(path), columns: wanted });
+    const { columns, times, values } = readCsv({
+      path: pathModule().resolve(path),
+      columns: wanted,
+    });
     const rows = values.length / columns.length;
     const length = data instanceof ForecastingSplits ? data.inputLength : rows;
     if (rows < length) {
       throw new DataError(`${path}: must have at least ${length} rows, received ${rows}`);
     }
-    const data = values.subarray((rows - length) * columns.length);
+    const window = values.subarray((rows - length) * columns.length);
     return {
-      fields: { inputs: { data, shape: [1, length, columns.length], dtype: "float32" } },
+      fields: { inputs: { data: window, shape: [1, length, columns.length], dtype: "float32" } },
       columns,
       times: times?.subarray(rows - length),
     };

@@ -22,6 +22,8 @@ export interface Series {
 /** The parts, scaler and naive forecasts of one series. */
 export class ForecastingSplits implements DataSplits {
   readonly task: "forecasting" | "imputation";
+  /** Rows a window shows the model. */
+  readonly inputLength: number;
   readonly train?: WindowDataset;
   readonly validation?: WindowDataset;
   readonly test?: WindowDataset;
@@ -33,6 +35,7 @@ export class ForecastingSplits implements DataSplits {
     const { channels, targetChannels } = series;
     const rows = series.values.length / channels;
     this.task = options.task;
+    this.inputLength = options.inputLength;
     const lengths = windowLengths(options, path);
     const bounds = partBounds(options.split, rows, `${path}.split`, series.name);
     const [trainEnd, , end] = bounds;

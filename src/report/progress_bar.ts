@@ -85,7 +85,7 @@ export class ProgressBar {
     const left = this.#total - this.#iteration;
     const done = this.#iteration - this.#start;
     const eta = left > 0 ? `, eta ${formatDuration(elapsed * left / done)}` : "";
-    const percent = `${Math.floor(100 * this.#share())}%`.padStart(4);
+    const percent = `${Math.floor(100 * this.#share())}%`.padStart(5);
     const count = `${String(this.#iteration).padStart(String(this.#total).length)}/${this.#total}`;
     const values = formatValues(this.#values);
     return `${this.#label === "" ? "" : `${this.#label} `}${count}${percent}${bar}` +

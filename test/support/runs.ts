@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { IterationRunner, type RunConfig } from "../../mod.ts";
+import { IterationRunner, type RunConfig, type Summary } from "../../mod.ts";
 import "../../src/model/models.ts";
-import { type Output } from "../../src/report/console.ts";
+import type { Output } from "../../src/report/console.ts";
 
 /** Collects lines. */
 export class Lines implements Output {
@@ -61,7 +61,10 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 }
 
 /** Creates, trains, and disposes of a run, and answers its summary with what it printed. */
-export async function trainOnce(config: RunConfig, output: Lines = new Lines()) {
+export async function trainOnce(
+  config: RunConfig,
+  output: Lines = new Lines(),
+): Promise<{ summary: Summary; lines: string[] }> {
   const run = await IterationRunner.create(config, { output });
   try {
     return { summary: await run.train(), lines: output.lines };
