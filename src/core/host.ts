@@ -7,6 +7,7 @@
 import type * as FileSystem from "node:fs";
 import type * as Path from "node:path";
 import type * as Url from "node:url";
+import type * as Util from "node:util";
 
 interface HostProcess {
   readonly argv: string[];
@@ -61,6 +62,11 @@ export function pathModule(): typeof Path {
 /** `node:url`. */
 export function urlModule(): typeof Url {
   return builtin("node:url") as typeof Url;
+}
+
+/** `node:util`. */
+export function utilModule(): typeof Util {
+  return builtin("node:util") as typeof Util;
 }
 
 /** Whether the host has a file system. */

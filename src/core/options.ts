@@ -104,11 +104,10 @@ export function parseOptions<T extends z.ZodObject>(
   if (input === null || typeof input !== "object" || Array.isArray(input)) {
     throw new ConfigError(path, `must be an object, received ${show(input)}`);
   }
-  const known = Object.keys(schema.shape);
-  const canonical = canonicalKeys(input as Record<string, unknown>, known, path, what);
+  const canonical = canonicalKeys(input as Record<string, unknown>, schema, path, what);
   const result = schema.safeParse(canonical, { reportInput: true });
   if (result.success) return result.data;
-  throw fault(result.error.issues[0], schema, path, what);
+  throw fault(result.error.issues[0], path);
 }
 
 /** `T_max` -> `tMax`, `weight_decay` -> `weightDecay`; camelCase stays. */
@@ -117,17 +116,20 @@ export function camel(name: string): string {
   return joined.charAt(0).toLowerCase() + joined.slice(1);
 }
 
+/** A copy of `input` with the schema's spelling of every key, in nested sections too. */
 function canonicalKeys(
   input: Record<string, unknown>,
-  known: readonly string[],
+  schema: z.ZodObject,
   path: string,
   what: string,
 ): Record<string, unknown> {
+  const known = Object.keys(schema.shape);
+  const isOpen = !(schema.def.catchall instanceof z.ZodNever);
   const byCamel = new Map(known.map((key) => [camel(key), key]));
   const out: Record<string, unknown> = Object.create(null);
   const spelt = new Map<string, string>();
   for (const key of Object.keys(input)) {
-    const name = known.includes(key) ? key : byCamel.get(camel(key));
+    const name = known.includes(key) ? key : byCamel.get(camel(key)) ?? (isOpen ? key : undefined);
     if (name === undefined) {
       const owner = what === "" ? "" : ` for ${what}`;
       throw new ConfigError(
@@ -143,54 +145,43 @@ function canonicalKeys(
       );
     }
     spelt.set(name, key);
-    if (input[key] !== undefined) out[name] = input[key];
+    const value = input[key];
+    const section = objectSchema(schema.shape[name] as z.ZodType | undefined);
+    if (value === undefined) continue;
+    out[name] = section !== undefined && isPlainObject(value)
+      ? canonicalKeys(value, section, join(path, key), what)
+      : value;
   }
   return out;
 }
 
-/** The first zod issue as a ConfigError; nested unknown keys get the nearest known one. */
-function fault(
-  issue: z.core.$ZodIssue,
-  schema: z.ZodType,
-  path: string,
-  what: string,
-): ConfigError {
-  const at = issue.path.reduce<string>((p, key) => join(p, key), path);
-  if (issue.code === "unrecognized_keys") {
-    const key = issue.keys[0];
-    const owner = schemaAt(schema, issue.path);
-    const known = owner === undefined ? [] : Object.keys(owner.shape);
-    return new ConfigError(
-      join(at, key),
-      `unknown option ${show(key)}${what === "" ? "" : ` for ${what}`}${suggest(key, known)}`,
-    );
-  }
-  if (issue.code === "custom") return new ConfigError(at, issue.message);
-  if (issue.input === undefined) return new ConfigError(at, `is required: ${issue.message}`);
-  return new ConfigError(at, `${issue.message}, received ${show(issue.input)}`);
-}
-
-function schemaAt(schema: z.ZodType, keys: readonly PropertyKey[]): z.ZodObject | undefined {
-  let current: unknown = schema;
-  for (const key of keys) {
-    current = unwrap(current);
-    if (current instanceof z.ZodObject) current = current.shape[String(key)];
-    else if (current instanceof z.ZodArray) current = current.element;
-    else return undefined;
-  }
-  current = unwrap(current);
-  return current instanceof z.ZodObject ? current : undefined;
-}
-
-function unwrap(schema: unknown): unknown {
+/** The object schema behind defaults, optionals and alternatives, if there is one. */
+function objectSchema(schema: unknown): z.ZodObject | undefined {
   let current = schema;
   while (
     current instanceof z.ZodOptional || current instanceof z.ZodDefault ||
-    current instanceof z.ZodNullable || current instanceof z.ZodPrefault
-  ) {
-    current = current.unwrap();
+    current instanceof z.ZodNullable ||
+    current instanceof z.ZodPrefault
+  ) current = current.unwrap();
+  if (current instanceof z.ZodObject) return current;
+  if (!(current instanceof z.ZodUnion)) return undefined;
+  const objects = current.options.map(objectSchema).filter((option) => option !== undefined);
+  return objects.length === 1 ? objects[0] : undefined;
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+/** A zod issue as a ConfigError; of alternatives, the one that matched furthest speaks. */
+function fault(issue: z.core.$ZodIssue, path: string): ConfigError {
+  const at = issue.path.reduce<string>((p, key) => join(p, key), path);
+  if (issue.code === "invalid_union") {
+    const deeper = issue.errors.flat().find((inner) => inner.path.length > 0);
+    if (deeper !== undefined) return fault(deeper, at);
   }
-  return current;
+  if (issue.input === undefined) return new ConfigError(at, `is required: ${issue.message}`);
+  return new ConfigError(at, `${issue.message}, received ${show(issue.input)}`);
 }
 
 /** `a.b` or `a[0]`. */

@@ -33,6 +33,16 @@ export interface IterableDataset {
   open(epoch: number): AsyncIterable<Sample> | Iterable<Sample>;
 }
 
+/** What a data factory is told beside its params. */
+export interface DataContext {
+  /** The folder that relative paths start from: that of the config file. */
+  readonly baseDirectory: string;
+  /** The seed of the run. */
+  readonly seed: number;
+  /** Where the params stand in the config, for error messages. @default "data.params" */
+  readonly path?: string;
+}
+
 /** The parts of a run's data, as a registered data factory returns them. */
 export interface DataSplits {
   readonly train?: Dataset | IterableDataset;
@@ -40,11 +50,20 @@ export interface DataSplits {
   readonly test?: Dataset;
   /** `forecasting` (the default; any regression), `classification` or `imputation`. */
   readonly task?: "forecasting" | "classification" | "imputation";
-  /** The scaler already applied to inputs and targets; predictions are put back through its inverse. */
+  /** The scaler already applied to the targets; predictions are put back through its inverse. */
   readonly scaler?: AffineScaler;
+  /** The scaler already applied to the inputs; where it is left out, `scaler` was. */
+  readonly inputScaler?: AffineScaler;
   /** Forecasts without a model, by name, for the same samples and in the same space as the targets. */
   readonly naive?: Record<
     string,
     (split: "validation" | "test", indices: ArrayLike<number>) => HostArray
   >;
+}
+
+/** Batches by number, counted from 0 and, where a loader is infinite, on over the epochs. */
+export interface Loader {
+  load(k: number): HostBatch | Promise<HostBatch>;
+  /** Batches of one epoch; undefined where only reading would tell. */
+  readonly batchesPerEpoch?: number;
 }

@@ -2,13 +2,15 @@
  * The one place that imports TensorFlow.js.
  *
  * Importing `@tensorflow/tfjs-layers` registers every gradient in all runtimes (the CommonJS
- * bundles of tfjs-core that Node and Deno resolve to register none by themselves), and
+ * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
+ * No backend is registered here: that is `selectBackend`.
  */
-import * as core from "@tensorflow/tfjs-core";
-import "@tensorflow/tfjs-layers";
+import { registerChainedOps } from "./chained_ops.ts";
 
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
+// Declares the chained ops on the tensor type; nothing is imported at run time.
+export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
 
-void core;
+registerChainedOps();

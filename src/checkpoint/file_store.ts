@@ -1,0 +1,212 @@
+/**
+ * A store in a directory, through `node:fs` in Node, Deno and Bun.
+ *
+ * A write survives a crash at any instant: the bytes go to a temporary name in the same folder, in
+ * a loop because Node and Bun report a full disk first as a short count, are synced, renamed over
+ * the old file, and the folder is synced. What a crash leaves behind is a file `NAME.tmp-XXXXXXXX`.
+ */
+import type * as FileSystem from "node:fs";
+import { CheckpointError } from "../core/errors.ts";
+import { fileSystem, pathModule } from "../core/host.ts";
+import { checkFileName } from "./file_name.ts";
+import type { Store } from "./store.ts";
+
+/** The file operations used: those of `node:fs/promises`. */
+export type FileOperations = Pick<
+  typeof FileSystem.promises,
+  "open" | "mkdir" | "rename" | "rm" | "readdir"
+>;
+
+/** The largest single read or write: beyond 2 GiB the runtimes differ. */
+const CHUNK_BYTES = 2 ** 30;
+
+/** The names that `write` gives to unfinished files. */
+export const TEMPORARY_NAME: RegExp = /\.tmp-[0-9a-f]{8}$/;
+
+/** Files in `directory`, which is made when the first one is written. */
+export class FileStore implements Store {
+  readonly location: string;
+  readonly #operations: FileOperations;
+
+  constructor(directory: string, operations: FileOperations = fileSystem().promises) {
+    this.location = pathModule().resolve(directory);
+    this.#operations = operations;
+  }
+
+  async read(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return await readFile(this.#path(name), this.#operations);
+  }
+
+  async write(name: string, bytes: Uint8Array): Promise<void> {
+    await writeFile(this.#path(name), bytes, this.#operations);
+  }
+
+  async append(name: string, bytes: Uint8Array): Promise<void> {
+    const path = this.#path(name);
+    await attempt("append to", path, async () => {
+      const folder = pathModule().dirname(path);
+      await makeFolder(folder, this.#operations);
+      const file = await this.#operations.open(path, "a");
+      const isNew = await closing(file, async () => {
+        await writeAll(file, bytes);
+        await file.sync();
+        return (await file.stat()).size === bytes.length;
+      });
+      if (isNew) await syncFolder(folder, this.#operations);
+    });
+  }
+
+  async truncate(name: string, length: number): Promise<void> {
+    const path = this.#path(name);
+    await attempt("truncate", path, async () => {
+      const file = await openIfThere(path, "r+", this.#operations);
+      const size = file === undefined ? 0 : (await file.stat()).size;
+      const cut = async (): Promise<void> => {
+        if (length > size) {
+          throw new CheckpointError(`${path}: has ${size} bytes, cannot be cut to ${length}`);
+        }
+        await file?.truncate(length);
+        await file?.sync();
+      };
+      await (file === undefined ? cut() : closing(file, cut));
+    });
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#path(name);
+    await attempt("remove", path, () => this.#operations.rm(path, { force: true }));
+  }
+
+  async list(folder: string): Promise<string[]> {
+    const path = folder === "" ? this.location : this.#path(folder);
+    return await attempt("list", path, async () => {
+      try {
+        const entries = await this.#operations.readdir(path, { withFileTypes: true });
+        return entries.filter((entry) => entry.isFile()).map((entry) => entry.name).sort();
+      } catch (error) {
+        if (code(error) === "ENOENT") return [];
+        throw error;
+      }
+    });
+  }
+
+  #path(name: string): string {
+    checkFileName(name);
+    return pathModule().join(this.location, name);
+  }
+}
+
+/** The bytes of the file at `path`, or undefined if there is none. */
+export async function readFile(
+  path: string,
+  operations: FileOperations = fileSystem().promises,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  return await attempt("read", path, async () => {
+    const file = await openIfThere(path, "r", operations);
+    if (file === undefined) return undefined;
+    return await closing(file, async () => {
+      const bytes = new Uint8Array((await file.stat()).size);
+      let at = 0;
+      while (at < bytes.length) {
+        const length = Math.min(CHUNK_BYTES, bytes.length - at);
+        const { bytesRead } = await file.read(bytes, at, length, at);
+        if (bytesRead === 0) break;
+        at += bytesRead;
+      }
+      return at === bytes.length ? bytes : bytes.slice(0, at);
+    });
+  });
+}
+
+/** Replaces the file at `path` as one act, making its folder if needed. */
+export async function writeFile(
+  path: string,
+  bytes: Uint8Array,
+  operations: FileOperations = fileSystem().promises,
+): Promise<void> {
+  const folder = pathModule().dirname(path);
+  const nonce = crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");
+  const temporary = `${path}.tmp-${nonce}`;
+  await attempt("write", path, async () => {
+    await makeFolder(folder, operations);
+    try {
+      const file = await operations.open(temporary, "wx");
+      await closing(file, async () => {
+        await writeAll(file, bytes);
+        await file.sync();
+      });
+      await operations.rename(temporary, path);
+    } catch (error) {
+      await operations.rm(temporary, { force: true }).catch(() => {});
+      throw error;
+    }
+    await syncFolder(folder, operations);
+  });
+}
+
+async function writeAll(file: FileSystem.promises.FileHandle, bytes: Uint8Array): Promise<void> {
+  let at = 0;
+  while (at < bytes.length) {
+    const length = Math.min(CHUNK_BYTES, bytes.length - at);
+    const { bytesWritten } = await file.write(bytes, at, length, null);
+    if (bytesWritten === 0) throw new Error(`only ${at} of ${bytes.length} bytes were taken`);
+    at += bytesWritten;
+  }
+}
+
+/** Makes `folder` and those above it that are missing, durably: each is synced into its parent. */
+async function makeFolder(folder: string, operations: FileOperations): Promise<void> {
+  const first = await operations.mkdir(folder, { recursive: true });
+  if (first === undefined) return;
+  const { dirname, resolve } = pathModule();
+  const top = dirname(resolve(first));
+  for (let made = resolve(folder); made.length > top.length; made = dirname(made)) {
+    await syncFolder(dirname(made), operations);
+  }
+}
+
+/** Makes a rename durable. Windows opens no folders, and its file systems log renames. */
+async function syncFolder(folder: string, operations: FileOperations): Promise<void> {
+  if (pathModule().sep === "\\") return;
+  const handle = await operations.open(folder, "r");
+  await closing(handle, () => handle.sync());
+}
+
+async function openIfThere(
+  path: string,
+  flags: string,
+  operations: FileOperations,
+): Promise<FileSystem.promises.FileHandle | undefined> {
+  try {
+    return await operations.open(path, flags);
+  } catch (error) {
+    if (code(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function closing<T>(
+  file: FileSystem.promises.FileHandle,
+  use: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await use();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Runs `act`; a fault of the file system becomes one line with verb, path and the system's words. */
+async function attempt<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new CheckpointError(`cannot ${verb} ${path}: ${reason}`, { cause: error });
+  }
+}
+
+function code(error: unknown): unknown {
+  return (error as { code?: unknown } | null)?.code;
+}

@@ -1,0 +1,202 @@
+/**
+ * `downhill train|test|predict CONFIG`: the same run as `IterationRunner.create(config)`.
+ *
+ * Exit codes: 0 done, 2 the config or the data is wrong, 75 stopped and resumable, 1 a fault of ours.
+ */
+import {
+  CheckpointError,
+  ConfigError,
+  DataError,
+  NonFiniteError,
+  show,
+  suggest,
+} from "../core/errors.ts";
+import { fileSystem, pathModule, urlModule, utilModule } from "../core/host.ts";
+import { consoleOutput, type Output } from "../report/console.ts";
+import { formatNumber } from "../report/format.ts";
+import { RESUMABLE } from "../runner/signals.ts";
+import type { Summary } from "../runner/state.ts";
+import { IterationRunner } from "./iteration_runner.ts";
+import { setPath } from "./overrides.ts";
+import { readInputs, writeOutputs } from "./prediction_files.ts";
+import type { RunConfig } from "./schema.ts";
+
+const USAGE = `downhill train CONFIG [--set path=value]... [--import FILE]...
+downhill test CONFIG [--set path=value]... [--import FILE]...
+downhill predict CONFIG --input FILE --output FILE [--set path=value]... [--import FILE]...
+
+CONFIG is a JSON file; data paths in it are relative to it, the run directory to the working directory.
+--set train.iterations=100 changes one value (JSON, or text); --import registers components of your own.
+predict reads and writes .csv or .safetensors.`;
+
+const COMMANDS = ["train", "test", "predict"];
+
+/** Runs a command line and resolves to the exit code. */
+export async function main(
+  args: readonly string[],
+  output: Output = consoleOutput(),
+): Promise<number> {
+  const fail = (text: string): void => (output.error ?? output.line)(text);
+  try {
+    return await run(args, output);
+  } catch (error) {
+    if (
+      error instanceof ConfigError || error instanceof DataError ||
+      error instanceof CheckpointError || error instanceof NonFiniteError
+    ) {
+      fail(`${error.message}`);
+      return 2;
+    }
+    fail(error instanceof Error ? error.stack ?? error.message : String(error));
+    return 1;
+  }
+}
+
+async function run(args: readonly string[], output: Output): Promise<number> {
+  const { values, positionals } = parse(args);
+  const [command, file, ...rest] = positionals;
+  if (values.help || command === undefined) {
+    output.line(USAGE);
+    return values.help ? 0 : 2;
+  }
+  if (!COMMANDS.includes(command)) {
+    throw new ConfigError("", `unknown command ${show(command)}${suggest(command, COMMANDS)}`);
+  }
+  if (file === undefined || rest.length > 0) {
+    throw new ConfigError(
+      "",
+      `${command}: must have one CONFIG file, received ${
+        file === undefined ? "none" : show([file, ...rest])
+      }`,
+    );
+  }
+  const config = readConfig(file);
+  for (const override of values.set ?? []) setPath(config, override);
+  const imports = (values.import ?? []).map((path) =>
+    urlModule().pathToFileURL(pathModule().resolve(path)).href
+  );
+  const create = () =>
+    IterationRunner.create(config as unknown as RunConfig, {
+      imports,
+      baseDirectory: pathModule().dirname(pathModule().resolve(file)),
+      output,
+    });
+  if (command === "predict") {
+    if (values.input === undefined || values.output === undefined) {
+      throw new ConfigError("", "predict: must have --input FILE and --output FILE");
+    }
+    return await predict(await create(), values.input, values.output, output);
+  }
+  const runner = await create();
+  try {
+    return command === "train" ? await train(runner, output) : await test(runner, output);
+  } finally {
+    runner.dispose();
+  }
+}
+
+async function train(runner: IterationRunner, output: Output): Promise<number> {
+  const summary = await runner.train();
+  printSummary(summary, output);
+  output.line(
+    `${summary.finished} after ${summary.iterations} iterations, ${
+      formatNumber(summary.samplesPerSecond)
+    } samples/s: ${runner.store.location}`,
+  );
+  return summary.finished === "signal" ? RESUMABLE : 0;
+}
+
+async function test(runner: IterationRunner, output: Output): Promise<number> {
+  await restoreOrRefuse(runner);
+  const values = await runner.test();
+  output.line(
+    Object.entries(values).map(([name, value]) => `${name} ${formatNumber(value)}`).join("  "),
+  );
+  return 0;
+}
+
+async function predict(
+  runner: IterationRunner,
+  input: string,
+  target: string,
+  output: Output,
+): Promise<number> {
+  try {
+    await restoreOrRefuse(runner);
+    const inputs = readInputs(input, runner);
+    const answer = await runner.predict(inputs.fields);
+    await writeOutputs(target, answer, inputs);
+    output.line(
+      `${target}: ${
+        Object.entries(answer).map(([name, tensor]) => `${name} [${tensor.shape}]`).join(", ")
+      }`,
+    );
+    Object.values(answer).forEach((tensor) => tensor.dispose());
+    return 0;
+  } finally {
+    runner.dispose();
+  }
+}
+
+async function restoreOrRefuse(runner: IterationRunner): Promise<void> {
+  if (!await runner.restore()) {
+    throw new CheckpointError(`${runner.store.location} holds no checkpoint; train first`);
+  }
+}
+
+/** Test metrics, with those of the naive forecasts beside them. */
+function printSummary({ test, naive }: Summary, output: Output): void {
+  if (test === undefined) return;
+  const columns = { model: test, ...naive };
+  const names = Object.keys(columns);
+  const width = Math.max(12, ...names.map((name) => name.length + 2));
+  const label = Math.max(8, ...Object.keys(test).map((key) => key.length + 2));
+  output.line(["test".padEnd(label), ...names.map((name) => name.padStart(width))].join(""));
+  for (const key of Object.keys(test)) {
+    const cells = names.map((name) => {
+      const value = (columns as Record<string, Record<string, number>>)[name][key];
+      return (value === undefined ? "" : formatNumber(value)).padStart(width);
+    });
+    output.line([key.padEnd(label), ...cells].join(""));
+  }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return utilModule().parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        set: { type: "string", multiple: true },
+        import: { type: "string", multiple: true },
+        input: { type: "string" },
+        output: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    throw new ConfigError("", (error as Error).message.split("\n")[0]);
+  }
+}
+
+function readConfig(file: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = fileSystem().readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigError(
+      "",
+      `cannot read the config ${file}: ${(error as { code?: string }).code ?? String(error)}`,
+    );
+  }
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (error) {
+    throw new ConfigError("", `${file}: must be JSON: ${(error as Error).message}`);
+  }
+  if (config === null || typeof config !== "object" || Array.isArray(config)) {
+    throw new ConfigError("", `${file}: must hold an object, received ${show(config)}`);
+  }
+  return config as Record<string, unknown>;
+}

@@ -1,0 +1,104 @@
+/** The identity of a run: what its results depend on. */
+import type { ResolvedConfig } from "./schema.ts";
+
+/** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
+const INDEPENDENT = ["name", "backend", "workers", "log", "checkpoint", "test", "earlyStopping"];
+const INDEPENDENT_TRAIN = ["iterations", "maxTime", "fastDevRun"];
+
+/** Callbacks that only report, or only say how far the run goes. */
+const REPORTS = [
+  "ProgressBar",
+  "TensorBoard",
+  "JsonLines",
+  "LearningRateMonitor",
+  "Checkpoint",
+  "EarlyStopping",
+];
+
+/** Plain data that a resumed run must share with the run that wrote the checkpoint. */
+export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(config)) {
+    if (!INDEPENDENT.includes(key) && value !== undefined) out[key] = value;
+  }
+  out.callbacks = config.callbacks.filter((callback) => {
+    const { type, name } = callback as { type?: unknown; name?: string };
+    return !REPORTS.includes(
+      typeof callback === "string" ? callback : typeof type === "string" ? type : name ?? "",
+    );
+  });
+  out.train = Object.fromEntries(
+    Object.entries(config.train).filter(([key, value]) =>
+      !INDEPENDENT_TRAIN.includes(key) && value !== undefined
+    ),
+  );
+  if (config.validation !== false) {
+    out.validation = {
+      interval: config.validation.interval,
+      limitBatches: config.validation.limitBatches,
+    };
+  }
+  return plainCopy(out) as Record<string, unknown>;
+}
+
+/** `model-data-hash8`, the hash being over the fingerprint and the number of iterations. */
+export async function runName(config: ResolvedConfig): Promise<string> {
+  const text = canonicalJson({ ...fingerprintOf(config), iterations: config.train.iterations });
+  const digest = new Uint8Array(
+    await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)),
+  );
+  const hash = Array.from(digest.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
+  return [config.model.type, config.data.type].map(word).concat(hash).join("-");
+}
+
+/** JSON with sorted keys: equal data, equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(
+    plainCopy(value),
+    (_, v) =>
+      v !== null && typeof v === "object" && !Array.isArray(v)
+        ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => a < b ? -1 : 1))
+        : v,
+  );
+}
+
+/** A copy that is plain JSON: functions by name, typed arrays by kind, length and a hash of their values. */
+export function plainCopy(value: unknown): unknown {
+  if (typeof value === "function") return `function ${value.name}`;
+  if (value === null || typeof value !== "object") {
+    return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+  }
+  if (ArrayBuffer.isView(value)) {
+    const array = value as unknown as ArrayLike<number>;
+    return `${value.constructor.name}(${array.length}) ${
+      checksum(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+    }`;
+  }
+  if (Array.isArray(value)) return value.map(plainCopy);
+  const out: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value)) {
+    if (item !== undefined) {
+      Object.defineProperty(out, key, {
+        value: plainCopy(item),
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
+    }
+  }
+  return out;
+}
+
+function word(type: unknown): string {
+  const text = typeof type === "string" ? type : (type as { name: string }).name || "custom";
+  return text.toLowerCase().replaceAll(/[^a-z0-9]+/g, "");
+}
+
+/** FNV-1a, enough to tell arrays apart. */
+function checksum(bytes: Uint8Array): string {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}

@@ -1,0 +1,351 @@
+/** The public class: a run built from a plain object. */
+import { selectBackend } from "../backend/select.ts";
+import { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
+import { FileStore } from "../checkpoint/file_store.ts";
+import { MemoryStore } from "../checkpoint/memory_store.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
+import { ConfigError, show, suggest } from "../core/errors.ts";
+import { hasFileSystem, pathModule } from "../core/host.ts";
+import { between, object, parseOptions } from "../core/options.ts";
+import { randomStream } from "../core/random.ts";
+import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
+import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
+import { buildData } from "../data/registry.ts";
+import { buildLoss } from "../loss/registry.ts";
+import { horizonMetrics } from "../metric/horizon.ts";
+import type { Metric } from "../metric/metric.ts";
+import { buildMetrics } from "../metric/registry.ts";
+import { buildModel } from "../model/registry.ts";
+import { buildOptimizer } from "../optim/builder.ts";
+import { consoleOutput, type Output } from "../report/console.ts";
+import { BaseIterationRunner, type RunParts } from "../runner/base_iteration_runner.ts";
+import { Checkpoint } from "../runner/callbacks/checkpoint.ts";
+import { ClipGradients } from "../runner/callbacks/clip_gradients.ts";
+import { EarlyStopping } from "../runner/callbacks/early_stopping.ts";
+import { JsonLines } from "../runner/callbacks/json_lines.ts";
+import { ProgressBar } from "../runner/callbacks/progress_bar.ts";
+import { buildCallbacks } from "../runner/callbacks/registry.ts";
+import { TensorBoard } from "../runner/callbacks/tensorboard.ts";
+import type { Callback } from "../runner/hooks.ts";
+import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
+import { buildScheduler } from "../schedule/builder.ts";
+import { buildTask } from "../task/registry.ts";
+import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
+import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
+
+/** What a program may give beside the config. */
+export interface CreateOptions {
+  /** Module specifiers (absolute or `import.meta.resolve`d) that register components; imported first. */
+  readonly imports?: readonly string[];
+  /** Folder that data paths of the config are relative to. Default: the working directory. */
+  readonly baseDirectory?: string;
+  /** Where lines for people go. Default: the console. */
+  readonly output?: Output;
+  readonly clock?: Clock;
+}
+
+/**
+ * A training run described by a plain object.
+ *
+ * @example Train a linear forecaster on a small matrix
+ * ```ts
+ * import { IterationRunner } from "@downhill/downhill";
+ * import "@downhill/downhill/models";
+ *
+ * const values = Float32Array.from({ length: 400 }, (_, t) => Math.sin(t / 5));
+ * const run = await IterationRunner.create({
+ *   backend: "cpu",
+ *   model: { type: "NLinear", params: { inputLength: 24, outputLength: 6, channels: 1 } },
+ *   data: { type: "ForecastingArray", params: { values, channels: 1, inputLength: 24, outputLength: 6 } },
+ *   optimizer: { type: "Adam", params: { lr: 0.01 } },
+ *   train: { iterations: 20 },
+ *   checkpoint: false,
+ *   log: { progress: false },
+ * });
+ * const summary = await run.train();
+ * console.assert(summary.iterations === 20);
+ * run.dispose();
+ * ```
+ */
+export class IterationRunner extends BaseIterationRunner {
+  /**
+   * Checks the config and builds model, data, optimizer and scheduler. Nothing is written before
+   * `train()`; the config object is never changed.
+   *
+   * @throws {ConfigError} At the first fault, with path, rule and value.
+   * @throws {DataError} If the data cannot be used.
+   */
+  static async create(config: RunConfig, options: CreateOptions = {}): Promise<IterationRunner> {
+    const resolved = resolveConfig(config);
+    const output = options.output ?? consoleOutput();
+    for (const specifier of options.imports ?? []) await importModule(specifier);
+    const parts = await buildParts(resolved, output, options);
+    return new IterationRunner(parts);
+  }
+}
+
+const taskOptions = object({ ratio: between(0, 1).optional() });
+
+async function buildParts(
+  config: ResolvedConfig,
+  output: Output,
+  options: CreateOptions,
+): Promise<RunParts> {
+  const baseDirectory = options.baseDirectory ?? (hasFileSystem ? pathModule().resolve(".") : "");
+  const { seed } = config;
+  // What can be refused without a backend or data comes first.
+  const callbacks = await buildCallbacks(config.callbacks);
+  const data = await buildData(
+    config.data as Parameters<typeof buildData>[0],
+    { baseDirectory, seed },
+  );
+  const { type, params } = taskOf(config, data);
+  const task = buildTask(type, { ...params, rescale: config.rescale, scaler: data.scaler });
+  const loss = buildLoss((config.loss ?? task.defaults.loss) as never);
+  const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
+  const settings = settingsOf(config, metrics, callbacks);
+  const loaders = loadersOf(config, settings, data, seed);
+
+  const backend = await selectBackend(config.backend, {
+    deterministic: config.deterministic,
+    log: (line) => output.line(line),
+  });
+  const model = await buildModel(config.model as never, { random: randomStream(seed, "init") });
+  const optimizer = buildOptimizer(config.optimizer as never, model.parameters);
+  const scheduler = config.scheduler === undefined
+    ? undefined
+    : buildScheduler(config.scheduler as never, optimizer);
+
+  const name = config.name ?? await runName(config);
+  const fast = config.train.fastDevRun !== false;
+  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
+  const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
+  const store = persistent
+    ? new FileStore(pathModule().resolve(directory, name))
+    : new MemoryStore();
+  return {
+    settings: { ...settings, name },
+    fingerprint: fingerprintOf(config),
+    resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
+    backend: backend.name,
+    model,
+    task,
+    loss,
+    metrics,
+    horizonMetrics: config.test === false
+      ? []
+      : horizonMetrics(metrics, config.test.horizons, "test.horizons")
+        .flatMap(({ name, metrics }) =>
+          metrics.map((metric) => ({ ...metric, name: `${name}/${metric.name}` }))
+        ),
+    data,
+    loaders,
+    optimizer,
+    scheduler,
+    schedulerMonitor: monitorOf(config, metrics),
+    callbacks: withDefaults(callbacks, config, persistent),
+    store,
+    checkpoints: new CheckpointDirectory(store, "checkpoints", (line) => output.line(line)),
+    persistent,
+    output,
+    clock: options.clock ?? systemClock,
+  };
+}
+
+/** The config's task, else what the data is for. */
+function taskOf(
+  config: ResolvedConfig,
+  data: DataSplits,
+): { type: string; params: Record<string, unknown> } {
+  const { task = data.task ?? "forecasting" } = config;
+  if (typeof task === "string") return { type: task, params: {} };
+  return {
+    type: String(task.type),
+    params: parseOptions(taskOptions, task.params, "task.params", "the task"),
+  };
+}
+
+/** The callbacks in their order: the user's, the shorthands', the reports, the checkpoints. */
+function withDefaults(
+  user: readonly Callback[],
+  config: ResolvedConfig,
+  persistent: boolean,
+): Callback[] {
+  const has = (name: string): boolean => user.some((callback) => callback.name === name);
+  const more: Callback[] = [];
+  if (config.train.clipGrad !== undefined) more.push(new ClipGradients(config.train.clipGrad));
+  if (config.earlyStopping !== undefined) more.push(new EarlyStopping(config.earlyStopping));
+  if (persistent && !has("JsonLines")) more.push(new JsonLines());
+  if (persistent && config.log.tensorboard && !has("TensorBoard")) more.push(new TensorBoard());
+  if (config.log.progress && !has("ProgressBar")) more.push(new ProgressBar());
+  const checkpoint = user.find((callback) => callback instanceof Checkpoint) ??
+    checkpointOf(config);
+  return [
+    ...user.filter((callback) => callback !== checkpoint),
+    ...more,
+    ...(persistent ? [checkpoint] : []),
+  ];
+}
+
+function checkpointOf(config: ResolvedConfig): Checkpoint {
+  if (config.checkpoint === false) return new Checkpoint();
+  const { directory: _, resume: __, ...params } = config.checkpoint;
+  return new Checkpoint(params);
+}
+
+function settingsOf(
+  config: ResolvedConfig,
+  metrics: readonly Metric[],
+  callbacks: readonly Callback[],
+): RunSettings {
+  const { train, validation, test, best, checkpoint } = config;
+  const fast = train.fastDevRun === false ? undefined : Number(train.fastDevRun);
+  const iterations = fast ?? train.iterations;
+  const evaluation = (
+    part: false | { batchSize?: number; limitBatches?: number },
+  ): EvaluationSettings => ({
+    batchSize: (part === false ? undefined : part.batchSize) ?? train.batchSize,
+    limitBatches: fast ?? ((part === false ? undefined : part.limitBatches) ?? Infinity),
+  });
+  const tenth = Math.max(1, Math.floor(iterations / 10));
+  const kept = callbacks.find((callback) => callback instanceof Checkpoint) ?? checkpointOf(config);
+  return {
+    name: "",
+    seed: config.seed,
+    shards: config.shards,
+    rescale: config.rescale,
+    train: {
+      iterations,
+      batchSize: train.batchSize,
+      accumulate: train.accumulate,
+      nonFinite: train.nonFinite,
+      maxTime: train.maxTime ?? Infinity,
+      metrics: train.metrics,
+    },
+    log: { interval: config.log.interval },
+    validation: {
+      ...evaluation(validation),
+      interval: fast ?? ((validation === false ? undefined : validation.interval) ?? tenth),
+      sanity: validation === false ? 0 : validation.sanity,
+    },
+    test: {
+      ...evaluation(test),
+      interval: (test === false ? undefined : test.interval) ?? Infinity,
+      horizons: test === false ? [] : test.horizons,
+      savePredictions: test !== false && test.savePredictions,
+    },
+    best: bestOf(best, metrics),
+    keep: (kept as Checkpoint).rule,
+    resume: checkpoint === false ? "never" : checkpoint.resume,
+    fineTune: config.fineTune,
+  };
+}
+
+/** The monitored value, which must be measured, and whether larger is better (the metric knows). */
+function bestOf(best: ResolvedConfig["best"], metrics: readonly Metric[]): RunSettings["best"] {
+  const metric = monitored(best.monitor, metrics, "best.monitor");
+  const inferred = metrics.find(({ name }) => name === metric)?.higherIsBetter === true
+    ? "max"
+    : "min";
+  return { monitor: `val/${metric}`, mode: best.mode ?? inferred };
+}
+
+function monitorOf(config: ResolvedConfig, metrics: readonly Metric[]): string | undefined {
+  const { scheduler } = config;
+  if (scheduler?.monitor === undefined) return undefined;
+  return monitored(String(scheduler.monitor), metrics, "scheduler.monitor");
+}
+
+function monitored(monitor: string, metrics: readonly Metric[], path: string): string {
+  const name = monitor.replace(/^val\//, "");
+  const known = ["loss", ...metrics.map((metric) => metric.name)];
+  if (!known.includes(name)) {
+    throw new ConfigError(path, `unknown validation value ${show(monitor)}${suggest(name, known)}`);
+  }
+  return name;
+}
+
+function loadersOf(
+  config: ResolvedConfig,
+  settings: RunSettings,
+  data: DataSplits,
+  seed: number,
+): RunParts["loaders"] {
+  const { train, validation, test } = config;
+  const evaluationLoader = (
+    dataset: Dataset | undefined,
+    { batchSize, limitBatches }: EvaluationSettings,
+  ) =>
+    dataset === undefined ? undefined : new DataLoader(dataset, {
+      batchSize,
+      ...(limitBatches === Infinity ? {} : { limitBatches }),
+    });
+  const overfit = train.overfitBatches;
+  return {
+    train: trainLoader(config, data.train, seed),
+    validation: validation === false
+      ? undefined
+      : overfit === undefined
+      ? evaluationLoader(data.validation, settings.validation)
+      : evaluationLoader(asDataset(data.train, "train.overfitBatches"), {
+        batchSize: train.batchSize * train.accumulate,
+        limitBatches: overfit,
+      }),
+    test: test === false ? undefined : evaluationLoader(data.test, settings.test),
+  };
+}
+
+/** An iteration takes `batchSize * accumulate` samples; the loop cuts them into micro-batches. */
+function trainLoader(
+  config: ResolvedConfig,
+  dataset: Dataset | IterableDataset | undefined,
+  seed: number,
+): Loader | undefined {
+  if (dataset === undefined) return undefined;
+  const { batchSize, accumulate, shuffle, dropLast, limitBatches, overfitBatches } = config.train;
+  const common = { batchSize: batchSize * accumulate, dropLast, infinite: true, seed };
+  if (!("gather" in dataset)) {
+    if (overfitBatches !== undefined || limitBatches !== undefined) {
+      throw new ConfigError(
+        overfitBatches === undefined ? "train.limitBatches" : "train.overfitBatches",
+        "needs data with a length, received a stream",
+      );
+    }
+    return new StreamLoader(dataset, common);
+  }
+  const limit = overfitBatches ?? limitBatches;
+  return new DataLoader(dataset, {
+    ...common,
+    shuffle: shuffle && overfitBatches === undefined,
+    ...(limit === undefined ? {} : { limitBatches: limit }),
+  });
+}
+
+function asDataset(dataset: Dataset | IterableDataset | undefined, path: string): Dataset {
+  if (dataset === undefined || !("gather" in dataset)) {
+    throw new ConfigError(path, "needs data with a length, received a stream");
+  }
+  return dataset;
+}
+
+async function importModule(specifier: string): Promise<void> {
+  try {
+    await import(specifier);
+  } catch (error) {
+    if (
+      /\.[cm]?ts$/.test(specifier) &&
+      /Unknown file extension|ERR_UNKNOWN_FILE_EXTENSION|Unexpected token|strip/i.test(
+        String(error),
+      )
+    ) {
+      throw new ConfigError(
+        "imports",
+        `this runtime cannot import TypeScript (${specifier}); compile it to JavaScript first, or use Deno or Bun`,
+      );
+    }
+    throw new ConfigError(
+      "imports",
+      `cannot import ${specifier}: ${(error as Error).message.split("\n")[0]}`,
+    );
+  }
+}

@@ -1,0 +1,354 @@
+/** The plain object that describes a run: every key, its rule and its default. */
+import { ConfigError, show } from "../core/errors.ts";
+import {
+  above,
+  anyObject,
+  camel,
+  either,
+  flag,
+  integer,
+  list,
+  object,
+  oneOf,
+  parseOptions,
+  text,
+  z,
+} from "../core/options.ts";
+
+/** A registered name; in a program a class or function is taken too. */
+export type Named = string | ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
+
+/** A component: what to build and its options. BasicTS' `{ TYPE, PARAM }` is read as well. */
+export interface ComponentConfig {
+  type: Named;
+  params?: Record<string, unknown>;
+}
+
+/** A run as a plain object; only `model`, `data`, `optimizer` and `train.iterations` are required. */
+export interface RunConfig {
+  /** Run directory name; default: model-dataset-hash8. */
+  name?: string;
+  /** Seed of batch order, initial weights and dropout. Default 42. */
+  seed?: number;
+  backend?: "auto" | "webgpu" | "wasm" | "cpu";
+  /** The same bits in every runtime. Default false. */
+  deterministic?: boolean;
+  workers?: number | "auto";
+  /** Logical shards of a batch; default: the number of workers. */
+  shards?: number;
+  /** Default: what the data is for. */
+  task?: string | ComponentConfig;
+  model: ComponentConfig;
+  data: ComponentConfig;
+  /** A name, `{ type, params }` or a function. Default: the task's. */
+  loss?: Named | ComponentConfig;
+  metrics?: (Named | ComponentConfig)[];
+  /** Whether metrics are in original units. Default false. */
+  rescale?: boolean;
+  optimizer: ComponentConfig & Record<string, unknown>;
+  scheduler?: ComponentConfig & Record<string, unknown>;
+  train: {
+    iterations: number;
+    batchSize?: number;
+    accumulate?: number;
+    shuffle?: boolean;
+    dropLast?: boolean;
+    /** Shorthand of the ClipGradients callback. */
+    clipGrad?: { maxNorm?: number; normType?: number | "inf"; clipValue?: number };
+    nonFinite?: "stop" | "skip";
+    /** Seconds. */
+    maxTime?: number;
+    /** Metrics of training batches too. Default false. */
+    metrics?: boolean;
+    /** Only the first n batches of every epoch. */
+    limitBatches?: number;
+    /** Train and validate on the same first n batches. */
+    overfitBatches?: number;
+    /** n iterations with n batches of validation and test, nothing written. */
+    fastDevRun?: boolean | number;
+  };
+  /** false: no validation. `interval` defaults to a tenth of the iterations. */
+  validation?: false | {
+    interval?: number;
+    batchSize?: number;
+    limitBatches?: number;
+    sanity?: number;
+  };
+  test?: false | {
+    interval?: number;
+    batchSize?: number;
+    limitBatches?: number;
+    horizons?: number[];
+    savePredictions?: boolean;
+  };
+  best?: { monitor?: string; mode?: "min" | "max" };
+  /** Shorthand of the EarlyStopping callback. */
+  earlyStopping?: Record<string, unknown>;
+  /** Shorthand of the Checkpoint callback, with the directory and the resume rule; false: nothing is written. */
+  checkpoint?: false | {
+    directory?: string;
+    interval?: number;
+    keep?: number | null;
+    every?: number;
+    at?: number[];
+    resume?: "auto" | "never" | "required";
+  };
+  log?: { interval?: number; progress?: boolean; tensorboard?: boolean };
+  fineTune?: { path: string; strict?: boolean };
+  callbacks?: (Named | ComponentConfig | object)[];
+}
+
+/** {@link RunConfig} with its defaults. */
+export interface ResolvedConfig {
+  name: string | undefined;
+  seed: number;
+  backend: "auto" | "webgpu" | "wasm" | "cpu";
+  deterministic: boolean;
+  workers: number | "auto";
+  shards: number;
+  task: string | ResolvedComponent | undefined;
+  model: ResolvedComponent;
+  data: ResolvedComponent;
+  loss: Named | ResolvedComponent | undefined;
+  metrics: (Named | ResolvedComponent)[] | undefined;
+  rescale: boolean;
+  optimizer: ResolvedComponent & Record<string, unknown>;
+  scheduler: (ResolvedComponent & Record<string, unknown>) | undefined;
+  train: {
+    iterations: number;
+    batchSize: number;
+    accumulate: number;
+    shuffle: boolean;
+    dropLast: boolean;
+    clipGrad: Record<string, unknown> | undefined;
+    nonFinite: "stop" | "skip";
+    maxTime: number | undefined;
+    metrics: boolean;
+    limitBatches: number | undefined;
+    overfitBatches: number | undefined;
+    fastDevRun: boolean | number;
+  };
+  validation: false | {
+    interval?: number;
+    batchSize?: number;
+    limitBatches?: number;
+    sanity: number;
+  };
+  test: false | {
+    interval?: number;
+    batchSize?: number;
+    limitBatches?: number;
+    horizons: number[];
+    savePredictions: boolean;
+  };
+  best: { monitor: string; mode?: "min" | "max" };
+  earlyStopping: Record<string, unknown> | undefined;
+  checkpoint: false | {
+    directory: string;
+    interval?: number;
+    keep?: number | null;
+    every?: number;
+    at?: number[];
+    resume: "auto" | "never" | "required";
+  };
+  log: { interval: number; progress: boolean; tensorboard: boolean };
+  fineTune: { path: string; strict: boolean } | undefined;
+  callbacks: (Named | ResolvedComponent | object)[];
+}
+
+/** A component after its defaults. */
+export interface ResolvedComponent {
+  type: Named;
+  params: Record<string, unknown>;
+}
+
+const isFunction = z.custom<object>((value) => typeof value === "function");
+
+const NAMED = "must be a registered name (or, in a program, a class or function)";
+const named = either(NAMED, text(), isFunction);
+const component = object({ type: named, params: anyObject().default({}) });
+
+const NAMED_OR_COMPONENT =
+  "must be a registered name, { type, params }, or, in a program, a function";
+const namedOrComponent = either(NAMED_OR_COMPONENT, text(), component, isFunction);
+
+/** Optimizers and schedulers have keys of their own beside type and params; their builders check them. */
+const open = z.looseObject({ type: named, params: anyObject().default({}) }, {
+  error: "must be an object",
+});
+
+const orFalse = <T extends z.ZodObject>(schema: T) =>
+  either("must be false or an object", z.literal(false), schema);
+
+const evaluation = {
+  interval: integer(1).optional(),
+  batchSize: integer(1).optional(),
+  limitBatches: integer(1).optional(),
+};
+
+/** The schema of a run config. */
+export const runConfigSchema: z.ZodObject = object({
+  name: z.string({ error: NAME_RULE() }).regex(/^[A-Za-z0-9._-]{1,100}$/, { error: NAME_RULE() })
+    .regex(/^[^.]/, { error: NAME_RULE() }).optional(),
+  seed: integer(0).max(Number.MAX_SAFE_INTEGER).default(42),
+  backend: oneOf(["auto", "webgpu", "wasm", "cpu"]).default("auto"),
+  deterministic: flag().default(false),
+  workers: either('must be an integer >= 1 or "auto"', integer(1), oneOf(["auto"])).default(1),
+  shards: integer(1).optional(),
+  task: either("must be a task's name or { type, params }", text(), component).optional(),
+  model: component,
+  data: component,
+  loss: namedOrComponent.optional(),
+  metrics: list(
+    either(
+      NAMED_OR_COMPONENT,
+      text(),
+      component,
+      isFunction,
+      z.looseObject({ update: isFunction }),
+    ),
+    "must be an array of metrics",
+  ).optional(),
+  rescale: flag().default(false),
+  optimizer: open,
+  scheduler: open.optional(),
+  train: object({
+    iterations: integer(1),
+    batchSize: integer(1).default(32),
+    accumulate: integer(1).default(1),
+    shuffle: flag().default(true),
+    dropLast: flag().default(false),
+    clipGrad: anyObject().optional(),
+    nonFinite: oneOf(["stop", "skip"]).default("stop"),
+    maxTime: above(0).optional(),
+    metrics: flag().default(false),
+    limitBatches: integer(1).optional(),
+    overfitBatches: integer(1).optional(),
+    fastDevRun: either("must be true, false or an integer >= 1", flag(), integer(1)).default(false),
+  }),
+  validation: orFalse(object({ ...evaluation, sanity: integer(0).default(2) })).prefault({}),
+  test: orFalse(object({
+    ...evaluation,
+    horizons: list(integer(1), "must be an array of integers >= 1").default([]),
+    savePredictions: flag().default(false),
+  })).prefault({}),
+  best: object({
+    monitor: text().default("val/loss"),
+    mode: oneOf(["min", "max"]).optional(),
+  }).prefault({}),
+  earlyStopping: anyObject().optional(),
+  checkpoint: orFalse(object({
+    directory: text().default("runs"),
+    interval: integer(1).optional(),
+    keep: integer(1).nullable().optional(),
+    every: integer(1).optional(),
+    at: list(integer(1), "must be an array of integers >= 1").optional(),
+    resume: oneOf(["auto", "never", "required"]).default("auto"),
+  })).prefault({}),
+  log: object({
+    interval: integer(1).default(50),
+    progress: flag().default(true),
+    tensorboard: flag().default(true),
+  }).prefault({}),
+  fineTune: object({ path: text(), strict: flag().default(true) }).optional(),
+  callbacks: list(
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, z.looseObject({ name: z.string() })),
+    "must be an array of callbacks",
+  ).default([]),
+});
+
+function NAME_RULE(): string {
+  return "must be 1 to 100 of the characters A-Z a-z 0-9 . _ - and not begin with a dot";
+}
+
+/** A config with its types checked by the editor; returned as it is. */
+export function defineConfig(config: RunConfig): RunConfig {
+  return config;
+}
+
+/**
+ * Checks a config and fills in its defaults; the input stays as it is.
+ *
+ * @throws {ConfigError} At the first fault: path, rule, value.
+ */
+export function resolveConfig(config: unknown): ResolvedConfig {
+  const resolved = parseOptions(
+    runConfigSchema,
+    withLowerCaseComponents(config),
+    "",
+  ) as unknown as ResolvedConfig;
+  const workers = resolved.workers === "auto" ? 1 : resolved.workers;
+  resolved.shards ??= workers;
+  checkConflicts(resolved);
+  return resolved;
+}
+
+/** `{ TYPE, PARAM }` of BasicTS as `{ type, params }`, at the places where a component stands. */
+function withLowerCaseComponents(config: unknown): unknown {
+  if (config === null || typeof config !== "object" || Array.isArray(config)) return config;
+  const out: Record<string, unknown> = { ...config };
+  for (const key of Object.keys(out)) {
+    if (["model", "data", "optimizer", "scheduler", "loss", "task"].includes(camel(key))) {
+      out[key] = lowerCase(out[key]);
+    }
+    if (["metrics", "callbacks"].includes(key) && Array.isArray(out[key])) {
+      out[key] = (out[key] as unknown[]).map(lowerCase);
+    }
+  }
+  return out;
+}
+
+function lowerCase(value: unknown): unknown {
+  if (value === null || typeof value !== "object" || !("TYPE" in value)) return value;
+  const { TYPE, PARAM, ...rest } = value as Record<string, unknown>;
+  return { ...rest, type: TYPE, ...(PARAM === undefined ? {} : { params: PARAM }) };
+}
+
+/** Rules that span several keys. */
+function checkConflicts(config: ResolvedConfig): void {
+  const { train, checkpoint, workers, shards, validation } = config;
+  if (workers !== 1 && workers !== "auto") {
+    throw new ConfigError(
+      "workers",
+      `must be 1 in this version (shards run in process), received ${show(workers)}`,
+    );
+  }
+  if (shards > train.batchSize) {
+    throw new ConfigError(
+      "shards",
+      `must be at most train.batchSize (${train.batchSize}), received ${shards}`,
+    );
+  }
+  const named = new Set(config.callbacks.map((callback) => {
+    const type = typeof callback === "object" && "type" in callback ? callback.type : callback;
+    return typeof type === "string" ? type.toLowerCase() : "";
+  }));
+  const shorthands = { "train.clipGrad": train.clipGrad, earlyStopping: config.earlyStopping };
+  for (const [path, value] of Object.entries(shorthands)) {
+    const callback = path === "earlyStopping" ? "EarlyStopping" : "ClipGradients";
+    if (value !== undefined && named.has(callback.toLowerCase())) {
+      throw new ConfigError(
+        path,
+        `is shorthand for the callback ${callback}, which callbacks has too; give one of them`,
+      );
+    }
+  }
+  if (
+    named.has("checkpoint") && checkpoint !== false &&
+    (["interval", "keep", "every", "at"] as const).some((key) => checkpoint[key] !== undefined)
+  ) {
+    throw new ConfigError(
+      "checkpoint",
+      "is shorthand for the callback Checkpoint, which callbacks has too; give one of them",
+    );
+  }
+  if (validation === false && config.earlyStopping !== undefined) {
+    throw new ConfigError("earlyStopping", "needs validation, which is false");
+  }
+  if (train.overfitBatches !== undefined && train.limitBatches !== undefined) {
+    throw new ConfigError(
+      "train.overfitBatches",
+      "cannot be combined with train.limitBatches, received both",
+    );
+  }
+}

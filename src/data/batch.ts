@@ -1,0 +1,112 @@
+/** Batches on the host: their size, views of them, samples stacked into them, and their tensors. */
+import { DataError, show } from "../core/errors.ts";
+import * as tf from "../tensor/tf.ts";
+import type { HostArray, HostBatch, Sample } from "./dataset.ts";
+
+/**
+ * The number of samples in `batch`.
+ *
+ * @throws {DataError} If there is no field, or the first axes of the fields differ.
+ */
+export function batchSize(batch: HostBatch): number {
+  const sizes = Object.entries(batch).map(([name, field]) => [name, field.shape[0]] as const);
+  if (sizes.length === 0) {
+    throw new DataError("a batch must have at least one field, received none");
+  }
+  const size = sizes[0][1];
+  if (size === undefined || sizes.some(([, other]) => other !== size)) {
+    const found = sizes.map(([name, n]) => `${name} ${n ?? "a scalar"}`).join(", ");
+    throw new DataError(`the fields of a batch must have equal first axes, received ${found}`);
+  }
+  return size;
+}
+
+/** Samples `start` to `end` (exclusive) of `batch`, as views of the same memory. */
+export function sliceBatch(batch: HostBatch, start: number, end: number): HostBatch {
+  const size = batchSize(batch);
+  if (
+    !(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= size)
+  ) {
+    throw new RangeError(`a slice of ${size} samples must lie in it, received ${start} to ${end}`);
+  }
+  return mapFields(batch, ({ data, shape, dtype }) => {
+    const row = rowSize(shape);
+    return {
+      data: data.subarray(start * row, end * row),
+      shape: [end - start, ...shape.slice(1)],
+      dtype,
+    };
+  });
+}
+
+/** The tensors of `batch` by field name; the caller disposes them. */
+export function toTensors(batch: HostBatch): Record<string, tf.Tensor> {
+  batchSize(batch);
+  const out: Record<string, tf.Tensor> = {};
+  for (const [name, { data, shape, dtype }] of Object.entries(batch)) {
+    out[name] = tf.tensor(data, [...shape], dtype);
+  }
+  return out;
+}
+
+/**
+ * Stacks samples along a new first axis; a plain number becomes a float32 cell.
+ *
+ * @param first Number of `samples[0]` in its stream, for error messages.
+ * @throws {DataError} If the samples differ in fields, shapes or dtypes.
+ */
+export function stackSamples(samples: readonly Sample[], first = 0): HostBatch {
+  const like = hostSample(samples[0]);
+  const names = Object.keys(like);
+  const batch = mapFields(like, ({ data, shape, dtype }) => ({
+    data: new (data.constructor as Float32ArrayConstructor)(samples.length * data.length),
+    shape: [samples.length, ...shape],
+    dtype,
+  }));
+  samples.forEach((raw, i) => {
+    const sample = hostSample(raw);
+    const where = `sample ${first + i} of the stream`;
+    if (Object.keys(sample).length !== names.length) {
+      throw new DataError(
+        `${where}: must have the fields ${names.join(", ")}, received ${
+          Object.keys(sample).join(", ")
+        }`,
+      );
+    }
+    for (const name of names) {
+      const field = sample[name];
+      if (field === undefined) throw new DataError(`${where}: lacks the field ${show(name)}`);
+      const { shape, dtype, data } = like[name];
+      if (
+        field.dtype !== dtype || field.shape.join() !== shape.join() ||
+        field.data.length !== data.length || field.data.constructor !== data.constructor
+      ) {
+        throw new DataError(
+          `${where}: field ${show(name)} must be ${dtype} [${shape}] of ${data.length} values ` +
+            `like the first of its batch, received ${field.dtype} [${field.shape}] of ${field.data.length}`,
+        );
+      }
+      batch[name].data.set(field.data, i * data.length);
+    }
+  });
+  return batch;
+}
+
+/** The number of values in one sample of a field: the product of all axes but the first. */
+export function rowSize(shape: readonly number[]): number {
+  return shape.slice(1).reduce((product, n) => product * n, 1);
+}
+
+function hostSample(sample: Sample): HostBatch {
+  const out: HostBatch = {};
+  for (const [name, value] of Object.entries(sample)) {
+    out[name] = typeof value === "number"
+      ? { data: Float32Array.of(value), shape: [], dtype: "float32" }
+      : value;
+  }
+  return out;
+}
+
+function mapFields(batch: HostBatch, f: (field: HostArray) => HostArray): HostBatch {
+  return Object.fromEntries(Object.entries(batch).map(([name, field]) => [name, f(field)]));
+}

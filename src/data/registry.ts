@@ -1,0 +1,122 @@
+/** Data sets by name: what `data.type` of a config may be. */
+import { ConfigError, show } from "../core/errors.ts";
+import { anyObject, object, oneOf, parseOptions } from "../core/options.ts";
+import { type Factory, make, Registry } from "../core/registry.ts";
+import { ArrayDataset, type ArrayField } from "./array_dataset.ts";
+import type { DataContext, DataSplits } from "./dataset.ts";
+import {
+  ForecastingArray,
+  type ForecastingArrayOptions,
+  ForecastingCsv,
+  type ForecastingCsvOptions,
+} from "./forecasting.ts";
+
+export type { DataContext } from "./dataset.ts";
+
+/** Makes the parts of a run's data: a function or a class of (params, context). */
+export type DataFactory = Factory<
+  [params: Record<string, unknown>, context: DataContext],
+  DataSplits
+>;
+
+/** What {@link buildData} builds from. */
+export interface DataConfig {
+  /** A registered name, or the factory itself. */
+  readonly type: string | DataFactory;
+  readonly params?: Record<string, unknown>;
+}
+
+const registry = new Registry<DataFactory>("data set");
+
+/** Makes `factory` available as `data.type: name`. */
+export function registerDataset(
+  name: string,
+  factory: DataFactory,
+  aliases: readonly string[] = [],
+): void {
+  registry.register(name, factory, aliases);
+}
+
+/** The names that `data.type` may be. */
+export function datasetNames(): string[] {
+  return registry.names();
+}
+
+/**
+ * Builds the data of a run.
+ *
+ * @param path Where `config` stands, for error messages.
+ * @throws {ConfigError} If the name is unknown, a param is wrong, or the factory makes something else.
+ * @throws {DataError} If the data cannot be used.
+ */
+export async function buildData(
+  config: DataConfig,
+  context: DataContext,
+  path = "data",
+): Promise<DataSplits> {
+  const { type, params = {} } = config;
+  if (typeof type !== "string" && typeof type !== "function") {
+    throw new ConfigError(`${path}.type`, `must be a name or a function, received ${show(type)}`);
+  }
+  const factory = typeof type === "string" ? registry.get(type, `${path}.type`) : type;
+  const splits = await make(factory, params, { ...context, path: `${path}.params` });
+  check(splits, path, typeof type === "string" ? type : show(type));
+  return splits;
+}
+
+function check(splits: DataSplits, path: string, name: string): void {
+  const fail = (rule: string, value: unknown): never => {
+    throw new ConfigError(`${path}.type`, `${name} must make ${rule}, received ${show(value)}`);
+  };
+  if (splits === null || typeof splits !== "object") {
+    fail("an object with train, validation or test", splits);
+  }
+  const { train, validation, test, task } = splits;
+  for (const [key, part] of Object.entries({ train, validation, test })) {
+    if (part === undefined) continue;
+    const isStream = key === "train" && typeof (part as { open?: unknown }).open === "function";
+    if (isStream || isDataset(part)) continue;
+    fail(`a data set (length, gather) as ${key}`, part);
+  }
+  if (train === undefined && validation === undefined && test === undefined) {
+    fail("at least one of train, validation and test", splits);
+  }
+  if (!(task === undefined || tasks.includes(task))) {
+    fail(`one of ${tasks.join(", ")} as task`, task);
+  }
+}
+
+const tasks = ["forecasting", "classification", "imputation"] as const;
+
+function isDataset(part: unknown): boolean {
+  const { length, gather } = part as { length?: unknown; gather?: unknown };
+  return Number.isInteger(length) && typeof gather === "function";
+}
+
+const arraySchema = object({
+  train: anyObject().optional(),
+  validation: anyObject().optional(),
+  test: anyObject().optional(),
+  task: oneOf(tasks).optional(),
+});
+
+/** `{ train: { inputs: { data, shape }, targets: ... }, validation, test, task }`. */
+function arraySplits(params: Record<string, unknown>, context: DataContext): DataSplits {
+  const parsed = parseOptions(arraySchema, params, context.path ?? "data.params", "ArrayDataset");
+  const part = (fields: Record<string, unknown> | undefined) =>
+    fields === undefined ? undefined : new ArrayDataset(fields as Record<string, ArrayField>);
+  const { train, validation, test, task } = parsed;
+  return { train: part(train), validation: part(validation), test: part(test), task };
+}
+
+registerDataset("ArrayDataset", arraySplits, ["array", "array_dataset"]);
+registerDataset(
+  "ForecastingArray",
+  (params, context) => new ForecastingArray(params as unknown as ForecastingArrayOptions, context),
+  ["forecasting_array"],
+);
+registerDataset(
+  "ForecastingCsv",
+  (params, context) => new ForecastingCsv(params as unknown as ForecastingCsvOptions, context),
+  ["forecasting_csv"],
+);

@@ -1,0 +1,11 @@
+/** Differentiable functions and initial weights for model authors, exported as `nn`. */
+export { attention, type AttentionOptions, attentionScores } from "./attention.ts";
+export { batchNorm, type BatchNormOptions } from "./batch_norm.ts";
+export { dropout, dropoutMask, type DropoutOptions } from "./dropout.ts";
+export { embedding } from "./embedding.ts";
+export { gelu } from "./gelu.ts";
+export * as init from "./init.ts";
+export { layerNorm } from "./layer_norm.ts";
+export { linear } from "./linear.ts";
+export { movingAverage } from "./moving_average.ts";
+export { type LinearVariables, Variables } from "./variables.ts";

@@ -1,0 +1,282 @@
+/** Optimizers from plain objects. */
+import { readComponent } from "../core/component.ts";
+import { ConfigError, show } from "../core/errors.ts";
+import {
+  above,
+  anyObject,
+  atLeast,
+  camel,
+  flag,
+  integer,
+  join,
+  object,
+  parseOptions,
+  z,
+} from "../core/options.ts";
+import { isClass } from "../core/registry.ts";
+import * as tf from "../tensor/tf.ts";
+import {
+  type Grouping,
+  groupPlan,
+  type GroupRule,
+  type LayerDecay,
+  type NoDecay,
+  readPatterns,
+  type TrainedBy,
+} from "./groups.ts";
+import { Optimizer } from "./optimizer.ts";
+import { findOptimizer, type OptimizerFactory } from "./registry.ts";
+import type { OptimizerRule } from "./rule.ts";
+import { ignoredOptions } from "./state_dict.ts";
+
+/** A regular expression or its source, or several. */
+export type Patterns = string | RegExp | readonly (string | RegExp)[];
+
+/** One group: whom it holds, and options beside it that differ, another optimizer, or `freeze`. */
+export type GroupConfig = {
+  readonly match?: Patterns;
+  readonly where?: { readonly maxRank: number };
+  readonly optimizer?: OptimizerTypeConfig;
+  readonly freeze?: boolean;
+} & Readonly<Record<string, unknown>>;
+
+/** A type with its options. */
+export interface OptimizerTypeConfig {
+  /** A registered name, or in a program the rule, function or class itself. */
+  readonly type: string | OptimizerRule | OptimizerFactory;
+  /** In torch spelling or camelCase. @default {} */
+  readonly params?: Readonly<Record<string, unknown>>;
+}
+
+/** What {@link buildOptimizer} reads. */
+export interface OptimizerConfig extends OptimizerTypeConfig {
+  /** Ordered rules; the first that matches a parameter has it, the rest is the last group. */
+  readonly groups?: readonly GroupConfig[];
+  /** Parameters without weight decay; `auto`: rank < 2, or a name that ends in bias or contains norm. @default "none" */
+  readonly noDecay?: "auto" | "none" | Patterns;
+  /** lr of layer i times max(minScale, rate^(last - i)); `depthOf` captures i in the name. */
+  readonly layerDecay?: {
+    readonly rate: number;
+    readonly depthOf: Patterns;
+    readonly minScale?: number;
+  };
+}
+
+/** BasicTS' spelling. */
+export interface BasicOptimizerConfig {
+  readonly TYPE: string | OptimizerRule | OptimizerFactory;
+  readonly PARAM?: Readonly<Record<string, unknown>>;
+}
+
+/** `layerDecay` without its patterns. */
+const layerDecaySchema = object({
+  rate: above(0),
+  depthOf: z.unknown(),
+  minScale: atLeast(0).default(0),
+});
+
+const settingsSchema = object({
+  groups: z.array(z.unknown(), { error: "must be an array" }).default([]),
+  noDecay: z.unknown().default("none"),
+  layerDecay: anyObject().optional(),
+});
+
+const groupSchema = object({
+  match: z.unknown(),
+  where: object({ maxRank: integer(0) }).optional(),
+  optimizer: z.unknown(),
+  freeze: flag().optional(),
+});
+
+/**
+ * Builds an optimizer.
+ *
+ * @param config `{ type, params, groups?, noDecay?, layerDecay? }` or `{ TYPE, PARAM }`; never changed.
+ * @param parameters Variables by name; left out, those of the first update are adopted.
+ * @param path Where the config stands, for errors.
+ * @throws {ConfigError} For an unknown name or option, a value out of range, a pattern that matches
+ * no parameter, or when nothing is left to train.
+ *
+ * @example
+ * ```ts
+ * const optimizer = buildOptimizer({
+ *   type: "AdamW",
+ *   params: { lr: 1e-3, weight_decay: 0.05 },
+ *   groups: [{ match: "^embed\\.", lr: 1e-4 }, { match: "^frozen\\.", freeze: true }],
+ *   noDecay: "auto",
+ * }, model.parameters);
+ * ```
+ */
+export function buildOptimizer(
+  config: OptimizerConfig | BasicOptimizerConfig,
+  parameters?: Readonly<Record<string, tf.Variable>>,
+  path = "optimizer",
+): Optimizer {
+  const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
+  const settings = parseOptions(settingsSchema, rest, path);
+  const entry = entryOf(type, typePath);
+  if (!isRule(entry)) {
+    const grouped = Object.keys(rest)[0];
+    if (grouped !== undefined) {
+      throw new ConfigError(join(path, grouped), "needs an optimizer with a rule, not a factory");
+    }
+    return fromFactory(entry, params, parameters, typePath);
+  }
+  const base = { rule: entry, options: readParams(entry, params, paramsPath), ownDecay: false };
+  const grouping: Grouping = {
+    base,
+    path,
+    rules: settings.groups.map((group, i) => readGroup(group, base, `${path}.groups[${i}]`)),
+    noDecay: readNoDecay(settings.noDecay, base, join(path, "noDecay")),
+    layerDecay: readLayerDecay(settings.layerDecay, join(path, "layerDecay")),
+  };
+  return new Optimizer(groupPlan(grouping), parameters, { type: entry.name, params, ...rest });
+}
+
+/** The plan with all parameters in one group, for a class of one's own that extends `Optimizer`. */
+export function singleGroup(
+  rule: OptimizerRule,
+  params: Readonly<Record<string, unknown>>,
+  path = "optimizer.params",
+): ReturnType<typeof groupPlan> {
+  const base = { rule, options: readParams(rule, params, path), ownDecay: false };
+  return groupPlan({ base, rules: [], noDecay: "none", path: "optimizer" });
+}
+
+function entryOf(type: unknown, path: string): OptimizerRule | OptimizerFactory {
+  if (typeof type === "string") return findOptimizer(type, path);
+  if (typeof type === "function" || isRule(type)) return type as OptimizerRule | OptimizerFactory;
+  throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
+}
+
+function isRule(value: unknown): value is OptimizerRule {
+  return value !== null && typeof value === "object" && "options" in value && "step" in value;
+}
+
+function fromFactory(
+  factory: OptimizerFactory,
+  params: Readonly<Record<string, unknown>>,
+  parameters: Readonly<Record<string, tf.Variable>> | undefined,
+  path: string,
+): Optimizer {
+  const made: unknown = isClass(factory)
+    ? new (factory as new (...args: unknown[]) => unknown)(params, parameters)
+    : (factory as (...args: unknown[]) => unknown)(params, parameters);
+  // tf.Optimizer answers instanceof for anything with its methods, so the groups are looked for.
+  if (made === null || typeof made !== "object" || !("paramGroups" in made)) {
+    throw new ConfigError(path, `must make an Optimizer, received ${show(made)}`);
+  }
+  return made as Optimizer;
+}
+
+function readParams(
+  rule: OptimizerRule,
+  params: Readonly<Record<string, unknown>>,
+  path: string,
+): Record<string, unknown> {
+  return parseOptions(rule.options, withoutIgnored(params, rule), path, rule.name);
+}
+
+let noted = false;
+
+/** Drops what torch uses to choose an implementation, with one note a process. */
+function withoutIgnored(
+  params: Readonly<Record<string, unknown>>,
+  rule: OptimizerRule,
+): Record<string, unknown> {
+  const entries = Object.entries(params);
+  const kept = entries.filter(([key]) =>
+    !ignoredOptions.includes(key) || Object.hasOwn(rule.options.shape, key)
+  );
+  if (kept.length < entries.length && !noted) {
+    noted = true;
+    console.warn(`note: optimizer options ${ignoredOptions.join(", ")} have no effect here`);
+  }
+  return Object.fromEntries(kept);
+}
+
+function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
+  if (group === null || typeof group !== "object" || Array.isArray(group)) {
+    throw new ConfigError(path, `must be an object, received ${show(group)}`);
+  }
+  const own: Record<string, unknown> = {};
+  const overrides = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(group)) {
+    if (Object.hasOwn(groupSchema.shape, key)) own[key] = value;
+    else if (value !== undefined) overrides.set(key, value);
+  }
+  const { match, where, optimizer, freeze } = parseOptions(groupSchema, own, path);
+  if (match === undefined && where === undefined) {
+    throw new ConfigError(path, `must have match or where, received ${show(group)}`);
+  }
+  const patterns = match === undefined ? [] : readPatterns(match, join(path, "match"));
+  if (freeze && optimizer !== undefined) overrides.set("optimizer", optimizer);
+  const [extra] = overrides.keys();
+  if (extra !== undefined && (freeze || optimizer !== undefined)) {
+    throw new ConfigError(
+      join(path, extra),
+      freeze ? "has no meaning in a frozen group" : "belongs into the group's optimizer.params",
+    );
+  }
+  const trained = freeze
+    ? undefined
+    : optimizer === undefined
+    ? override(base, Object.fromEntries(overrides), path)
+    : readGroupOptimizer(optimizer, join(path, "optimizer"));
+  return { patterns, maxRank: where?.maxRank, trained };
+}
+
+function readGroupOptimizer(config: unknown, path: string): TrainedBy {
+  const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
+  parseOptions(object({}), rest, path);
+  const rule = entryOf(type, typePath);
+  if (!isRule(rule)) throw new ConfigError(typePath, "must be an optimizer with a rule");
+  const options = readParams(rule, params, paramsPath);
+  return { rule, options, ownDecay: setsDecay(params) };
+}
+
+/** The base options with some of them replaced, checked together by the same schema. */
+function override(
+  base: TrainedBy,
+  overrides: Readonly<Record<string, unknown>>,
+  path: string,
+): TrainedBy {
+  const given = withoutIgnored(overrides, base.rule);
+  const replaced = new Set(Object.keys(given).map(camel));
+  const kept = Object.entries(base.options).filter(([key]) => !replaced.has(camel(key)));
+  const merged = Object.fromEntries([...kept, ...Object.entries(given)]);
+  const options = parseOptions(base.rule.options, merged, path, base.rule.name);
+  return { rule: base.rule, options, ownDecay: setsDecay(given) };
+}
+
+function setsDecay(params: Readonly<Record<string, unknown>>): boolean {
+  return Object.keys(params).some((key) => camel(key) === "weightDecay");
+}
+
+function readNoDecay(value: unknown, base: TrainedBy, path: string): NoDecay {
+  if (value === "none") return "none";
+  if (!("weight_decay" in base.options)) {
+    throw new ConfigError(path, `has no meaning for ${base.rule.name}, which has no weight_decay`);
+  }
+  if (value === "auto") return "auto";
+  if (!Array.isArray(value) && !(value instanceof RegExp)) {
+    throw new ConfigError(
+      path,
+      `must be "auto", "none" or an array of regular expressions, received ${show(value)}`,
+    );
+  }
+  return readPatterns(value, path);
+}
+
+function readLayerDecay(value: unknown, path: string): LayerDecay | undefined {
+  if (value === undefined) return undefined;
+  const { rate, depthOf, minScale } = parseOptions(layerDecaySchema, value, path);
+  return { rate, minScale, depthOf: readPatterns(depthOf, join(path, "depthOf")) };
+}
+
+tf.serialization.registerClass(
+  Object.assign(Optimizer, {
+    fromConfig: (_: unknown, config: tf.serialization.ConfigDict): Optimizer =>
+      buildOptimizer(JSON.parse(String(config.name)) as OptimizerConfig),
+  }) as unknown as tf.serialization.SerializableConstructor<Optimizer>,
+);

@@ -1,0 +1,564 @@
+/**
+ * The loop. One iteration = one optimizer update = one scheduler step, whatever the accumulation,
+ * the shards or the epoch; iterations are counted from 1, and N iterations make N updates.
+ *
+ * Order inside an iteration: load, forward and backward, one read, update, scheduler; then log,
+ * validation (best value, patience), test and checkpoint, each at its own cadence and, except the
+ * test, also at iteration N.
+ */
+import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
+import type { Store } from "../checkpoint/store.ts";
+import { readTensors, toTensor, weightsSha256 } from "../checkpoint/tensors.ts";
+import { loadWeights } from "../checkpoint/weights.ts";
+import { type Clock, macrotask } from "../core/clock.ts";
+import { CheckpointError, ConfigError, NonFiniteError } from "../core/errors.ts";
+import { hostProcess } from "../core/host.ts";
+import { type RandomStream, randomStream } from "../core/random.ts";
+import { batchSize as rowsOf } from "../data/batch.ts";
+import type { DataSplits, HostArray } from "../data/dataset.ts";
+import type { DataLoader, Loader } from "../data/loader.ts";
+import type { Loss } from "../loss/loss.ts";
+import type { Metric } from "../metric/metric.ts";
+import type { Model } from "../model/model.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import type { Output } from "../report/console.ts";
+import type { Scheduler } from "../schedule/scheduler.ts";
+import type { Task } from "../task/task.ts";
+import * as tf from "../tensor/tf.ts";
+import { type BatchVisitor, evaluate, evaluateForecast, type EvaluationParts } from "./evaluate.ts";
+import {
+  type IterationGradient,
+  iterationGradient,
+  leafBounds,
+  type PassParts,
+} from "./gradients.ts";
+import { type Callback, type GradientValue, Hooks, type Phase, type Values } from "./hooks.ts";
+import { TrainMeters } from "./meters.ts";
+import { predict, type PredictInputs } from "./predict.ts";
+import { PredictionCollector } from "./predictions.ts";
+import type { RunView } from "./run_view.ts";
+import type { RunSettings } from "./settings.ts";
+import { listenForSignals, RESUMABLE } from "./signals.ts";
+import { modelTensors, restoreSnapshot, takeSnapshot } from "./snapshot.ts";
+import { type FinishReason, initialState, type RunState, type Summary } from "./state.ts";
+import { Timing } from "./timing.ts";
+
+/** Longest time, in ms, the loop keeps the event loop waiting; half of what is promised. */
+const YIELD_AFTER_MS = 25;
+
+/** The built components of a run. */
+export interface RunParts {
+  readonly settings: RunSettings;
+  /** What a resumed run must share with the one that wrote the checkpoint. */
+  readonly fingerprint: Record<string, unknown>;
+  /** The whole config with defaults, for `config.json`. */
+  readonly resolvedConfig: Record<string, unknown>;
+  readonly backend: string;
+  readonly model: Model;
+  readonly task: Task;
+  readonly loss: Loss;
+  readonly metrics: readonly Metric[];
+  /** Metrics of single time steps, added in tests. */
+  readonly horizonMetrics: readonly Metric[];
+  readonly data: DataSplits;
+  readonly loaders: {
+    readonly train?: Loader;
+    readonly validation?: DataLoader;
+    readonly test?: DataLoader;
+  };
+  readonly optimizer: Optimizer;
+  readonly scheduler: Scheduler | undefined;
+  /** The validation value a scheduler follows; it then steps after validations. */
+  readonly schedulerMonitor: string | undefined;
+  readonly callbacks: readonly Callback[];
+  readonly store: Store;
+  readonly checkpoints: CheckpointDirectory;
+  /** False: nothing is written beyond the process. */
+  readonly persistent: boolean;
+  readonly output: Output;
+  readonly clock: Clock;
+}
+
+/** A run of built components: `train`, `validate`, `test`, `predict`. Subclass it to change a step. */
+export class BaseIterationRunner implements RunView {
+  readonly settings: RunSettings;
+  readonly model: Model;
+  readonly optimizer: Optimizer;
+  /** The parts of the data. */
+  readonly data: DataSplits;
+  readonly store: Store;
+  readonly output: Output;
+  timing: Timing;
+  lastLoss: number = NaN;
+  lastGradNorm: number = NaN;
+  readonly #parts: RunParts;
+  readonly #hooks: Hooks;
+  readonly #pass: PassParts;
+  readonly #evaluation: EvaluationParts;
+  readonly #meters: TrainMeters;
+  readonly #random: RandomStream;
+  #state: RunState = initialState();
+  #stopping: FinishReason | undefined;
+  #lastYield = 0;
+  #disposed = false;
+
+  constructor(parts: RunParts) {
+    this.#parts = parts;
+    this.settings = parts.settings;
+    this.model = parts.model;
+    this.optimizer = parts.optimizer;
+    this.data = parts.data;
+    this.store = parts.store;
+    this.output = parts.output;
+    this.timing = new Timing(parts.clock);
+    this.#hooks = new Hooks(parts.callbacks);
+    const trainMetrics = parts.settings.train.metrics ? parts.metrics : [];
+    this.#pass = {
+      model: parts.model,
+      task: parts.task,
+      loss: parts.loss,
+      trainMetrics,
+      hooks: this.#hooks,
+    };
+    this.#evaluation = {
+      model: parts.model,
+      task: parts.task,
+      loss: parts.loss,
+      metrics: parts.metrics,
+      breathe: () => this.#breathe(),
+    };
+    this.#meters = new TrainMeters(trainMetrics);
+    this.#random = randomStream(parts.settings.seed);
+  }
+
+  /** Counters: iterations done, skipped, the best validation, why it ended. */
+  get state(): Readonly<RunState> {
+    return this.#state;
+  }
+
+  /** Ends the run after the current iteration; the first reason stands. */
+  stop(reason: FinishReason): void {
+    this.#stopping ??= reason;
+  }
+
+  /**
+   * Trains to the last iteration, then tests the best weights.
+   *
+   * Resumes from the newest checkpoint of the run's directory as `checkpoint.resume` says; a run
+   * that has finished is only tested. SIGTERM and SIGINT end it after the iteration, with a
+   * checkpoint and exit code 75. Afterwards the model holds the last weights.
+   *
+   * @throws {CheckpointError} If the directory holds a run with another config.
+   * @throws {NonFiniteError} If loss or gradient is not finite and `train.nonFinite` is `stop`.
+   */
+  async train(): Promise<Summary> {
+    this.#refuseDisposed();
+    if (this.#parts.loaders.train === undefined) {
+      throw new ConfigError("data", "has no training part");
+    }
+    this.timing = new Timing(this.#parts.clock);
+    this.#stopping = undefined;
+    const release = listenForSignals((signal) => {
+      this.output.line(`${signal}: stopping after this iteration`);
+      this.stop("signal");
+    });
+    try {
+      await this.#prepare();
+      await this.#hooks.emit("trainStart", this);
+      const reason = this.#state.finished ?? await this.#loop();
+      await this.#hooks.emit("trainEnd", reason, this);
+      return await this.#finish(reason);
+    } catch (error) {
+      await this.#hooks.emit("exception", error, this);
+      throw error;
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Puts the newest checkpoint of the run's directory into the run, if there is one.
+   *
+   * @returns Whether there was one.
+   */
+  async restore(): Promise<boolean> {
+    this.#refuseDisposed();
+    const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
+    if (found === undefined) return false;
+    this.#state = restoreSnapshot(
+      this.#snapshotParts(),
+      found.state,
+      `${this.store.location}, iteration ${found.iteration}`,
+    );
+    return true;
+  }
+
+  /** Loss and metrics on the validation part, with the weights the model holds now. */
+  validate(): Promise<Values> {
+    this.#refuseDisposed();
+    return this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
+  }
+
+  /**
+   * Loss and metrics on the test part, with the best weights of the run if it has any (in this
+   * process or in its directory), else with the weights the model holds.
+   */
+  test(): Promise<Values> {
+    this.#refuseDisposed();
+    return this.#withBestWeights(() => this.#evaluateSplit("test"));
+  }
+
+  /**
+   * What the model answers for inputs in original units, with the best weights if there are any.
+   *
+   * @param inputs `inputs` as a tensor or nested/typed array [batch, ...], or several by field name.
+   * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
+   */
+  predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
+    this.#refuseDisposed();
+    const { model, task, data, settings } = this.#parts;
+    const parts = {
+      model,
+      task,
+      scaler: data.inputScaler ?? data.scaler,
+      batchSize: settings.test.batchSize,
+      breathe: () => this.#breathe(),
+    };
+    return this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
+  }
+
+  /** Writes a checkpoint of the state as it is now. */
+  async saveCheckpoint(): Promise<void> {
+    if (!this.#parts.persistent) return;
+    await this.#hooks.emit("save", this);
+    await this.#parts.checkpoints.save(
+      this.#state.iteration,
+      await takeSnapshot(this.#snapshotParts(), this.#state),
+    );
+    await this.#parts.checkpoints.prune(this.settings.keep);
+  }
+
+  /** Frees the model, the optimizer and the callbacks; the run cannot be used afterwards. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const callback of this.#hooks.having("dispose")) callback.dispose();
+    this.optimizer.dispose();
+    if (this.model.dispose !== undefined) this.model.dispose();
+    else tf.dispose(Object.values(modelTensors(this.model)));
+  }
+
+  /** One pass over the iterations that are left; returns why it ended. */
+  async #loop(): Promise<FinishReason> {
+    const { iterations, maxTime } = this.settings.train;
+    await this.#sanityCheck();
+    while (this.#state.iteration < iterations && this.#stopping === undefined) {
+      await this.#iterate(this.#state.iteration + 1);
+      if (this.timing.seconds >= maxTime && this.#state.iteration < iterations) {
+        this.stop("max-time");
+      }
+      await this.#breathe();
+    }
+    const reason = this.#state.iteration >= iterations
+      ? this.#stopping ?? "iterations"
+      : this.#stopping!;
+    const ended = reason === "iterations" || reason === "early-stopping" ||
+      this.#state.iteration >= iterations;
+    if (ended) this.#state.finished = reason === "early-stopping" ? reason : "iterations";
+    await this.saveCheckpoint();
+    return this.#state.finished ?? reason;
+  }
+
+  async #iterate(i: number): Promise<void> {
+    const { settings } = this;
+    await this.#hooks.emit("iterationStart", this);
+    const begin = this.#parts.clock.now();
+    let batch = await this.#parts.loaders.train!.load(i - 1);
+    const waited = this.#parts.clock.now() - begin;
+    for (const callback of this.#hooks.having("batch")) batch = callback.batch(batch, this);
+
+    const rows = rowsOf(batch);
+    const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
+    const lr = this.optimizer.paramGroups[0].lr;
+    const gradient = await iterationGradient(
+      this.#pass,
+      batch,
+      bounds,
+      i,
+      this.#random.fork("train").fork(i),
+    );
+    this.#state.iteration = i;
+    if (gradient.finite) this.#update(gradient);
+    else this.#skip(gradient);
+    gradient.dispose();
+    this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
+    if (gradient.finite) await this.#hooks.emit("updateEnd", this);
+
+    const last = i === settings.train.iterations;
+    if (last || i % settings.log.interval === 0) {
+      await this.#log("train", { ...this.#meters.take(), lr });
+    }
+    if (last || i % settings.validation.interval === 0) await this.#validateAndCompare();
+    if (i % settings.test.interval === 0 && this.#parts.loaders.test !== undefined) {
+      await this.#log("test", await this.#withEvaluationWeights(() => this.#evaluateSplit("test")));
+    }
+    await this.#hooks.emit("iterationEnd", this);
+  }
+
+  /** The optimizer's and the scheduler's step. */
+  #update(gradient: IterationGradient): void {
+    this.lastLoss = gradient.lossSum / gradient.count;
+    this.lastGradNorm = gradient.norm;
+    this.#meters.add(gradient.lossSum, gradient.count, gradient.norm, gradient.metricSums);
+    let value: GradientValue = {
+      grads: gradient.grads,
+      scale: gradient.scale,
+      norm: gradient.norm,
+    };
+    for (const callback of this.#hooks.having("gradients")) {
+      const next = callback.gradients(value, this);
+      if (value.grads !== gradient.grads && next.grads !== value.grads) {
+        tf.dispose(Object.values(value.grads));
+      }
+      value = next;
+    }
+    this.optimizer.applyGradients(value.grads, { scale: value.scale });
+    if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));
+    if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+  }
+
+  /** A loss or gradient that is not finite: no update, no scheduler step. */
+  #skip(gradient: IterationGradient): void {
+    const what = Number.isFinite(gradient.lossSum) ? "the gradient" : "the loss";
+    if (this.settings.train.nonFinite === "stop") {
+      throw new NonFiniteError(
+        this.#state.iteration,
+        `${what} is not finite (loss ${
+          gradient.lossSum / gradient.count
+        }, gradient norm ${gradient.norm}); ` +
+          `lower the learning rate, clip, or set train.nonFinite to "skip"`,
+      );
+    }
+    this.#state.skipped++;
+    this.output.line(`iteration ${this.#state.iteration}: skipped, ${what} is not finite`);
+  }
+
+  /** Validation, the best value and its weights, and what follows a validation. */
+  async #validateAndCompare(): Promise<void> {
+    if (this.#parts.loaders.validation === undefined) return;
+    const { monitor, mode } = this.settings.best;
+    const values = await this.#withEvaluationWeights(async () => {
+      const values = await this.#evaluateSplit("validation");
+      const value = values[monitor.replace(/^val\//, "")];
+      const best = this.#state.best?.value;
+      // Strictly better: a tie keeps the earlier weights, and NaN is never better.
+      if (
+        best === undefined ? !Number.isNaN(value) : mode === "min" ? value < best : value > best
+      ) {
+        this.#state.best = { iteration: this.#state.iteration, metric: monitor, value };
+        await this.#parts.checkpoints.saveBest(this.#state.iteration, {
+          tensors: await readTensors(modelTensors(this.model)),
+          meta: { ...this.#state.best },
+        });
+      }
+      return values;
+    });
+    await this.#log("val", values);
+    const { scheduler, schedulerMonitor } = this.#parts;
+    if (schedulerMonitor !== undefined) {
+      scheduler?.step(values[schedulerMonitor.replace(/^val\//, "")]);
+    }
+    await this.#hooks.emit("validationEnd", values, this);
+  }
+
+  async #log(phase: Phase, values: Values): Promise<void> {
+    await this.#hooks.emit("log", phase, this.#state.iteration, values, this);
+    if (phase === "test") await this.#hooks.emit("testEnd", values, this);
+  }
+
+  /** The state to start from: the newest checkpoint, else the fine-tuning weights, else as built. */
+  async #prepare(): Promise<void> {
+    const { persistent, checkpoints, store, resolvedConfig } = this.#parts;
+    const { resume, fineTune } = this.settings;
+    await this.#hooks.emit("setup", this);
+    if (fineTune !== undefined) {
+      await loadWeights(fineTune.path, modelTensors(this.model), { strict: fineTune.strict });
+      this.output.line(`fine-tuning from ${fineTune.path}`);
+    }
+    if (!persistent || this.#state.iteration > 0) return;
+    if (resume !== "never" && await this.restore()) {
+      if (
+        this.#state.finished === "iterations" &&
+        this.#state.iteration < this.settings.train.iterations
+      ) {
+        this.#state.finished = undefined;
+      }
+      this.output.line(
+        this.#state.finished === undefined
+          ? `resuming ${store.location} after iteration ${this.#state.iteration}`
+          : `${store.location} has finished (${this.#state.finished}, iteration ${this.#state.iteration}); testing only`,
+      );
+      return;
+    }
+    if (resume === "required") {
+      throw new CheckpointError(
+        `checkpoint.resume is "required" and ${store.location} holds no checkpoint`,
+      );
+    }
+    await checkpoints.clear();
+    await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+  }
+
+  /** A few validation batches before the first iteration, so that a fault shows early. */
+  async #sanityCheck(): Promise<void> {
+    const { validation } = this.#parts.loaders;
+    const batches = Math.min(this.settings.validation.sanity, validation?.batchesPerEpoch ?? 0);
+    if (validation === undefined || batches === 0 || this.#state.iteration > 0) return;
+    await this.#withEvaluationWeights(() =>
+      evaluate(this.#evaluation, validation, this.#random.fork("validation"), undefined, batches)
+    );
+  }
+
+  /** Final test of the best weights, and the summary. */
+  async #finish(reason: FinishReason): Promise<Summary> {
+    const { loaders, data, store, persistent, backend } = this.#parts;
+    let test: Values | undefined;
+    let naive: Summary["naive"];
+    if (reason !== "signal" && loaders.test !== undefined) {
+      test = await this.#withBestWeights(() =>
+        this.#evaluateSplit("test", this.settings.test.savePredictions)
+      );
+      await this.#log("test", test);
+      naive = await this.#naive(data.naive ?? {});
+    }
+    const summary: Summary = {
+      finished: reason,
+      iterations: this.#state.iteration,
+      skipped: this.#state.skipped,
+      backend,
+      workers: 1,
+      shards: this.settings.shards,
+      seconds: this.timing.seconds,
+      samplesPerSecond: this.timing.samplesPerSecond,
+      best: this.#state.best,
+      test,
+      ...(naive === undefined ? {} : { naive }),
+      weightsSha256: await weightsSha256(modelTensors(this.model)),
+    };
+    await this.#hooks.emit("finish", summary, this);
+    if (persistent) {
+      await store.write("summary.json", encode(`${JSON.stringify(summary, finiteOrText, 2)}\n`));
+    }
+    if (reason === "signal" && hostProcess !== undefined) hostProcess.exitCode = RESUMABLE;
+    return summary;
+  }
+
+  async #naive(
+    forecasts: Record<
+      string,
+      (split: "validation" | "test", indices: ArrayLike<number>) => HostArray
+    >,
+  ): Promise<Summary["naive"]> {
+    const names = Object.keys(forecasts);
+    if (names.length === 0 || this.#parts.metrics.length === 0) return undefined;
+    const out: NonNullable<Summary["naive"]> = {};
+    for (const name of names) {
+      const forecast = (indices: ArrayLike<number>) => forecasts[name]("test", indices);
+      out[name] = await evaluateForecast(
+        this.#evaluation,
+        this.#parts.loaders.test!,
+        forecast,
+        this.#random.fork("test"),
+      );
+    }
+    return out;
+  }
+
+  async #evaluateSplit(split: "validation" | "test", save = false): Promise<Values> {
+    const loader = this.#parts.loaders[split];
+    if (loader === undefined) throw new ConfigError("data", `has no ${split} part`);
+    const metrics = split === "test"
+      ? [...this.#parts.metrics, ...this.#parts.horizonMetrics]
+      : this.#parts.metrics;
+    const collector = save && this.#parts.persistent ? new PredictionCollector() : undefined;
+    const visit: BatchVisitor | undefined = collector === undefined
+      ? undefined
+      : (batch) => collector.add(batch);
+    const values = await evaluate(
+      { ...this.#evaluation, metrics },
+      loader,
+      this.#random.fork(split),
+      visit,
+    );
+    if (collector !== undefined) {
+      await this.store.write("predictions.safetensors", collector.encode());
+    }
+    return values;
+  }
+
+  /** Runs `work` with the weights that evaluation should see (averages of EMA and the like). */
+  async #withEvaluationWeights<T>(work: () => Promise<T>): Promise<T> {
+    await this.#hooks.emit("evaluationStart", this);
+    try {
+      return await work();
+    } finally {
+      await this.#hooks.emit("evaluationEnd", this);
+    }
+  }
+
+  /** Runs `work` with the best weights, and puts the present ones back. */
+  async #withBestWeights<T>(work: () => Promise<T>): Promise<T> {
+    const best = await this.#parts.checkpoints.best();
+    if (best === undefined) return await this.#withEvaluationWeights(work);
+    const variables = modelTensors(this.model);
+    for (const name of Object.keys(variables)) {
+      if (best.state.tensors[name]?.shape.join() !== variables[name].shape.join()) {
+        throw new CheckpointError(
+          `${this.store.location}: the best weights do not fit the model at ${name}`,
+        );
+      }
+    }
+    const kept = Object.keys(variables).map((name) =>
+      [variables[name], tf.clone(variables[name])] as const
+    );
+    try {
+      for (const name of Object.keys(variables)) {
+        const value = toTensor(best.state.tensors[name]);
+        variables[name].assign(value);
+        value.dispose();
+      }
+      return await work();
+    } finally {
+      for (const [variable, value] of kept) {
+        variable.assign(value);
+        value.dispose();
+      }
+    }
+  }
+
+  #snapshotParts() {
+    const { model, optimizer, scheduler, fingerprint } = this.#parts;
+    return { model, optimizer, scheduler, fingerprint, hooks: this.#hooks, meters: this.#meters };
+  }
+
+  /** Lets signals and messages arrive when the loop has run for a while. */
+  async #breathe(): Promise<void> {
+    const now = this.#parts.clock.now();
+    if (now - this.#lastYield < YIELD_AFTER_MS) return;
+    await macrotask();
+    this.#lastYield = this.#parts.clock.now();
+  }
+
+  #refuseDisposed(): void {
+    if (this.#disposed) throw new ConfigError("", "the run has been disposed");
+  }
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** NaN and infinities as strings, which JSON has no numbers for. */
+function finiteOrText(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}

@@ -1,0 +1,234 @@
+/**
+ * The gradient of one iteration: the batch is cut into leaves (micro-batches times shards), each
+ * leaf gives the gradient of its loss SUM, and the leaves are added in a fixed binary tree. One
+ * division by the item count follows. So accumulation, shards and one big batch give the same
+ * numbers up to rounding, and the placement of leaves gives the same bits.
+ */
+import type { RandomStream } from "../core/random.ts";
+import { sliceBatch, toTensors } from "../data/batch.ts";
+import type { HostBatch } from "../data/dataset.ts";
+import type { Loss, LossResult } from "../loss/loss.ts";
+import type { Metric } from "../metric/metric.ts";
+import type { Model } from "../model/model.ts";
+import { squaredNorm } from "../optim/clip.ts";
+import type { Task } from "../task/task.ts";
+import { readTogether } from "../tensor/read.ts";
+import * as tf from "../tensor/tf.ts";
+import type { Hooks, OutputValue } from "./hooks.ts";
+
+/** What a forward and backward pass needs. */
+export interface PassParts {
+  readonly model: Model;
+  readonly task: Task;
+  readonly loss: Loss;
+  /** Metrics of training batches; empty when they are switched off. */
+  readonly trainMetrics: readonly Metric[];
+  readonly hooks: Hooks;
+}
+
+/** The gradient of an iteration; `dispose` frees it. */
+export interface IterationGradient {
+  /** By parameter name: the gradient of `lossSum * scale`'s numerator; parameters not reached are absent. */
+  readonly grads: Record<string, tf.Tensor>;
+  /** Multiply `grads` by this for the gradient of the mean loss. */
+  readonly scale: number;
+  readonly lossSum: number;
+  readonly count: number;
+  /** Global L2 norm of the mean gradient. */
+  readonly norm: number;
+  readonly metricSums: Float64Array;
+  /** Whether loss and gradient are finite. */
+  readonly finite: boolean;
+  dispose(): void;
+}
+
+/** What a leaf adds to the iteration. */
+interface Leaf {
+  grads: Record<string, tf.Tensor>;
+  /** On the device: loss sum, count, then the metric sums as one vector. */
+  scalars: tf.Tensor[];
+  /** The buffers after the leaf, times its rows; empty when the leaf is the only one. */
+  buffers: tf.Tensor[];
+}
+
+/** Keeps the division of an empty batch finite: its loss sum and gradient are 0. */
+const TINY = 1e-12;
+
+/** Rows [start, end) of every leaf of a batch of `rows`, in the order they are added. */
+export function leafBounds(rows: number, microBatch: number, shards: number): [number, number][] {
+  const bounds: [number, number][] = [];
+  for (let micro = 0; micro < rows; micro += microBatch) {
+    const n = Math.min(microBatch, rows - micro);
+    for (let shard = 0; shard < shards; shard++) {
+      const start = micro + Math.floor(shard * n / shards);
+      const end = micro + Math.floor((shard + 1) * n / shards);
+      if (end > start) bounds.push([start, end]);
+    }
+  }
+  return bounds;
+}
+
+/** Forward and backward over every leaf, one read. */
+export async function iterationGradient(
+  parts: PassParts,
+  batch: HostBatch,
+  bounds: readonly (readonly [number, number])[],
+  iteration: number,
+  random: RandomStream,
+): Promise<IterationGradient> {
+  const single = bounds.length === 1;
+  // Every leaf starts from the iteration's buffers; the results combine weighted by rows.
+  const buffers = Object.values(parts.model.buffers ?? {}).filter((buffer) =>
+    buffer.dtype === "float32"
+  );
+  const before = buffers.map((buffer) => tf.clone(buffer));
+  const tree: { leaf: Leaf; leaves: number }[] = [];
+  for (let i = 0; i < bounds.length; i++) {
+    const [start, end] = bounds[i];
+    const rows = single ? batch : sliceBatch(batch, start, end);
+    const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
+    if (!single) {
+      leaf.buffers = buffers.map((buffer) => tf.mul(buffer, end - start));
+      restore(buffers, before);
+    }
+    tree.push({ leaf, leaves: 1 });
+    // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
+    while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
+      mergeTop(tree);
+    }
+  }
+  while (tree.length > 1) mergeTop(tree);
+
+  const { grads, scalars, buffers: sums } = tree[0].leaf;
+  const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
+  sums.forEach((sum, k) => tf.tidy(() => buffers[k].assign(tf.div(sum, rows))));
+  const tensors = Object.values(grads);
+  const squares = squaredNorm(tensors);
+  const [square, lossSum, count, ...metricSums] = await readTogether([squares, ...scalars]);
+  const finite = Number.isFinite(lossSum) && Number.isFinite(square);
+  // A pass that is not finite must not leave its statistics behind either.
+  if (!finite) restore(buffers, before);
+  tf.dispose([squares, ...scalars, ...before, ...sums]);
+  const scale = single ? 1 : 1 / Math.max(count, TINY);
+  return {
+    grads,
+    scale,
+    lossSum,
+    count,
+    norm: Math.sqrt(square) * scale,
+    metricSums: Float64Array.from(metricSums),
+    finite,
+    dispose: () => tf.dispose(tensors),
+  };
+}
+
+/**
+ * One leaf. A leaf on its own differentiates the mean, which saves a multiplication of every
+ * gradient; several differentiate the sum.
+ */
+function leafGradient(
+  parts: PassParts,
+  rows: HostBatch,
+  iteration: number,
+  random: RandomStream,
+  mean: boolean,
+): Leaf {
+  const { model } = parts;
+  const names = Object.keys(model.parameters).filter((name) => model.parameters[name].trainable);
+  const scalars: tf.Tensor[] = [];
+  const batch = toTensors(rows);
+  const { value, grads: byVariable } = tf.variableGrads(() => {
+    const pass = forwardLoss(parts, batch, iteration, random);
+    const count = typeof pass.loss.count === "number"
+      ? tf.scalar(pass.loss.count)
+      : pass.loss.count;
+    scalars.push(tf.keep(tf.clone(pass.loss.sum)), tf.keep(tf.clone(count)));
+    if (parts.trainMetrics.length > 0) {
+      scalars.push(tf.keep(metricTotals(parts.trainMetrics, parts.task, pass.value)));
+    }
+    return mean ? tf.div(pass.loss.sum, tf.maximum(count, TINY)) : pass.loss.sum;
+  }, names.map((name) => model.parameters[name]));
+  tf.dispose([value, ...Object.values(batch)]);
+  const grads: Record<string, tf.Tensor> = Object.create(null);
+  for (const name of names) {
+    const gradient = byVariable[model.parameters[name].name];
+    if (gradient !== undefined && gradient !== null) grads[name] = gradient;
+  }
+  return { grads, scalars, buffers: [] };
+}
+
+/** Forward pass, task flow and loss, with the hooks that change values. Runs in the tape. */
+function forwardLoss(
+  parts: PassParts,
+  batch: Record<string, tf.Tensor>,
+  iteration: number,
+  random: RandomStream,
+): { loss: LossResult; value: OutputValue } {
+  const { model, task, hooks } = parts;
+  const flow = task.preprocess(batch, { training: true, random: random.fork("task") });
+  const output = namedOutput(model.forward(flow.model, { training: true, random }));
+  const context = { iteration, output };
+  let value: OutputValue = { prediction: output.prediction, target: flow.target, mask: flow.mask };
+  for (const callback of hooks.having("output")) value = callback.output(value, context);
+  let loss = lossOf(parts, output, value);
+  for (const callback of hooks.having("loss")) loss = callback.loss(loss, context);
+  return { loss, value };
+}
+
+/** The model's own mean loss weighted by the task's items, or the config's loss. */
+export function lossOf(
+  parts: Pick<PassParts, "loss" | "task">,
+  output: Record<string, tf.Tensor>,
+  value: OutputValue,
+): LossResult {
+  if (output.loss === undefined) return parts.loss(value.prediction, value.target, value.mask);
+  const count = parts.task.itemWeight(value.target, value.mask);
+  const weight = typeof count === "number" ? tf.scalar(count) : count;
+  return { sum: tf.mul(tf.reshape(output.loss, []), weight) as tf.Scalar, count };
+}
+
+/** A forward pass's output by name. */
+export function namedOutput(
+  output: tf.Tensor | Record<string, tf.Tensor>,
+): Record<string, tf.Tensor> {
+  return output instanceof tf.Tensor ? { prediction: output } : output;
+}
+
+/** The sums of all metrics over a batch, one vector. */
+function metricTotals(metrics: readonly Metric[], task: Task, value: OutputValue): tf.Tensor {
+  const { prediction, target } = task.postprocess(value.prediction, value.target);
+  return tf.sum(
+    tf.concat(metrics.map((metric) => metric.update(prediction, target, value.mask)), 1),
+    0,
+  );
+}
+
+function restore(buffers: readonly tf.Variable[], values: readonly tf.Tensor[]): void {
+  buffers.forEach((buffer, k) => buffer.assign(values[k]));
+}
+
+function mergeTop(tree: { leaf: Leaf; leaves: number }[]): void {
+  const right = tree.pop()!;
+  const left = tree.pop()!;
+  tree.push({ leaf: addLeaves(left.leaf, right.leaf), leaves: left.leaves + right.leaves });
+}
+
+/** left + right; a gradient that only one side has is taken as it is. */
+function addLeaves(left: Leaf, right: Leaf): Leaf {
+  const grads: Record<string, tf.Tensor> = Object.create(null);
+  for (const name of new Set([...Object.keys(left.grads), ...Object.keys(right.grads)])) {
+    const a = left.grads[name], b = right.grads[name];
+    grads[name] = a === undefined ? b : b === undefined ? a : addAndDispose(a, b);
+  }
+  return {
+    grads,
+    scalars: left.scalars.map((a, i) => addAndDispose(a, right.scalars[i])),
+    buffers: left.buffers.map((a, i) => addAndDispose(a, right.buffers[i])),
+  };
+}
+
+function addAndDispose(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  const sum = tf.add(a, b);
+  tf.dispose([a, b]);
+  return sum;
+}

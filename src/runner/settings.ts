@@ -1,0 +1,47 @@
+/** The numbers and switches of a run, after the config's defaults are filled in. */
+
+import type { KeepPolicy } from "../checkpoint/checkpoint.ts";
+
+/** What the loop is told; `config/` makes it from the plain object. */
+export interface RunSettings {
+  readonly name: string;
+  readonly seed: number;
+  /** Logical shards a batch is cut into. */
+  readonly shards: number;
+  readonly rescale: boolean;
+  readonly train: {
+    readonly iterations: number;
+    /** Samples of one micro-batch; an iteration takes `batchSize * accumulate`. */
+    readonly batchSize: number;
+    readonly accumulate: number;
+    readonly nonFinite: "stop" | "skip";
+    /** Seconds of training after which the run stops, resumable. */
+    readonly maxTime: number;
+    /** Whether the metrics are computed on training batches too. */
+    readonly metrics: boolean;
+  };
+  readonly log: { readonly interval: number };
+  readonly validation: EvaluationSettings & {
+    readonly interval: number;
+    /** Batches evaluated before the first iteration, to fail early. */
+    readonly sanity: number;
+  };
+  readonly test: EvaluationSettings & {
+    /** Infinity: only at the end. */
+    readonly interval: number;
+    readonly horizons: readonly number[];
+    readonly savePredictions: boolean;
+  };
+  readonly best: { readonly monitor: string; readonly mode: "min" | "max" };
+  /** Which checkpoints stay. */
+  readonly keep: KeepPolicy;
+  readonly resume: "auto" | "never" | "required";
+  readonly fineTune: { readonly path: string; readonly strict: boolean } | undefined;
+}
+
+/** How a split is evaluated. */
+export interface EvaluationSettings {
+  readonly batchSize: number;
+  /** Only the first batches; Infinity for all. */
+  readonly limitBatches: number;
+}

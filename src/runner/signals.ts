@@ -1,0 +1,24 @@
+/** SIGTERM and SIGINT: the first asks the run to stop after the iteration, a second one exits at once. */
+import { hostProcess } from "../core/host.ts";
+
+/** Exit code of a run that stopped and can be resumed (EX_TEMPFAIL). */
+export const RESUMABLE = 75;
+
+const SIGNALS = ["SIGTERM", "SIGINT"];
+
+/** Listens until the returned function is called; does nothing where there are no signals. */
+export function listenForSignals(stop: (signal: string) => void): () => void {
+  const host = hostProcess;
+  if (host === undefined) return () => {};
+  let seen = false;
+  const listeners = SIGNALS.map((signal) => {
+    const listener = () => {
+      if (seen) host.exit(RESUMABLE);
+      seen = true;
+      stop(signal);
+    };
+    host.on(signal, listener);
+    return listener;
+  });
+  return () => SIGNALS.forEach((signal, i) => host.off(signal, listeners[i]));
+}

@@ -1,0 +1,166 @@
+/**
+ * A run's state as one set of tensors and one plain object, and back.
+ *
+ * Tensors: `model.<parameter or buffer>`, `optimizer.<parameter>/<slot>`, `callback.<name>.<key>`.
+ * Random numbers and batch order are functions of the seed and the iteration, so integers suffice.
+ */
+import type { CheckpointState } from "../checkpoint/checkpoint.ts";
+import { readTensors, toTensor } from "../checkpoint/tensors.ts";
+import type { HostTensor } from "../checkpoint/safetensors.ts";
+import { CheckpointError, show } from "../core/errors.ts";
+import { join } from "../core/options.ts";
+import type { Model } from "../model/model.ts";
+import type { HostTensor as StateTensor, Optimizer, OptimizerState } from "../optim/optimizer.ts";
+import type { Scheduler } from "../schedule/scheduler.ts";
+import * as tf from "../tensor/tf.ts";
+import type { Hooks } from "./hooks.ts";
+import type { MeterState, TrainMeters } from "./meters.ts";
+import type { RunState } from "./state.ts";
+
+/** What a snapshot covers. */
+export interface SnapshotParts {
+  readonly model: Model;
+  readonly optimizer: Optimizer;
+  readonly scheduler: Scheduler | undefined;
+  readonly hooks: Hooks;
+  readonly meters: TrainMeters;
+  /** The part of the config that a resumed run must share. */
+  readonly fingerprint: Record<string, unknown>;
+}
+
+interface SnapshotMeta {
+  state: RunState;
+  fingerprint: Record<string, unknown>;
+  optimizer: OptimizerState["meta"];
+  scheduler: Record<string, unknown> | null;
+  meters: MeterState;
+  callbacks: Record<string, Record<string, unknown>>;
+}
+
+/** Parameters and buffers under one set of names. */
+export function modelTensors(model: Model): Record<string, tf.Variable> {
+  return { ...model.parameters, ...model.buffers };
+}
+
+/** Reads everything that a resumed run needs. */
+export async function takeSnapshot(
+  parts: SnapshotParts,
+  state: RunState,
+): Promise<CheckpointState> {
+  const tensors: Record<string, tf.Tensor> = Object.create(null);
+  const add = (prefix: string, named: Record<string, tf.Tensor>) => {
+    for (const name of Object.keys(named)) tensors[`${prefix}.${name}`] = named[name];
+  };
+  const optimizer = parts.optimizer.exportState();
+  add("model", modelTensors(parts.model));
+  add("optimizer", optimizer.tensors);
+  const callbacks: SnapshotMeta["callbacks"] = {};
+  for (const callback of parts.hooks.having("state")) {
+    const kept = callback.state();
+    add(`callback.${callback.name}`, kept.tensors ?? {});
+    callbacks[callback.name] = kept.meta ?? {};
+  }
+  const meta: SnapshotMeta = {
+    state: structuredClone(state),
+    fingerprint: parts.fingerprint,
+    optimizer: optimizer.meta,
+    scheduler: parts.scheduler?.stateDict() ?? null,
+    meters: parts.meters.stateDict(),
+    callbacks,
+  };
+  return { tensors: await readTensors(tensors), meta: meta as unknown as Record<string, unknown> };
+}
+
+/** Puts a snapshot back; checks everything before the first value changes. */
+export function restoreSnapshot(
+  parts: SnapshotParts,
+  snapshot: CheckpointState,
+  source: string,
+): RunState {
+  const meta = snapshot.meta as unknown as SnapshotMeta;
+  refuseDifference(meta.fingerprint, parts.fingerprint, source);
+  const model = modelTensors(parts.model);
+  const loaded = group(snapshot.tensors, "model.");
+  for (const name of Object.keys(model)) {
+    const saved = loaded[name];
+    if (saved === undefined) throw new CheckpointError(`${source}: lacks the tensor model.${name}`);
+    if (saved.shape.join() !== model[name].shape.join()) {
+      throw new CheckpointError(
+        `${source}: model.${name} must have shape [${
+          model[name].shape
+        }], received [${saved.shape}]`,
+      );
+    }
+  }
+  parts.optimizer.importState({
+    tensors: hostTensors(group(snapshot.tensors, "optimizer.")),
+    meta: meta.optimizer,
+  });
+  if (meta.scheduler !== null) parts.scheduler?.loadStateDict(meta.scheduler);
+  for (const name of Object.keys(model)) {
+    const value = toTensor(loaded[name]);
+    model[name].assign(value);
+    value.dispose();
+  }
+  parts.meters.loadStateDict(meta.meters);
+  for (const callback of parts.hooks.having("load")) {
+    const kept = group(snapshot.tensors, `callback.${callback.name}.`);
+    const tensors = Object.fromEntries(
+      Object.entries(kept).map(([name, host]) => [name, toTensor(host)]),
+    );
+    callback.load({ tensors, meta: meta.callbacks[callback.name] ?? {} });
+  }
+  return meta.state;
+}
+
+/** Optimizer state is float32 throughout. */
+function hostTensors(tensors: Record<string, HostTensor>): Record<string, StateTensor> {
+  const out: Record<string, StateTensor> = Object.create(null);
+  for (const name of Object.keys(tensors)) {
+    out[name] = { data: tensors[name].data as Float32Array, shape: tensors[name].shape };
+  }
+  return out;
+}
+
+function group<T>(tensors: Record<string, T>, prefix: string): Record<string, T> {
+  const out: Record<string, T> = Object.create(null);
+  for (const name of Object.keys(tensors)) {
+    if (name.startsWith(prefix)) out[name.slice(prefix.length)] = tensors[name];
+  }
+  return out;
+}
+
+function refuseDifference(saved: unknown, now: unknown, source: string): void {
+  const difference = firstDifference(saved, now, "");
+  if (difference === undefined) return;
+  const [path, before, after] = difference;
+  throw new CheckpointError(
+    `${source}: ${path} was ${show(before)} in the checkpoint and is ${
+      show(after)
+    } in the config; ` +
+      `choose another name, or checkpoint.resume "never" to start again`,
+  );
+}
+
+/** The first path at which two plain values differ, with both values. */
+export function firstDifference(
+  a: unknown,
+  b: unknown,
+  path: string,
+): [string, unknown, unknown] | undefined {
+  if (Object.is(a, b)) return undefined;
+  if (a === null || b === null || typeof a !== "object" || typeof b !== "object") {
+    return [path, a, b];
+  }
+  if (Array.isArray(a) !== Array.isArray(b)) return [path, a, b];
+  const left = a as Record<string, unknown>, right = b as Record<string, unknown>;
+  for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+    const found = firstDifference(
+      left[key],
+      right[key],
+      join(path, Array.isArray(a) ? Number(key) : key),
+    );
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

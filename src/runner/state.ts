@@ -1,0 +1,46 @@
+/** What a run knows of itself beside its tensors: plain numbers, saved in every checkpoint. */
+
+/** Why a run ended. */
+export type FinishReason = "iterations" | "early-stopping" | "max-time" | "signal";
+
+/** The best validation so far. */
+export interface Best {
+  iteration: number;
+  metric: string;
+  value: number;
+}
+
+/** Counters of a run. */
+export interface RunState {
+  /** Iterations done: the number of the last one, 1-based. */
+  iteration: number;
+  /** Iterations without an update because the loss or gradient was not finite. */
+  skipped: number;
+  best: Best | undefined;
+  /** Set when the run has ended; a signal or the time limit leave it open. */
+  finished: FinishReason | undefined;
+}
+
+/** A new run. */
+export function initialState(): RunState {
+  return { iteration: 0, skipped: 0, best: undefined, finished: undefined };
+}
+
+/** What `train()` answers and `summary.json` holds. */
+export interface Summary {
+  finished: FinishReason;
+  iterations: number;
+  skipped: number;
+  backend: string;
+  workers: number;
+  shards: number;
+  /** Wall time of this call. */
+  seconds: number;
+  /** Training samples over time inside iterations, without the first five. */
+  samplesPerSecond: number;
+  best: Best | undefined;
+  test: Record<string, number> | undefined;
+  naive?: Record<string, Record<string, number>>;
+  /** SHA-256 of the final parameters and buffers, code-unit name order, float32 little-endian. */
+  weightsSha256: string;
+}

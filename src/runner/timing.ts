@@ -1,0 +1,59 @@
+/** Time and throughput of training. */
+import type { Clock } from "../core/clock.ts";
+
+/** Iterations that warm up caches and compile shaders are left out of the throughput. */
+const WARM_UP = 5;
+
+/** Stop watches of one `train()` call. */
+export class Timing {
+  readonly #clock: Clock;
+  readonly #begin: number;
+  #iterations = 0;
+  #measuredMs = 0;
+  #measuredSamples = 0;
+  #window = { iterations: 0, samples: 0, ms: 0, waitMs: 0 };
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#begin = clock.now();
+  }
+
+  /** Milliseconds on the run's clock. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Seconds since `train()` was called. */
+  get seconds(): number {
+    return (this.#clock.now() - this.#begin) / 1000;
+  }
+
+  /** Adds an iteration that took `ms`, of which `waitMs` went by waiting for data. */
+  iteration(samples: number, ms: number, waitMs: number): void {
+    if (++this.#iterations > WARM_UP) {
+      this.#measuredMs += ms;
+      this.#measuredSamples += samples;
+    }
+    this.#window.iterations++;
+    this.#window.samples += samples;
+    this.#window.ms += ms;
+    this.#window.waitMs += waitMs;
+  }
+
+  /** Training samples a second inside iterations, without the first five; 0 before there are more. */
+  get samplesPerSecond(): number {
+    return this.#measuredMs === 0 ? 0 : this.#measuredSamples / this.#measuredMs * 1000;
+  }
+
+  /** What has passed since the last call, for `timings.jsonl`. */
+  lap(): { iterationMs: number; samplesPerSecond: number; dataWaitMs: number } {
+    const { iterations, samples, ms, waitMs } = this.#window;
+    this.#window = { iterations: 0, samples: 0, ms: 0, waitMs: 0 };
+    const n = Math.max(1, iterations);
+    return {
+      iterationMs: ms / n,
+      samplesPerSecond: ms === 0 ? 0 : samples / ms * 1000,
+      dataWaitMs: waitMs / n,
+    };
+  }
+}

@@ -1,0 +1,102 @@
+/** Runs a module in headless Chromium, with WebGPU on its software adapter. */
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { root } from "./root.ts";
+import { bundle } from "./script.ts";
+
+const PROGRAMS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+const FLAGS = [
+  "--headless=new",
+  "--no-sandbox",
+  "--no-first-run",
+  "--disable-dev-shm-usage",
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+];
+
+/**
+ * Chromium's path, undefined if it is not installed, which is said in a line; an error where the
+ * environment variable DOWNHILL_REQUIRE_BROWSER is 1.
+ */
+export function findChromium(): string | undefined {
+  const program = PROGRAMS.find(existsSync);
+  if (program !== undefined) return program;
+  const reason = `Chromium is not installed: none of ${PROGRAMS.join(", ")}`;
+  if (process.env.DOWNHILL_REQUIRE_BROWSER === "1") {
+    throw new Error(`a browser is required (DOWNHILL_REQUIRE_BROWSER=1): ${reason}`);
+  }
+  console.log(`skipped: ${reason}`);
+}
+
+/**
+ * Bundles TypeScript `source`, whose imports start at the repository root, for browsers, opens it
+ * in a page and resolves to what it hands to the global function `done`, sent as JSON. An error
+ * that the page does not catch rejects.
+ *
+ * The server also answers `/wasm/NAME` with tfjs' .wasm files.
+ */
+export async function runInChromium(chromium: string, source: string): Promise<unknown> {
+  const folder = mkdtempSync(join(tmpdir(), "downhill-chromium-"));
+  const script = join(folder, "page.js");
+  bundle(source, script, ["--platform=browser"]);
+  let settle: (body: string) => void = () => {};
+  const answer = new Promise<string>((resolve) => settle = resolve);
+  const server = createServer((request, response) => {
+    const url = request.url ?? "";
+    const send = (type: string, body: string | Uint8Array) => {
+      response.writeHead(200, { "content-type": type });
+      response.end(body);
+    };
+    if (url === "/") send("text/html", PAGE);
+    else if (url === "/page.js") send("text/javascript", readFileSync(script));
+    else if (/^\/wasm\/[\w-]+\.wasm$/.test(url)) {
+      const dist = join(root, "node_modules/@tensorflow/tfjs-backend-wasm/dist");
+      send("application/wasm", readFileSync(join(dist, url.slice(6))));
+    } else if (url === "/done") {
+      let body = "";
+      request.setEncoding("utf8").on("data", (part) => body += part);
+      request.on("end", () => {
+        send("text/plain", "");
+        settle(body);
+      });
+    } else {
+      response.writeHead(404);
+      response.end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const profile = `--user-data-dir=${join(folder, "profile")}`;
+  const browser = spawn(chromium, [...FLAGS, profile, `http://127.0.0.1:${port}/`], {
+    stdio: "ignore",
+  });
+  const gone = new Promise<void>((resolve) => browser.on("exit", () => resolve()));
+  try {
+    const early = gone.then(() => JSON.stringify({ error: "Chromium ended before the page did" }));
+    const { value, error } = JSON.parse(await Promise.race([answer, early]));
+    if (error !== undefined) throw new Error(error);
+    return value;
+  } finally {
+    browser.kill("SIGKILL");
+    await gone;
+    server.closeAllConnections();
+    server.close();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+const PAGE = `<!doctype html><meta charset="utf-8"><script type="module">
+const send = (message) => fetch("/done", { method: "POST", body: JSON.stringify(message) });
+const failed = (error) => send({ error: String(error?.stack ?? error) });
+addEventListener("error", (event) => failed(event.error ?? event.message));
+addEventListener("unhandledrejection", (event) => failed(event.reason));
+globalThis.done = (value) => send({ value });
+import("/page.js").catch(failed);
+</script>`;
