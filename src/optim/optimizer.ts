@@ -63,6 +63,14 @@ export interface NamedTensor {
   tensor: tf.Tensor;
 }
 
+/** A parameter as a subclass sees it. */
+export interface TrainedParameter {
+  readonly name: string;
+  readonly param: tf.Variable;
+  readonly group: ParamGroup;
+  readonly state: ParameterState | undefined;
+}
+
 /** A group as the engine holds it. */
 interface Member {
   readonly spec: GroupSpec;
@@ -177,8 +185,7 @@ export class Optimizer extends tf.Optimizer {
   exportState(): OptimizerState {
     const tensors: Record<string, tf.Tensor> = {};
     const numbers = new Map<string, Record<string, number>>();
-    for (const name of this.#members.flatMap(({ variables }) => [...variables.keys()])) {
-      const state = this.#state.get(name);
+    for (const { name, state } of this.states()) {
       if (state === undefined || isEmpty(state)) continue;
       numbers.set(name, { ...state.numbers });
       for (const [slot, variable] of Object.entries(state.slots)) {
@@ -261,6 +268,15 @@ export class Optimizer extends tf.Optimizer {
   override getConfig(): tf.serialization.ConfigDict {
     const plain = (_: string, value: unknown) => value instanceof RegExp ? value.source : value;
     return { name: JSON.stringify(this.#config, plain) };
+  }
+
+  /** Every trained parameter with its group and, once it has had a gradient, its state. */
+  protected *states(): Generator<TrainedParameter> {
+    for (const { group, variables } of this.#members) {
+      for (const [name, param] of variables) {
+        yield { name, param, group, state: this.#state.get(name) };
+      }
+    }
   }
 
   /** The parameters known now, or those that `gradients` names. */

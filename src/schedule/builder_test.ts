@@ -1,8 +1,10 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
+import { integer, list, number, object } from "../core/options.ts";
 import { buildScheduler, type SchedulerConfig } from "./builder.ts";
 import { registerScheduler } from "./registry.ts";
+import { schedule } from "./schedule.ts";
 import type { Schedulable } from "./scheduler.ts";
 
 const optimizer = (...rates: number[]): Schedulable => ({
@@ -74,7 +76,38 @@ test("a rate changed by hand is kept by the recursion, and initial_lr by a secon
   assert.deepEqual(buildScheduler(configs[2], one).lrAt(4), [1]);
 });
 
-test("registerScheduler() takes a factory, and a rule without closed form is previewed", () => {
+test("a rule without a closed form is previewed by its recursion", () => {
+  const doubling = schedule<{ by: number }>({
+    name: "Doubling",
+    options: object({ by: number().default(2) }),
+    next: (k, lr, _base, { by }) => k === 0 ? lr : lr * by,
+  });
+  const scheduler = buildScheduler({ type: doubling }, optimizer(1, 3));
+  assert.deepEqual([0, 1, 4].map((k) => scheduler.lrAt(k)), [[1, 3], [2, 6], [16, 48]]);
+  assert.deepEqual(scheduler.getLastLr(), [1, 3]);
+});
+
+test("a composite gets its parts and milestones", () => {
+  const seen: unknown[] = [];
+  registerScheduler("Pair", {
+    name: "Pair",
+    composite: true,
+    options: object({ milestones: list(integer(0)) }),
+    create(options, _optimizer, parts) {
+      seen.push(options.milestones, parts.map((part) => part.lrAt(3)));
+      return parts[0];
+    },
+  });
+  buildScheduler({ type: "Pair", schedulers: configs.slice(0, 2), milestones: [4] }, optimizer(1));
+  assert.deepEqual(seen, [[4], [[0.5], [0.1 * 0.1]]]);
+  const bad = { type: "Pair", milestones: [4], schedulers: [{ type: "StepLR", params: {} }] };
+  assert.throws(
+    () => buildScheduler(bad, optimizer(1)),
+    /scheduler\.schedulers\[0\]\.params\.step_size: is required/,
+  );
+});
+
+test("registerScheduler() takes a factory", () => {
   registerScheduler("Halving", (params, { paramGroups }) => {
     const halve = () => paramGroups.forEach((group) => group.lr /= Number(params.by));
     return {
