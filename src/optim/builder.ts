@@ -68,10 +68,11 @@ export interface BasicOptimizerConfig {
   readonly PARAM?: Readonly<Record<string, unknown>>;
 }
 
-/** `layerDecay` without its patterns. */
+const whereSchema = object({ maxRank: integer(0) });
+
 const layerDecaySchema = object({
   rate: above(0),
-  depthOf: z.unknown(),
+  depthOf: z.unknown().optional(),
   minScale: atLeast(0).default(0),
 });
 
@@ -82,9 +83,9 @@ const settingsSchema = object({
 });
 
 const groupSchema = object({
-  match: z.unknown(),
-  where: object({ maxRank: integer(0) }).optional(),
-  optimizer: z.unknown(),
+  match: z.unknown().optional(),
+  where: z.unknown().optional(),
+  optimizer: z.unknown().optional(),
   freeze: flag().optional(),
 });
 
@@ -210,6 +211,9 @@ function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
     throw new ConfigError(path, `must have match or where, received ${show(group)}`);
   }
   const patterns = match === undefined ? [] : readPatterns(match, join(path, "match"));
+  const maxRank = where === undefined
+    ? undefined
+    : parseOptions(whereSchema, where, join(path, "where")).maxRank;
   if (freeze && optimizer !== undefined) overrides.set("optimizer", optimizer);
   const [extra] = overrides.keys();
   if (extra !== undefined && (freeze || optimizer !== undefined)) {
@@ -223,7 +227,7 @@ function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
     : optimizer === undefined
     ? override(base, Object.fromEntries(overrides), path)
     : readGroupOptimizer(optimizer, join(path, "optimizer"));
-  return { patterns, maxRank: where?.maxRank, trained };
+  return { patterns, maxRank, trained };
 }
 
 function readGroupOptimizer(config: unknown, path: string): TrainedBy {

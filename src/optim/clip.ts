@@ -1,8 +1,8 @@
 /**
  * Gradient clipping on the device: nothing is read back, the inputs stay.
  *
- * Sums run over blocks of 4096 elements whose sums are added in turn, so that float32 keeps about
- * the same precision for any number of elements.
+ * Sums run over blocks of 64 elements, then over the blocks' sums in the same way, so that float32
+ * keeps its precision for any number of elements.
  */
 import { ConfigError, show } from "../core/errors.ts";
 import * as tf from "../tensor/tf.ts";
@@ -17,7 +17,7 @@ export interface ClippedGradients {
   readonly norm: tf.Scalar;
 }
 
-const blockSize = 4096;
+const blockSize = 64;
 
 /** Tensors below this are summed together, which takes fewer ops and little memory. */
 const smallSize = 65536;

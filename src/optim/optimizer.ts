@@ -5,10 +5,19 @@
  * with another. It is a real `tf.Optimizer`. A parameter whose gradient is absent is skipped as
  * torch skips it: no state is made, nothing decays, its step count stays.
  */
-import { CheckpointError, ConfigError, show, suggest } from "../core/errors.ts";
+import { CheckpointError, ConfigError, show } from "../core/errors.ts";
 import { type NamedParameters, namedParameters } from "../tensor/parameters.ts";
 import * as tf from "../tensor/tf.ts";
 import { gradientEntries, type Gradients, resolveGradients } from "./gradients.ts";
+import {
+  byIndex,
+  disposeImported,
+  type ImportedState,
+  joinKey,
+  keepImported,
+  type OptimizerState,
+  splitKey,
+} from "./named_state.ts";
 import type { OptimizerRule, ParameterState, UpdateEntry } from "./rule.ts";
 import {
   type HostTensor,
@@ -16,11 +25,11 @@ import {
   type OptimizerStateDict,
   readState,
   type SavedState,
-  type SavedValue,
 } from "./state_dict.ts";
 import { groupTable } from "./summary.ts";
 
 export type { Gradients, NamedGradient } from "./gradients.ts";
+export type { ImportedState, OptimizerMeta, OptimizerState } from "./named_state.ts";
 export type { HostTensor, OptimizerStateDict, SavedState } from "./state_dict.ts";
 
 /** One parameter group: torch's spelling, writable; `lr` is what a scheduler changes. */
@@ -48,32 +57,18 @@ export interface ApplyOptions {
   readonly scale?: number | tf.Scalar;
 }
 
-/** The state as files keep it: tensors by `<parameter>/<slot>`, the rest as JSON. */
-export interface OptimizerState {
-  readonly tensors: Record<string, tf.Tensor>;
-  readonly meta: OptimizerMeta;
-}
-
-/** The part of {@link OptimizerState} that is plain data. */
-export interface OptimizerMeta {
-  readonly iterations: number;
-  readonly groups: (Record<string, unknown> & { names: string[] })[];
-  /** By parameter, for example `{ "0.weight": { step: 10 } }`. */
-  readonly numbers: Record<string, Record<string, number>>;
-}
-
 /** A tensor with its name, as tfjs saves optimizers. */
 export interface NamedTensor {
   name: string;
   tensor: tf.Tensor;
 }
 
-/** State to load by name; groups may be left out to keep the present hyperparameters. */
-export interface ImportedState {
-  readonly tensors: Readonly<Record<string, tf.Tensor | HostTensor>>;
-  readonly meta: Readonly<
-    Partial<OptimizerMeta> & { readonly numbers: Record<string, Record<string, number>> }
-  >;
+/** A parameter as a subclass sees it. */
+export interface TrainedParameter {
+  readonly name: string;
+  readonly param: tf.Variable;
+  readonly group: ParamGroup;
+  readonly state: ParameterState | undefined;
 }
 
 /** A group as the engine holds it. */
@@ -190,11 +185,11 @@ export class Optimizer extends tf.Optimizer {
   exportState(): OptimizerState {
     const tensors: Record<string, tf.Tensor> = {};
     const numbers = new Map<string, Record<string, number>>();
-    for (const [name, state] of this.#state) {
-      if (isEmpty(state)) continue;
+    for (const { name, state } of this.states()) {
+      if (state === undefined || isEmpty(state)) continue;
       numbers.set(name, { ...state.numbers });
       for (const [slot, variable] of Object.entries(state.slots)) {
-        tensors[`${name}/${slot}`] = variable;
+        tensors[joinKey(name, slot)] = variable;
       }
     }
     const groups = this.paramGroups.map((group) => copyOptions(group) as ParamGroup);
@@ -209,10 +204,10 @@ export class Optimizer extends tf.Optimizer {
    */
   importState(saved: ImportedState): void {
     if (this.#parameters === undefined) {
-      disposePending(this.#pending);
-      this.#pending = copyPending(saved);
+      disposeImported(this.#pending);
+      this.#pending = keepImported(saved);
     } else {
-      this.#load(readState(this.#byPosition(saved), this.#members));
+      this.#load(readState(byIndex(saved, this.paramGroups), this.#members));
     }
     this.iterations_ = saved.meta.iterations ?? this.iterations;
   }
@@ -233,7 +228,7 @@ export class Optimizer extends tf.Optimizer {
   override dispose(): void {
     for (const { slots } of this.#state.values()) tf.dispose(slots);
     this.#state.clear();
-    disposePending(this.#pending);
+    disposeImported(this.#pending);
     this.#pending = undefined;
   }
 
@@ -244,7 +239,7 @@ export class Optimizer extends tf.Optimizer {
     for (const [name, tensor] of Object.entries(tensors)) weights.push({ name, tensor });
     for (const [name, numbers] of Object.entries(meta.numbers)) {
       for (const [key, value] of Object.entries(numbers)) {
-        weights.push({ name: `${name}/${key}${numberSuffix}`, tensor: tf.scalar(value) });
+        weights.push({ name: joinKey(name, key + numberSuffix), tensor: tf.scalar(value) });
       }
     }
     return weights;
@@ -275,6 +270,15 @@ export class Optimizer extends tf.Optimizer {
     return { name: JSON.stringify(this.#config, plain) };
   }
 
+  /** Every trained parameter with its group and, once it has had a gradient, its state. */
+  protected *states(): Generator<TrainedParameter> {
+    for (const { group, variables } of this.#members) {
+      for (const [name, param] of variables) {
+        yield { name, param, group, state: this.#state.get(name) };
+      }
+    }
+  }
+
   /** The parameters known now, or those that `gradients` names. */
   #adopt(gradients: Gradients): NamedParameters {
     if (this.#parameters !== undefined) return this.#parameters;
@@ -294,9 +298,9 @@ export class Optimizer extends tf.Optimizer {
       const pending = this.#pending;
       this.#pending = undefined;
       try {
-        this.#load(readState(this.#byPosition(pending), this.#members));
+        this.#load(readState(byIndex(pending, this.paramGroups), this.#members));
       } finally {
-        disposePending(pending);
+        disposeImported(pending);
       }
     }
     return parameters;
@@ -358,42 +362,6 @@ export class Optimizer extends tf.Optimizer {
     for (const [name, state] of fresh) this.#state.set(name, state);
     loaded.groups.forEach((options, i) => Object.assign(this.paramGroups[i], copyOptions(options)));
   }
-
-  /** State by name as state by position. */
-  #byPosition({ tensors, meta }: ImportedState): SavedState {
-    const names = this.paramGroups.flatMap((group) => group.names);
-    const state = new Map<string, Record<string, SavedValue>>();
-    const at = (name: string): Record<string, SavedValue> => {
-      if (!names.includes(name)) {
-        throw new CheckpointError(
-          `optimizer state: unknown parameter ${show(name)}${suggest(name, names)}`,
-        );
-      }
-      let found = state.get(name);
-      if (found === undefined) {
-        state.set(name, found = Object.create(null) as Record<string, SavedValue>);
-      }
-      return found;
-    };
-    for (const name of Object.keys(meta.numbers)) Object.assign(at(name), meta.numbers[name]);
-    for (const key of Object.keys(tensors)) {
-      const [name, slot] = splitKey(key);
-      at(name)[slot] = tensors[key];
-    }
-    const groups = meta.groups ?? this.paramGroups;
-    groups.forEach((group, i) => {
-      const expected = this.paramGroups[i]?.names ?? [];
-      if (group.names.length !== expected.length || group.names.some((n, j) => n !== expected[j])) {
-        throw new CheckpointError(
-          `optimizer state: group ${i} must hold ${show(expected)}, received ${show(group.names)}`,
-        );
-      }
-    });
-    return {
-      state: Object.fromEntries(state),
-      param_groups: groups.map((group) => ({ ...group, params: group.names })),
-    };
-  }
 }
 
 function isEmpty(state: ParameterState): boolean {
@@ -407,29 +375,9 @@ function copyOptions(options: Readonly<Record<string, unknown>>): Record<string,
   );
 }
 
-/** `a/b/exp_avg` -> [`a/b`, `exp_avg`]. */
-function splitKey(key: string): [string, string] {
-  const slash = key.lastIndexOf("/");
-  return [key.slice(0, Math.max(slash, 0)), key.slice(slash + 1)];
-}
-
 /** A new tensor of the same values. */
 function toTensor(value: tf.Tensor | HostTensor): tf.Tensor {
   return value instanceof tf.Tensor
     ? tf.clone(value)
     : tf.tensor(Float32Array.from(value.data), [...value.shape], "float32");
-}
-
-function copyPending({ tensors, meta }: ImportedState): ImportedState {
-  const copies = Object.entries(tensors).map(([name, value]) => [
-    name,
-    value instanceof tf.Tensor ? tf.keep(tf.clone(value)) : value,
-  ]);
-  return { tensors: Object.fromEntries(copies), meta };
-}
-
-function disposePending(pending: ImportedState | undefined): void {
-  for (const value of Object.values(pending?.tensors ?? {})) {
-    if (value instanceof tf.Tensor) value.dispose();
-  }
 }

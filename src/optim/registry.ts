@@ -42,3 +42,8 @@ export function registerOptimizer(
 export function findOptimizer(name: string, path: string): OptimizerRule | OptimizerFactory {
   return registry.get(name, path);
 }
+
+/** The canonical names, sorted. */
+export function optimizerNames(): string[] {
+  return registry.names();
+}

@@ -12,7 +12,7 @@ import { join } from "../core/options.ts";
 import type { Model } from "../model/model.ts";
 import type { HostTensor as StateTensor, Optimizer, OptimizerState } from "../optim/optimizer.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
-import * as tf from "../tensor/tf.ts";
+import type * as tf from "../tensor/tf.ts";
 import type { Hooks } from "./hooks.ts";
 import type { MeterState, TrainMeters } from "./meters.ts";
 import type { RunState } from "./state.ts";
