@@ -5,13 +5,14 @@
  *     npm test -- --only deno,bun           some stages; `checks` are those before the tests
  *     npm test -- --verbose src/optim       tests whose path holds a text, with every title
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { buildTests, nodeBuild } from "./build_tests.ts";
 import { binary, root, typescriptFiles } from "./project.ts";
-import { type Counts, isPassingTest, readCounts } from "./test_output.ts";
+import { type Counts, isNoise, readCounts } from "./test_output.ts";
 
 interface Stage {
   readonly name: string;
@@ -30,6 +31,7 @@ interface Outcome extends Counts {
 }
 
 const stageTimeoutMs = 15 * 60_000;
+const testTimeoutMs = 5 * 60_000;
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -44,7 +46,13 @@ const tests = typescriptFiles().filter((file) =>
   file.endsWith("_test.ts") && file !== packageTest && selected(file)
 );
 const inNodeBuild = (file: string): string => join(nodeBuild, file.replace(/\.ts$/, ".js"));
-const nodeTest = ["node", "--enable-source-maps", "--test", "--test-reporter=spec"];
+const nodeTest = [
+  "node",
+  "--enable-source-maps",
+  "--test",
+  "--test-reporter=spec",
+  `--test-timeout=${testTimeoutMs}`,
+];
 
 const stages: readonly Stage[] = [
   check("format", "deno fmt", ["fmt", "--check"]),
@@ -73,7 +81,8 @@ const stages: readonly Stage[] = [
         binary("bun"),
         "test",
         "--parallel=2",
-        "--timeout=600000",
+        `--timeout=${testTimeoutMs}`,
+        ...flags.verbose ? [] : ["--only-failures"],
       ]),
   },
   {
@@ -136,26 +145,37 @@ async function run(stage: Stage, [program, ...args]: string[]): Promise<Outcome>
     timeout: stageTimeoutMs,
     killSignal: "SIGKILL",
   });
+  let previous = "";
   const show = (line: string): void => {
     output.push(line);
-    if (flags.verbose || !isPassingTest(line)) console.log(line);
+    const hidden = !flags.verbose && (isNoise(line) || (line === "" && previous === ""));
+    if (hidden) return;
+    console.log(line);
+    previous = line;
   };
-  await Promise.all([child.stdout, child.stderr].map(async (stream) => {
-    let rest = "";
-    for await (const chunk of stream.setEncoding("utf8")) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop()!;
-      lines.forEach(show);
-    }
-    if (rest !== "") show(rest);
-  }));
-  const code = child.exitCode ?? await new Promise((resolve) => child.once("close", resolve));
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream, crlfDelay: Infinity }).on("line", show);
+  }
+  const code = await exitOf(child);
   const seconds = (performance.now() - start) / 1000;
   const counts = stage.counts ? readCounts(output) : { passed: 0, failed: 0, skipped: 0 };
   const ok = code === 0 && counts !== undefined && counts.failed === 0;
   // A stage that died or failed as a whole still counts as one failure.
   const failed = ok ? 0 : Math.max(1, counts?.failed ?? 0);
   return { stage, ok, seconds, passed: 0, skipped: 0, ...counts, failed };
+}
+
+/** The exit code once the output has ended, or soon after the exit if a grandchild holds it open. */
+function exitOf(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    child.once("exit", (code) => timer = setTimeout(() => resolve(code), 3000));
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      resolve(code);
+    });
+    child.once("error", reject);
+  });
 }
 
 function report(outcomes: readonly Outcome[]): void {

@@ -20,9 +20,18 @@ export function readCounts(lines: readonly string[]): Counts | undefined {
   return nodeCounts(lines) ?? bunCounts(lines);
 }
 
-/** Whether a line only says that a test passed. */
-export function isPassingTest(line: string): boolean {
-  return / \.\.\. ok \(.*\)$/.test(line) || /^\(pass\) /.test(line) || /^\s*✔ .*ms\)$/.test(line);
+const passing: readonly RegExp[] = [
+  / \.\.\. ok \(.*\)$/, // deno
+  /^\(pass\) /, // bun
+  /^\s*✔ .*ms\)$/, // node
+];
+
+/** The banner of tfjs' cpu backend, which most test files load as it is. */
+const banner = /^=+$|^Hi, looks like you are running TensorFlow\.js in Node\.js\./;
+
+/** Whether a line only says that a test passed, or is a banner. */
+export function isNoise(line: string): boolean {
+  return banner.test(line) || passing.some((pattern) => pattern.test(line));
 }
 
 /** `ℹ pass 12`, one line a kind. */

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type Counts, isPassingTest, readCounts } from "./test_output.ts";
+import { type Counts, isNoise, readCounts } from "./test_output.ts";
 
 test("readCounts() reads the closing lines of the three runners", () => {
   const rows: [string, Counts | undefined][] = [
@@ -32,18 +32,20 @@ test("readCounts() reads the closing lines of the three runners", () => {
   for (const [text, counts] of rows) assert.deepEqual(readCounts(text.split("\n")), counts, text);
 });
 
-test("isPassingTest() hides passed tests and nothing else", () => {
+test("isNoise() takes passed tests and banners, and nothing else", () => {
   const rows: [string, boolean][] = [
     ["good ... ok (1ms)", true],
     ["(pass) good [2.22ms]", true],
     ["✔ good (1.404275ms)", true],
     ["  ✔ child (0.204846ms)", true],
+    ["============================", true],
     ["bad ... FAILED (2ms)", false],
+    ["== summary", false],
     ["(fail) bad [1.80ms]", false],
     ["✖ bad (1.817202ms)", false],
     ["﹣ skipped (0.224676ms) # no gpu", false],
     ["skipped ... ignored (0ms)", false],
     ["ok | 12 passed | 0 failed (630ms)", false],
   ];
-  for (const [line, passing] of rows) assert.equal(isPassingTest(line), passing, line);
+  for (const [line, noise] of rows) assert.equal(isNoise(line), noise, line);
 });
