@@ -99,9 +99,8 @@ async function train(runner: IterationRunner, output: Output): Promise<number> {
   const summary = await runner.train();
   printSummary(summary, output);
   output.line(
-    `${summary.finished} after ${summary.iterations} iterations, ${
-      formatNumber(summary.samplesPerSecond)
-    } samples/s: ${runner.store.location}`,
+    `${summary.iterations} iterations (${summary.finished}), ` +
+      `${formatNumber(summary.samplesPerSecond)} samples/s: ${runner.store.location}`,
   );
   return summary.finished === "signal" ? RESUMABLE : 0;
 }
