@@ -36,6 +36,11 @@ export function applyUpdate(update: Update, operands: Operands): void {
   });
 }
 
+/** The value of one expression as a tensor of the shape of `like`; call inside tidy. */
+export function evaluate(expression: Expression, operands: Operands, like: tf.Tensor): tf.Tensor {
+  return new Evaluation(operands).tensor(expression, like);
+}
+
 /** A value is a number as long as it is made of host scalars and constants only. */
 type Value = number | tf.Tensor;
 
