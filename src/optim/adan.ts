@@ -47,7 +47,7 @@ export const adan: OptimizerRule = elementwise<z.output<typeof options>, Form>({
   options,
   slots: { exp_avg: {}, exp_avg_diff: {}, exp_avg_sq: {}, previous_grad: {} },
   numbers: () => ({ step: 0 }),
-  form: (o) => ({ maximize: o.maximize, noProx: o.no_prox, cautious: o.cautious }),
+  form: (o) => ({ maximize: o.maximize, noProx: o.no_prox, cautious: o.cautious === true }),
   scalars(o, numbers, { isNew }) {
     const step = ++numbers.step;
     const [beta1, beta2, beta3] = o.betas;

@@ -7,7 +7,6 @@ import {
   div,
   type Expression,
   lerp,
-  mul,
   neg,
   scalar,
   slot,

@@ -1,21 +1,29 @@
 /**
  * L-BFGS (Liu and Nocedal, 1989), as `torch.optim.LBFGS`.
  *
- * It works on one flat vector of all parameters, on the host in double precision; only loss and
- * gradients are computed on the device. What lives on between steps is kept in float32, so that a
- * saved state goes on with the same bits.
+ * It works on one flat vector of all parameters, on the host in double precision; loss and
+ * gradients come from the closure, usually from the device.
  */
-import { CheckpointError, ConfigError, show } from "../core/errors.ts";
+import { ConfigError, show } from "../core/errors.ts";
 import { atLeast, flag, integer, number, object, oneOf, type z } from "../core/options.ts";
 import * as tf from "../tensor/tf.ts";
-import { type Closure, evaluateClosure } from "./closure.ts";
+import { type Closure, type ClosureResult, evaluateClosure } from "./closure.ts";
 import { resolveGradients } from "./gradients.ts";
+import {
+  dot,
+  emptyWork,
+  type Memory,
+  pack,
+  readMemory,
+  turn,
+  unpack,
+  type Work,
+} from "./lbfgs_memory.ts";
 import { strongWolfe, type Trial } from "./line_search.ts";
 import { byIndex, type ImportedState, joinKey, type OptimizerState } from "./named_state.ts";
 import { Optimizer, type OptimizerStateDict, type SavedState } from "./optimizer.ts";
 import { singleGroup } from "./params.ts";
 import type { OptimizerRule } from "./rule.ts";
-import type { HostTensor, SavedValue } from "./state_dict.ts";
 
 const options = object({
   lr: atLeast(0).default(1),
@@ -35,34 +43,18 @@ export const lbfgsRule: OptimizerRule = {
   name: "LBFGS",
   options,
   slots: {},
-  step() {
-    throw needsClosure();
-  },
+  step: () => refuse(),
 };
 
-const numberNames = ["func_evals", "n_iter", "t", "H_diag", "prev_loss"] as const;
-const tensorNames = ["d", "prev_flat_grad", "old_dirs", "old_stps"] as const;
-/** Kept by torch and here computed anew. */
-const derivedNames = ["al", "ro"];
+/** The point by parameter name in double precision, which the parameters hold in float32. */
+export type Point = Readonly<Record<string, Float64Array>>;
 
-/** What lives on between steps, under torch's names; state dicts show it at the first parameter. */
-interface Memory {
-  readonly numbers: Record<typeof numberNames[number], number>;
-  /** Vectors [n], and histories [entries, n], oldest first. */
-  readonly tensors: Record<typeof tensorNames[number], tf.Tensor>;
-}
+/** A closure that computes in double precision on the host, at the point and not at the parameters. */
+export type HostClosure = (
+  point: Point,
+) => { readonly value: number; readonly grads: Readonly<Record<string, Float64Array>> };
 
-/** The same on the host while a step runs. */
-interface Work {
-  numbers: Memory["numbers"];
-  d: Float64Array;
-  previous: Float64Array;
-  /** Differences of gradients and of points, oldest first. */
-  ys: Float64Array[];
-  ss: Float64Array[];
-}
-
-/** The optimizer: `await step(closure)` makes up to `max_iter` iterations. */
+/** The optimizer; `await step(closure)` makes up to `max_iter` iterations. */
 export class Lbfgs extends Optimizer {
   #memory: Memory | undefined;
   #closureIsLoss = false;
@@ -78,96 +70,86 @@ export class Lbfgs extends Optimizer {
     return true;
   }
 
-  /** Refused: a step needs the loss at several points. */
+  /** Refused: an update asks for the loss at several points. */
   override applyGradients(): never {
-    throw needsClosure();
+    return refuse();
   }
 
-  /** Refused, since it cannot wait for values of the device. */
+  /** Refused: an update has to wait for values of the device. */
   override minimize(): never {
-    throw needsClosure();
+    return refuse();
   }
 
   /**
-   * d = -H g from the last `history_size` pairs, then a step of length lr, or one that satisfies
-   * the strong Wolfe conditions; up to `max_iter` times.
+   * Up to `max_iter` times: d = -H g from the last `history_size` pairs, then a step of length lr,
+   * or of a length that satisfies the strong Wolfe conditions.
    *
-   * @returns The loss before the step.
+   * @param closure See {@link Closure}; a {@link HostClosure} keeps double precision throughout.
+   * @returns The loss before the first iteration.
    */
-  override async step(closure: Closure): Promise<number> {
+  override async step(closure: Closure | HostClosure): Promise<number> {
     const o = this.paramGroups[0] as unknown as Options;
-    const sign = o.maximize ? -1 : 1;
+    let work: Work | undefined;
     const objective = async (): Promise<{ loss: number; gradient: Float64Array }> => {
-      const { loss, grads, isLoss } = await evaluateClosure(
-        closure,
-        this.#closureIsLoss,
-        this.parameters === undefined ? undefined : [...this.parameters.variables.values()],
-      );
-      this.#closureIsLoss = isLoss;
-      const parameters = this.adopt(grads);
-      const resolved = resolveGradients(grads, parameters);
-      const gradient = await gather([...parameters.variables].map(([name, { size }]) => ({
-        size,
-        tensor: resolved.get(name),
-      })));
-      tf.dispose(grads as tf.TensorContainer);
-      if (sign < 0) gradient.forEach((value, i) => gradient[i] = -value);
-      return { loss: sign * loss, gradient };
+      const { loss, gradient } = await this.#evaluate(closure, work?.x);
+      return o.maximize ? { loss: -loss, gradient: gradient.map((g) => -g) } : { loss, gradient };
+    };
+    const moveTo = (x: Float64Array, t: number): void => {
+      work!.x = x.map((value, i) => value + t * work!.d[i]);
+      this.#assign(work!.x);
     };
 
+    if (this.parameters !== undefined) work = await this.#recall();
     let { loss, gradient } = await objective();
-    const first = loss * sign;
-    const work = await this.#recall(gradient.length);
-    work.numbers.func_evals++;
-    let evaluations = 1;
-    const variables = [...this.parameters!.variables.values()];
-    let x = await gather(variables.map((tensor) => ({ size: tensor.size, tensor })));
-    const moveTo = (t: number) => x.map((value, i) => value + t * work.d[i]);
+    work ??= await this.#recall();
+    const { numbers } = work;
+    const first = o.maximize ? -loss : loss;
     const maxEval = o.max_eval ?? Math.floor(o.max_iter * 1.25);
+    let evaluations = 1;
+    numbers.func_evals++;
 
     for (let i = 1; i <= o.max_iter && largest(gradient) > o.tolerance_grad; i++) {
-      work.numbers.n_iter++;
+      numbers.n_iter++;
       turn(work, gradient, o.history_size);
-      const start: Trial = { t: 0, loss, gradient, slope: dot(gradient, work.d) };
-      work.numbers.t = work.numbers.n_iter === 1
+      numbers.t = numbers.n_iter === 1
         ? Math.min(1, 1 / gradient.reduce((sum, g) => sum + Math.abs(g), 0)) * o.lr
         : o.lr;
       work.previous = gradient;
-      work.numbers.prev_loss = loss;
+      numbers.prev_loss = loss;
+      const start: Trial = { t: 0, loss, gradient, slope: dot(gradient, work.d) };
       if (start.slope > -o.tolerance_change) break;
 
+      const from = work.x;
       let asked = 0;
       if (o.line_search_fn === null) {
-        x = moveTo(work.numbers.t);
-        assign(variables, x);
-        if (i !== o.max_iter) {
-          ({ loss, gradient } = await objective());
-          asked = 1;
-        }
+        moveTo(from, numbers.t);
+        // The gradient after the last iteration is the first of the next step.
+        if (i === o.max_iter) break;
+        ({ loss, gradient } = await objective());
+        asked = 1;
       } else {
         const at = async (t: number): Promise<Trial> => {
-          assign(variables, moveTo(t));
+          moveTo(from, t);
           const { loss, gradient } = await objective();
-          return { t, loss, gradient, slope: dot(gradient, work.d) };
+          return { t, loss, gradient, slope: dot(gradient, work!.d) };
         };
-        const found = await strongWolfe(at, start, work.numbers.t, {
+        const { trial, evaluations: trials } = await strongWolfe(at, start, numbers.t, {
           reach: largest(work.d),
           toleranceChange: o.tolerance_change,
           maxTrials: maxEval - evaluations,
         });
-        ({ loss, gradient } = found.trial);
-        work.numbers.t = found.trial.t;
-        asked = found.evaluations;
-        x = moveTo(work.numbers.t);
-        assign(variables, x);
+        ({ loss, gradient } = trial);
+        numbers.t = trial.t;
+        asked = trials;
+        moveTo(from, trial.t);
       }
       evaluations += asked;
-      work.numbers.func_evals += asked;
+      numbers.func_evals += asked;
       if (evaluations >= maxEval) break;
-      if (largest(work.d) * Math.abs(work.numbers.t) <= o.tolerance_change) break;
-      if (Math.abs(loss - work.numbers.prev_loss) < o.tolerance_change) break;
+      if (largest(work.d) * Math.abs(numbers.t) <= o.tolerance_change) break;
+      if (Math.abs(loss - numbers.prev_loss) < o.tolerance_change) break;
     }
-    this.#remember(work);
+    this.#replace(pack(work));
     this.incrementIterations();
     return first;
   }
@@ -181,200 +163,111 @@ export class Lbfgs extends Optimizer {
   }
 
   override loadStateDict(dict: SavedState): void {
-    const memory = readMemory(dict.state?.["0"]);
+    const memory = readMemory(dict?.state?.["0"]);
     super.loadStateDict({ ...dict, state: {} });
-    this.#forget();
-    this.#memory = memory;
+    this.#replace(memory);
   }
 
   override exportState(): OptimizerState {
     const { tensors, meta } = super.exportState();
     if (this.#memory === undefined) return { tensors, meta };
     const [name] = this.paramGroups[0].names;
-    for (const key of tensorNames) tensors[joinKey(name, key)] = this.#memory.tensors[key];
+    for (const [key, tensor] of Object.entries(this.#memory.tensors)) {
+      tensors[joinKey(name, key)] = tensor;
+    }
     return { tensors, meta: { ...meta, numbers: { [name]: { ...this.#memory.numbers } } } };
   }
 
   override importState(saved: ImportedState): void {
-    const names = this.parameters === undefined
-      ? saved.meta.groups
-      : this.paramGroups as unknown as typeof saved.meta.groups;
-    const { state } = byIndex(saved, names ?? this.paramGroups);
+    if (this.parameters === undefined) {
+      throw new ConfigError("optimizer", "LBFGS loads its state after it is given its parameters");
+    }
+    const { state } = byIndex(saved, this.paramGroups);
     const memory = readMemory(Object.values(state)[0]);
     super.importState({ tensors: {}, meta: { ...saved.meta, numbers: {} } });
-    this.#forget();
-    this.#memory = memory;
+    this.#replace(memory);
   }
 
   override dispose(): void {
-    this.#forget();
+    this.#replace(undefined);
     super.dispose();
   }
 
-  #forget(): void {
+  #replace(memory: Memory | undefined): void {
     tf.dispose(this.#memory?.tensors ?? {});
-    this.#memory = undefined;
+    this.#memory = memory;
   }
 
-  async #recall(size: number): Promise<Work> {
-    if (this.#memory === undefined) {
-      const numbers = { func_evals: 0, n_iter: 0, t: 0, H_diag: 1, prev_loss: 0 };
-      return {
-        numbers,
-        d: new Float64Array(size),
-        previous: new Float64Array(size),
-        ys: [],
-        ss: [],
-      };
+  get #variables(): [string, tf.Variable][] {
+    return [...this.parameters?.variables ?? []].filter(([, { trainable }]) => trainable !== false);
+  }
+
+  async #recall(): Promise<Work> {
+    const variables = this.#variables.map(([, variable]) => variable);
+    const x = await concatenate(variables, variables.map(({ size }) => size));
+    return this.#memory === undefined ? emptyWork(x) : await unpack(this.#memory, x);
+  }
+
+  #assign(x: Float64Array): void {
+    let at = 0;
+    for (const [, variable] of this.#variables) {
+      const part = Float32Array.from(x.subarray(at, at += variable.size));
+      tf.tidy(() => variable.assign(tf.tensor(part, variable.shape)));
     }
-    const { numbers, tensors } = this.#memory;
-    if (tensors.d.size !== size) {
-      throw new CheckpointError(
-        `optimizer state: d must have ${size} elements, received ${tensors.d.size}`,
-      );
-    }
-    const [d, previous, ys, ss] = await Promise.all(
-      tensorNames.map(async (key) => Float64Array.from(await tensors[key].data())),
+  }
+
+  async #evaluate(
+    closure: Closure | HostClosure,
+    x: Float64Array | undefined,
+  ): Promise<{ loss: number; gradient: Float64Array }> {
+    const known = this.#variables;
+    const point: Record<string, Float64Array> = {};
+    let at = 0;
+    for (const [name, { size }] of known) point[name] = x!.slice(at, at += size);
+    const { loss, grads, isLoss } = await evaluateClosure(
+      (() => closure(point)) as () => ClosureResult,
+      this.#closureIsLoss,
+      known.length === 0 ? undefined : known.map(([, variable]) => variable),
     );
-    const rows = (values: Float64Array) =>
-      Array.from(
-        { length: values.length / size },
-        (_, i) => values.slice(i * size, (i + 1) * size),
-      );
-    return { numbers: { ...numbers }, d, previous, ys: rows(ys), ss: rows(ss) };
-  }
-
-  #remember({ numbers, d, previous, ys, ss }: Work): void {
-    this.#forget();
-    const vector = (values: Float64Array) => tf.keep(tf.tensor1d(Float32Array.from(values)));
-    const history = (rows: Float64Array[]) => {
-      const flat = new Float32Array(rows.length * d.length);
-      rows.forEach((row, i) => flat.set(row, i * d.length));
-      return tf.keep(tf.tensor2d(flat, [rows.length, d.length]));
-    };
-    this.#memory = {
-      numbers,
-      tensors: {
-        d: vector(d),
-        prev_flat_grad: vector(previous),
-        old_dirs: history(ys),
-        old_stps: history(ss),
-      },
-    };
+    this.#closureIsLoss = isLoss;
+    const onHost = Object.values(grads).some((value) => value instanceof Float64Array);
+    const resolved: Map<string, tf.Tensor | Float64Array> = onHost
+      ? new Map(Object.entries(grads as unknown as Record<string, Float64Array>))
+      : resolveGradients(grads, this.adopt(grads));
+    const variables = this.#variables;
+    for (const name of resolved.keys()) {
+      if (variables.some(([other]) => other === name)) continue;
+      throw new ConfigError("closure", `gives a gradient of ${show(name)}, which is no parameter`);
+    }
+    const parts = variables.map(([name]) => resolved.get(name));
+    const gradient = await concatenate(parts, variables.map(([, { size }]) => size));
+    if (!onHost) tf.dispose(grads as tf.TensorContainer);
+    return { loss, gradient };
   }
 }
 
-/** The new direction from the gradient and the history, which takes in the last step. */
-function turn(work: Work, gradient: Float64Array, historySize: number): void {
-  const { numbers, ys, ss } = work;
-  if (numbers.n_iter === 1) {
-    work.d = gradient.map((g) => -g);
-    return;
-  }
-  const y = gradient.map((g, i) => g - work.previous[i]);
-  const s = work.d.map((d) => d * numbers.t);
-  const curvature = dot(y, s);
-  if (curvature > 1e-10) {
-    ys.push(y);
-    ss.push(s);
-    if (ys.length > historySize) ys.shift(), ss.shift();
-    numbers.H_diag = curvature / dot(y, y);
-  }
-  const q = gradient.map((g) => -g);
-  const weights = ys.map((y, i) => 1 / dot(y, ss[i]));
-  const along = new Float64Array(ys.length);
-  for (let i = ys.length - 1; i >= 0; i--) {
-    along[i] = dot(ss[i], q) * weights[i];
-    for (let j = 0; j < q.length; j++) q[j] -= along[i] * ys[i][j];
-  }
-  for (let j = 0; j < q.length; j++) q[j] *= numbers.H_diag;
-  for (let i = 0; i < ys.length; i++) {
-    const back = along[i] - dot(ys[i], q) * weights[i];
-    for (let j = 0; j < q.length; j++) q[j] += back * ss[i][j];
-  }
-  work.d = q;
-}
-
-/** Tensors one after the other; an absent one is zeros. */
-async function gather(
-  parts: readonly { size: number; tensor: tf.Tensor | undefined }[],
+/** One vector of all values; an absent part is zeros. */
+async function concatenate(
+  parts: readonly (tf.Tensor | Float64Array | undefined)[],
+  sizes: readonly number[],
 ): Promise<Float64Array> {
-  const values = await Promise.all(parts.map(({ tensor }) => tensor?.data()));
-  const flat = new Float64Array(parts.reduce((sum, { size }) => sum + size, 0));
+  const values = await Promise.all(
+    parts.map((part) => part instanceof tf.Tensor ? part.data() : part),
+  );
+  const flat = new Float64Array(sizes.reduce((sum, size) => sum + size, 0));
   let at = 0;
-  parts.forEach(({ size }, i) => {
-    if (values[i] !== undefined) flat.set(values[i], at);
+  sizes.forEach((size, i) => {
+    flat.set(values[i] ?? [], at);
     at += size;
   });
   return flat;
 }
 
-function assign(variables: readonly tf.Variable[], x: Float64Array): void {
-  let at = 0;
-  for (const variable of variables) {
-    const part = Float32Array.from(x.subarray(at, at += variable.size));
-    tf.tidy(() => variable.assign(tf.tensor(part, variable.shape)));
-  }
-}
-
-function readMemory(saved: Readonly<Record<string, SavedValue>> | undefined): Memory | undefined {
-  if (saved === undefined || Object.keys(saved).length === 0) return undefined;
-  const known: readonly string[] = [...numberNames, ...tensorNames, ...derivedNames];
-  const stray = Object.keys(saved).find((key) => !known.includes(key));
-  if (stray !== undefined) {
-    throw new CheckpointError(`optimizer state: LBFGS keeps no ${show(stray)}`);
-  }
-  const numbers = Object.fromEntries(numberNames.map((key) => {
-    const value = numberIn(saved[key]);
-    if (value === undefined) throw new CheckpointError(`optimizer state: ${key} must be a number`);
-    return [key, value];
-  })) as Memory["numbers"];
-  const faulty = tensorNames.find((key) => !isTensor(saved[key]));
-  if (faulty !== undefined) {
-    throw new CheckpointError(
-      `optimizer state: ${faulty} must be a tensor or { data, shape }, received ${
-        show(saved[faulty])
-      }`,
-    );
-  }
-  const tensors = Object.fromEntries(tensorNames.map((key) => {
-    const value = saved[key] as tf.Tensor | HostTensor;
-    const tensor = tf.keep(
-      value instanceof tf.Tensor
-        ? tf.clone(value)
-        : tf.tensor(Float32Array.from(value.data), [...value.shape], "float32"),
-    );
-    return [key, tensor];
-  })) as Memory["tensors"];
-  return { numbers, tensors };
-}
-
-function numberIn(value: SavedValue | undefined): number | undefined {
-  if (typeof value === "number") return value;
-  return isTensor(value) && !(value instanceof tf.Tensor) && value.data.length === 1
-    ? value.data[0]
-    : undefined;
-}
-
-function isTensor(value: SavedValue | undefined): value is tf.Tensor | HostTensor {
-  return value !== null && typeof value === "object";
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-}
-
+/** The largest magnitude; NaN if there is one. */
 function largest(x: Float64Array): number {
-  let most = 0;
-  for (const value of x) {
-    if (Number.isNaN(value)) return NaN;
-    most = Math.max(most, Math.abs(value));
-  }
-  return most;
+  return x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
-function needsClosure(): ConfigError {
-  return new ConfigError("optimizer", "LBFGS asks for the loss several times: await step(closure)");
+function refuse(): never {
+  throw new ConfigError("optimizer", "LBFGS asks for the loss several times: await step(closure)");
 }
