@@ -164,6 +164,13 @@ export interface ResolvedComponent {
 
 const isFunction = z.custom<object>((value) => typeof value === "function");
 
+/** A component made by the program, kept as it is: a copy would lose the methods of its class. */
+const instanceWith = (key: string, kind: string) =>
+  z.custom<object>((value) =>
+    typeof value === "object" && value !== null &&
+    typeof (value as Record<string, unknown>)[key] === kind
+  );
+
 const NAMED = "must be a registered name (or, in a program, a class or function)";
 const named = either(NAMED, text(), isFunction);
 const component = object({ type: named, params: anyObject().default({}) });
@@ -205,7 +212,7 @@ export const runConfigSchema: z.ZodObject = object({
       text(),
       component,
       isFunction,
-      z.looseObject({ update: isFunction }),
+      instanceWith("update", "function"),
     ),
     "must be an array of metrics",
   ).optional(),
@@ -252,7 +259,7 @@ export const runConfigSchema: z.ZodObject = object({
   }).prefault({}),
   fineTune: object({ path: text(), strict: flag().default(true) }).optional(),
   callbacks: list(
-    either(NAMED_OR_COMPONENT, text(), component, isFunction, z.looseObject({ name: z.string() })),
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, instanceWith("name", "string")),
     "must be an array of callbacks",
   ).default([]),
 });
@@ -320,8 +327,9 @@ function checkConflicts(config: ResolvedConfig): void {
     );
   }
   const named = new Set(config.callbacks.map((callback) => {
-    const type = typeof callback === "object" && "type" in callback ? callback.type : callback;
-    return typeof type === "string" ? type.toLowerCase() : "";
+    const { type, name } = callback as { type?: unknown; name?: unknown };
+    const word = typeof callback === "object" ? type ?? name : callback;
+    return typeof word === "string" ? word.toLowerCase() : "";
   }));
   const shorthands = { "train.clipGrad": train.clipGrad, earlyStopping: config.earlyStopping };
   for (const [path, value] of Object.entries(shorthands)) {
