@@ -119,6 +119,7 @@ export class BaseIterationRunner implements RunView {
       loss: parts.loss,
       trainMetrics,
       hooks: this.#hooks,
+      breathe: () => this.#breathe(),
     };
     this.#evaluation = {
       model: parts.model,
