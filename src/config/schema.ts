@@ -14,6 +14,7 @@ import {
   text,
   z,
 } from "../core/options.ts";
+import type { Metric } from "../metric/metric.ts";
 
 /** A registered name; in a program a class or function is taken too. */
 export type Named = string | ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
@@ -42,7 +43,7 @@ export interface RunConfig {
   data: ComponentConfig;
   /** A name, `{ type, params }` or a function. Default: the task's. */
   loss?: Named | ComponentConfig;
-  metrics?: (Named | ComponentConfig)[];
+  metrics?: (Named | ComponentConfig | Metric)[];
   /** Whether metrics are in original units. Default false. */
   rescale?: boolean;
   optimizer: ComponentConfig & Record<string, unknown>;
@@ -110,7 +111,7 @@ export interface ResolvedConfig {
   model: ResolvedComponent;
   data: ResolvedComponent;
   loss: Named | ResolvedComponent | undefined;
-  metrics: (Named | ResolvedComponent)[] | undefined;
+  metrics: (Named | ResolvedComponent | Metric)[] | undefined;
   rescale: boolean;
   optimizer: ResolvedComponent & Record<string, unknown>;
   scheduler: (ResolvedComponent & Record<string, unknown>) | undefined;

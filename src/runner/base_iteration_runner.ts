@@ -461,6 +461,8 @@ export class BaseIterationRunner implements RunView {
     >,
   ): Promise<Summary["naive"]> {
     const names = Object.keys(forecasts);
+    // They forecast `targets`, which other tasks do not compare with.
+    if (this.#parts.task.name !== "forecasting") return undefined;
     if (names.length === 0 || this.#parts.metrics.length === 0) return undefined;
     const out: NonNullable<Summary["naive"]> = {};
     for (const name of names) {

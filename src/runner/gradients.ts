@@ -211,8 +211,8 @@ function forwardLoss(
 }
 
 /** The model's own mean loss weighted by the task's items, or the config's loss. */
-export function lossOf(
-  parts: Pick<PassParts, "loss" | "task">,
+function lossOf(
+  parts: PassParts,
   output: Record<string, tf.Tensor>,
   value: OutputValue,
 ): LossResult {
