@@ -392,7 +392,11 @@ export class BaseIterationRunner implements RunView {
   }
 
   async #log(phase: Phase, values: Values): Promise<void> {
-    await this.#hooks.emit("log", phase, this.#state.iteration, values, this);
+    let record = values;
+    for (const callback of this.#hooks.having("values")) {
+      record = callback.values(phase, record, this);
+    }
+    await this.#hooks.emit("log", phase, this.#state.iteration, record, this);
     if (phase === "test") await this.#hooks.emit("testEnd", values, this);
   }
 
