@@ -341,7 +341,10 @@ export class BaseIterationRunner implements RunView {
       if (value.grads !== gradient.grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
-      value = next;
+      const norm = next.grads === gradient.grads
+        ? gradient.norm * (next.scale / gradient.scale)
+        : undefined;
+      value = { ...next, norm };
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
     if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));

@@ -56,8 +56,8 @@ export interface GradientValue {
   grads: Record<string, tf.Tensor>;
   /** 1 / item count, times what callbacks before have multiplied in. */
   scale: number;
-  /** Global L2 norm of the mean gradient, before clipping. */
-  readonly norm: number;
+  /** Global L2 norm of `grads * scale`; undefined once a callback has replaced `grads`. */
+  readonly norm: number | undefined;
 }
 
 /** A piece of plain data a checkpoint keeps for a callback. */
