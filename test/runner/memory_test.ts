@@ -161,7 +161,7 @@ test("a disposed run says so, and may be disposed again", async () => {
   run.dispose();
   run.dispose();
   await assert.rejects(run.train(), { name: "ConfigError", message: "the run has been disposed" });
-  assert.throws(() => run.predict([[1, 2, 3]]), { message: "the run has been disposed" });
+  await assert.rejects(run.predict([[1, 2, 3]]), { message: "the run has been disposed" });
 });
 
 function labels() {
