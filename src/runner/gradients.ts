@@ -42,11 +42,14 @@ export interface IterationGradient {
   dispose(): void;
 }
 
-/** What a leaf adds to the iteration. */
+/** What a leaf adds to the iteration; tensors stay on the device. */
 interface Leaf {
   grads: Record<string, tf.Tensor>;
-  /** On the device: loss sum, count, then the metric sums as one vector. */
-  scalars: tf.Tensor[];
+  lossSum: tf.Tensor;
+  /** Items: a number where the loss knows it without looking at values. */
+  count: tf.Tensor | number;
+  /** The sums of all training metrics, one vector; undefined when there are none. */
+  metricSums: tf.Tensor | undefined;
   /** The buffers after the leaf, times its rows; empty when the leaf is the only one. */
   buffers: tf.Tensor[];
 }
@@ -99,16 +102,19 @@ export async function iterationGradient(
   }
   while (tree.length > 1) mergeTop(tree);
 
-  const { grads, scalars, buffers: sums } = tree[0].leaf;
+  const { grads, lossSum: sum, count: items, metricSums, buffers: sums } = tree[0].leaf;
   const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
   sums.forEach((sum, k) => tf.tidy(() => buffers[k].assign(tf.div(sum, rows))));
   const tensors = Object.values(grads);
-  const squares = squaredNorm(tensors);
-  const [square, lossSum, count, ...metricSums] = await readTogether([squares, ...scalars]);
+  const read = [squaredNorm(tensors), sum];
+  if (typeof items !== "number") read.push(items);
+  if (metricSums !== undefined) read.push(metricSums);
+  const [square, lossSum, ...rest] = await readTogether(read);
+  const count = typeof items === "number" ? items : rest.shift()!;
   const finite = Number.isFinite(lossSum) && Number.isFinite(square);
   // A pass that is not finite must not leave its statistics behind either.
   if (!finite) restore(buffers, before);
-  tf.dispose([squares, ...scalars, ...before, ...sums]);
+  tf.dispose([...read, ...before, ...sums]);
   const scale = single ? 1 : 1 / Math.max(count, TINY);
   return {
     grads,
@@ -116,7 +122,7 @@ export async function iterationGradient(
     lossSum,
     count,
     norm: Math.sqrt(square) * scale,
-    metricSums: Float64Array.from(metricSums),
+    metricSums: Float64Array.from(rest),
     finite,
     dispose: () => tf.dispose(tensors),
   };
@@ -135,26 +141,32 @@ function leafGradient(
 ): Leaf {
   const { model } = parts;
   const names = Object.keys(model.parameters).filter((name) => model.parameters[name].trainable);
-  const scalars: tf.Tensor[] = [];
   const batch = toTensors(rows);
-  const { value, grads: byVariable } = tf.variableGrads(() => {
-    const pass = forwardLoss(parts, batch, iteration, random);
-    const count = typeof pass.loss.count === "number"
-      ? tf.scalar(pass.loss.count)
-      : pass.loss.count;
-    scalars.push(tf.keep(tf.clone(pass.loss.sum)), tf.keep(tf.clone(count)));
+  let count!: tf.Tensor | number, metricSums: tf.Tensor | undefined;
+  const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
+    const { loss, value } = forwardLoss(parts, batch, iteration, random);
+    count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
     if (parts.trainMetrics.length > 0) {
-      scalars.push(tf.keep(metricTotals(parts.trainMetrics, parts.task, pass.value)));
+      metricSums = tf.keep(metricTotals(parts.trainMetrics, parts.task, value));
     }
-    return mean ? tf.div(pass.loss.sum, tf.maximum(count, TINY)) : pass.loss.sum;
+    return mean ? sumWithMeanGradient(loss.sum, count) : loss.sum;
   }, names.map((name) => model.parameters[name]));
-  tf.dispose([value, ...Object.values(batch)]);
+  tf.dispose(batch);
   const grads: Record<string, tf.Tensor> = Object.create(null);
   for (const name of names) {
     const gradient = byVariable[model.parameters[name].name];
     if (gradient !== undefined && gradient !== null) grads[name] = gradient;
   }
-  return { grads, scalars, buffers: [] };
+  return { grads, lossSum, count, metricSums, buffers: [] };
+}
+
+/** `sum` itself, with the gradient of sum / count; the count is a constant. */
+function sumWithMeanGradient(sum: tf.Scalar, count: tf.Tensor | number): tf.Scalar {
+  return tf.customGrad((value) => ({
+    value: tf.clone(value as tf.Tensor),
+    gradFunc: (dy: tf.Tensor) =>
+      tf.div(dy, typeof count === "number" ? Math.max(count, TINY) : tf.maximum(count, TINY)),
+  }))(sum) as tf.Scalar;
 }
 
 /** Forward pass, task flow and loss, with the hooks that change values. Runs in the tape. */
@@ -222,9 +234,17 @@ function addLeaves(left: Leaf, right: Leaf): Leaf {
   }
   return {
     grads,
-    scalars: left.scalars.map((a, i) => addAndDispose(a, right.scalars[i])),
+    lossSum: addAndDispose(left.lossSum, right.lossSum),
+    count: addCounts(left.count, right.count),
+    metricSums: left.metricSums && addAndDispose(left.metricSums, right.metricSums!),
     buffers: left.buffers.map((a, i) => addAndDispose(a, right.buffers[i])),
   };
+}
+
+function addCounts(a: tf.Tensor | number, b: tf.Tensor | number): tf.Tensor | number {
+  if (typeof a === "number" && typeof b === "number") return a + b;
+  const [left, right] = [a, b].map((n) => typeof n === "number" ? tf.scalar(n) : n);
+  return addAndDispose(left, right);
 }
 
 function addAndDispose(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
