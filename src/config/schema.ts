@@ -7,6 +7,7 @@ import {
   either,
   flag,
   integer,
+  join,
   list,
   object,
   oneOf,
@@ -172,9 +173,23 @@ const NAMED_OR_COMPONENT =
   "must be a registered name, { type, params }, or, in a program, a function";
 const namedOrComponent = either(NAMED_OR_COMPONENT, text(), component, isFunction);
 
-/** Optimizers and schedulers have keys of their own beside type and params; their builders check them. */
-const open = z.looseObject({ type: named, params: anyObject().default({}) }, {
-  error: "must be an object",
+/** A metric or callback that a program made. */
+const isMade = z.custom<object>(isProgramObject);
+
+const optimizer = object({
+  type: named,
+  params: anyObject().default({}),
+  groups: list(anyObject(), "must be an array of groups").optional(),
+  noDecay: z.unknown().optional(),
+  layerDecay: anyObject().optional(),
+});
+
+const scheduler = object({
+  type: named,
+  params: anyObject().default({}),
+  schedulers: list(anyObject(), "must be an array of schedulers").optional(),
+  milestones: list(integer(0), "must be an array of integers >= 0").optional(),
+  monitor: text().optional(),
 });
 
 const orFalse = <T extends z.ZodObject>(schema: T) =>
@@ -200,18 +215,12 @@ export const runConfigSchema: z.ZodObject = object({
   data: component,
   loss: namedOrComponent.optional(),
   metrics: list(
-    either(
-      NAMED_OR_COMPONENT,
-      text(),
-      component,
-      isFunction,
-      z.looseObject({ update: isFunction }),
-    ),
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, isMade),
     "must be an array of metrics",
   ).optional(),
   rescale: flag().default(false),
-  optimizer: open,
-  scheduler: open.optional(),
+  optimizer,
+  scheduler: scheduler.optional(),
   train: object({
     iterations: integer(1),
     batchSize: integer(1).default(32),
@@ -252,7 +261,7 @@ export const runConfigSchema: z.ZodObject = object({
   }).prefault({}),
   fineTune: object({ path: text(), strict: flag().default(true) }).optional(),
   callbacks: list(
-    either(NAMED_OR_COMPONENT, text(), component, isFunction, z.looseObject({ name: z.string() })),
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, isMade),
     "must be an array of callbacks",
   ).default([]),
 });
@@ -283,25 +292,54 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   return resolved;
 }
 
+const COMPONENTS = ["model", "data", "optimizer", "scheduler", "loss", "task"];
+const COMPONENT_LISTS = ["metrics", "callbacks"];
+
 /** `{ TYPE, PARAM }` of BasicTS as `{ type, params }`, at the places where a component stands. */
 function withLowerCaseComponents(config: unknown): unknown {
-  if (config === null || typeof config !== "object" || Array.isArray(config)) return config;
+  if (!isObject(config)) return config;
   const out: Record<string, unknown> = { ...config };
-  for (const key of Object.keys(out)) {
-    if (["model", "data", "optimizer", "scheduler", "loss", "task"].includes(camel(key))) {
-      out[key] = lowerCase(out[key]);
-    }
-    if (["metrics", "callbacks"].includes(key) && Array.isArray(out[key])) {
-      out[key] = (out[key] as unknown[]).map(lowerCase);
+  for (const [key, value] of Object.entries(out)) {
+    if (COMPONENTS.includes(camel(key))) out[key] = lowerCase(value, key);
+    if (COMPONENT_LISTS.includes(key) && Array.isArray(value)) {
+      out[key] = value.map((item, i) =>
+        isObject(item) && !isProgramObject(item)
+          ? parseOptions(component, lowerCase(item, join(key, i)), join(key, i))
+          : item
+      );
     }
   }
   return out;
 }
 
-function lowerCase(value: unknown): unknown {
-  if (value === null || typeof value !== "object" || !("TYPE" in value)) return value;
-  const { TYPE, PARAM, ...rest } = value as Record<string, unknown>;
-  return { ...rest, type: TYPE, ...(PARAM === undefined ? {} : { params: PARAM }) };
+function lowerCase(value: unknown, path: string): unknown {
+  if (!isObject(value)) return value;
+  const out = { ...value };
+  for (const [upper, lower] of [["TYPE", "type"], ["PARAM", "params"]]) {
+    if (!(upper in out)) continue;
+    if (lower in out) {
+      throw new ConfigError(
+        join(path, upper),
+        `is the same option as ${show(lower)}; give one of them, received both`,
+      );
+    }
+    out[lower] = out[upper];
+    delete out[upper];
+  }
+  return out;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+/** Whether an object came from a program: an instance of a class, or one with methods. */
+function isProgramObject(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return true;
+  return !("type" in value || "TYPE" in value) &&
+    Object.values(value).some((item) => typeof item === "function");
 }
 
 /** Rules that span several keys. */
