@@ -281,6 +281,7 @@ export function defineConfig(config: RunConfig): RunConfig {
  * @throws {ConfigError} At the first fault: path, rule, value.
  */
 export function resolveConfig(config: unknown): ResolvedConfig {
+  refusePrototypes(config, "");
   const resolved = parseOptions(
     runConfigSchema,
     withLowerCaseComponents(config),
@@ -290,6 +291,23 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   resolved.shards ??= workers;
   checkConflicts(resolved);
   return resolved;
+}
+
+/** JSON can hold the key `__proto__`, which no component expects; it is refused wherever it stands. */
+function refusePrototypes(value: unknown, path: string): void {
+  if (Array.isArray(value)) {
+    value.forEach((item, i) => refusePrototypes(item, join(path, i)));
+  } else if (isObject(value) && !ArrayBuffer.isView(value) && !isProgramObject(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      if (key === "__proto__") {
+        throw new ConfigError(
+          join(path, key),
+          `must not stand in a config, received ${show(item)}`,
+        );
+      }
+      refusePrototypes(item, join(path, key));
+    }
+  }
 }
 
 const COMPONENTS = ["model", "data", "optimizer", "scheduler", "loss", "task"];
@@ -344,7 +362,7 @@ function isProgramObject(value: unknown): boolean {
 
 /** Rules that span several keys. */
 function checkConflicts(config: ResolvedConfig): void {
-  const { train, checkpoint, workers, shards, validation } = config;
+  const { train, workers, shards } = config;
   if (workers !== 1 && workers !== "auto") {
     throw new ConfigError(
       "workers",
@@ -356,32 +374,6 @@ function checkConflicts(config: ResolvedConfig): void {
       "shards",
       `must be at most train.batchSize (${train.batchSize}), received ${shards}`,
     );
-  }
-  const named = new Set(config.callbacks.map((callback) => {
-    const type = typeof callback === "object" && "type" in callback ? callback.type : callback;
-    return typeof type === "string" ? type.toLowerCase() : "";
-  }));
-  const shorthands = { "train.clipGrad": train.clipGrad, earlyStopping: config.earlyStopping };
-  for (const [path, value] of Object.entries(shorthands)) {
-    const callback = path === "earlyStopping" ? "EarlyStopping" : "ClipGradients";
-    if (value !== undefined && named.has(callback.toLowerCase())) {
-      throw new ConfigError(
-        path,
-        `is shorthand for the callback ${callback}, which callbacks has too; give one of them`,
-      );
-    }
-  }
-  if (
-    named.has("checkpoint") && checkpoint !== false &&
-    (["interval", "keep", "every", "at"] as const).some((key) => checkpoint[key] !== undefined)
-  ) {
-    throw new ConfigError(
-      "checkpoint",
-      "is shorthand for the callback Checkpoint, which callbacks has too; give one of them",
-    );
-  }
-  if (validation === false && config.earlyStopping !== undefined) {
-    throw new ConfigError("earlyStopping", "needs validation, which is false");
   }
   if (train.overfitBatches !== undefined && train.limitBatches !== undefined) {
     throw new ConfigError(

@@ -149,7 +149,9 @@ function components(): Row[] {
     const rule = findScheduler(type, "") as { options?: z.ZodObject; composite?: boolean };
     if (!rule.composite) add("scheduler", type, rule.options);
   }
-  for (const [type, schema] of Object.entries(CALLBACKS)) add("callbacks", type, schema);
+  for (const [type, schema] of Object.entries(CALLBACKS)) {
+    add("callbacks", type, schema, type === "AuxiliaryLoss" ? { keys: ["prediction"] } : {});
+  }
   const clipGrad = { max_norm: 1 };
   rows.push(
     [["earlyStopping"], earlyStoppingOptions, { earlyStopping: {} }],

@@ -41,6 +41,10 @@ interface Options {
  */
 export class EarlyStopping implements Callback {
   readonly name = "EarlyStopping";
+  /** The value that is followed; the run's `best.monitor` where it is left out. */
+  readonly monitor: string | undefined;
+  /** Where the options stand in the config. */
+  readonly path: string;
   readonly #options: Options;
   #best: number | undefined;
   #bad = 0;
@@ -52,11 +56,13 @@ export class EarlyStopping implements Callback {
       path,
       "EarlyStopping",
     ) as unknown as Options;
+    this.monitor = this.#options.monitor;
+    this.path = path;
   }
 
   validationEnd(values: Values, run: RunView): void {
     const { patience, min_delta, stopping_threshold, divergence_threshold } = this.#options;
-    const monitor = (this.#options.monitor ?? run.settings.best.monitor).replace(/^val\//, "");
+    const monitor = (this.monitor ?? run.settings.best.monitor).replace(/^val\//, "");
     const sign = (this.#options.mode ?? run.settings.best.mode) === "min" ? 1 : -1;
     const value = values[monitor];
     if (this.#best === undefined ? !Number.isNaN(value) : sign * (this.#best - value) > min_delta) {
