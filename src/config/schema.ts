@@ -15,6 +15,7 @@ import {
   text,
   z,
 } from "../core/options.ts";
+import type { Metric } from "../metric/metric.ts";
 
 /** A registered name; in a program a class or function is taken too. */
 export type Named = string | ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
@@ -43,7 +44,7 @@ export interface RunConfig {
   data: ComponentConfig;
   /** A name, `{ type, params }` or a function. Default: the task's. */
   loss?: Named | ComponentConfig;
-  metrics?: (Named | ComponentConfig)[];
+  metrics?: (Named | ComponentConfig | Metric)[];
   /** Whether metrics are in original units. Default false. */
   rescale?: boolean;
   optimizer: ComponentConfig & Record<string, unknown>;
@@ -111,7 +112,7 @@ export interface ResolvedConfig {
   model: ResolvedComponent;
   data: ResolvedComponent;
   loss: Named | ResolvedComponent | undefined;
-  metrics: (Named | ResolvedComponent)[] | undefined;
+  metrics: (Named | ResolvedComponent | Metric)[] | undefined;
   rescale: boolean;
   optimizer: ResolvedComponent & Record<string, unknown>;
   scheduler: (ResolvedComponent & Record<string, unknown>) | undefined;
@@ -173,7 +174,7 @@ const NAMED_OR_COMPONENT =
   "must be a registered name, { type, params }, or, in a program, a function";
 const namedOrComponent = either(NAMED_OR_COMPONENT, text(), component, isFunction);
 
-/** A metric or callback that a program made. */
+/** A metric or callback made by the program, kept as it is: a copy would lose the methods of its class. */
 const isMade = z.custom<object>(isProgramObject);
 
 const optimizer = object({

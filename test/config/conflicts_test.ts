@@ -295,7 +295,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   [
     "channels",
     model("NLinear", { ...windows, channels: 7 }),
-    /^model: NLinear does not fit the training data: .*\[batch, 12, 7\].* \(inputs \[1, 12, 2\], targets \[1, 4, 2\]\)$/,
+    /^model: NLinear does not fit the training data: .*\[batch, 12, 7\].* \(inputs \[2, 12, 2\], targets \[2, 4, 2\]\)$/,
   ],
   [
     "input length",
@@ -305,17 +305,17 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   [
     "output length",
     model("NLinear", { inputLength: 12, outputLength: 6, channels: 2 }),
-    /^model: NLinear does not fit the training data: prediction: must have the target's shape \[1, 4, 2\], received \[1, 6, 2\]/,
+    /^model: NLinear does not fit the training data: prediction: must have the target's shape \[2, 4, 2\], received \[2, 6, 2\]/,
   ],
   [
     "flat output",
     model("Mlp", { inputSize: 24, outputSize: 8 }),
-    /^model: Mlp does not fit the training data: .*received \[1, 8\]/,
+    /^model: Mlp does not fit the training data: .*received \[2, 8\]/,
   ],
   [
     "a layer's input",
     layers({ units: 2, batch_input_shape: [null, 12, 3] }),
-    /^model: Layers does not fit the training data: Input 0 is incompatible.*\(inputs \[1, 12, 2\], targets \[1, 4, 2\]\)$/,
+    /^model: Layers does not fit the training data: Input 0 is incompatible.*\(inputs \[2, 12, 2\], targets \[2, 4, 2\]\)$/,
   ],
   [
     "a layer's output",
@@ -326,7 +326,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   ["another part", {
     ...model("Mlp", { inputSize: 2, outputSize: 1 }),
     data: { type: "ArrayDataset", params: twoParts },
-  }, /^model: Mlp does not fit the validation data: .*\(inputs \[1, 3\], targets \[1, 1\]\)$/],
+  }, /^model: Mlp does not fit the validation data: .*\(inputs \[2, 3\], targets \[2, 1\]\)$/],
   [
     "no such output",
     { callbacks: ["AuxiliaryLoss"] },
