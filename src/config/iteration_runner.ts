@@ -8,6 +8,7 @@ import { ConfigError, show, suggest } from "../core/errors.ts";
 import { hasFileSystem, pathModule } from "../core/host.ts";
 import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
+import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
 import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
 import { buildData } from "../data/registry.ts";
@@ -161,7 +162,7 @@ async function buildTrained(
   let optimizer: RunParts["optimizer"] | undefined;
   try {
     const { type } = config.model;
-    const name = typeof type === "string" ? type : type.name || "the model";
+    const name = typeof type === "string" ? type : isClass(type) ? type.name : "the model";
     optimizer = buildOptimizer(config.optimizer as never, model.parameters);
     const scheduler = config.scheduler === undefined
       ? undefined
@@ -266,6 +267,7 @@ function settingsOf(
       savePredictions: test !== false && test.savePredictions,
     },
     best: bestOf(best, metrics),
+    higherIsBetter: metrics.filter((metric) => metric.higherIsBetter).map(({ name }) => name),
     keep: kept.rule,
     resume: checkpoint === false ? "never" : checkpoint.resume,
     fineTune: config.fineTune,

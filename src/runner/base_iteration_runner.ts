@@ -340,7 +340,10 @@ export class BaseIterationRunner implements RunView {
       if (value.grads !== gradient.grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
-      value = next;
+      const norm = next.grads === gradient.grads
+        ? gradient.norm * (next.scale / gradient.scale)
+        : undefined;
+      value = { ...next, norm };
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
     if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));
@@ -391,7 +394,11 @@ export class BaseIterationRunner implements RunView {
   }
 
   async #log(phase: Phase, values: Values): Promise<void> {
-    await this.#hooks.emit("log", phase, this.#state.iteration, values, this);
+    let record = values;
+    for (const callback of this.#hooks.having("values")) {
+      record = callback.values(phase, record, this);
+    }
+    await this.#hooks.emit("log", phase, this.#state.iteration, record, this);
     if (phase === "test") await this.#hooks.emit("testEnd", values, this);
   }
 

@@ -14,6 +14,8 @@ import {
   withFolder,
 } from "../support/runs.ts";
 
+import { normed, regression } from "./support.ts";
+
 /** 12 iterations with everything on that has state. */
 function config(directory: string, overrides: Overrides = {}): RunConfig {
   return smallConfig({
@@ -135,19 +137,9 @@ const variants: [string, Overrides][] = [
     scheduler: { type: "MultiStepLR", params: { milestones: [4, 9], gamma: 0.3 } },
   }],
   ["batch norm, shards", {
-    model: {
-      type: "PatchTST",
-      params: {
-        inputLength: 12,
-        outputLength: 4,
-        channels: 2,
-        patchLength: 4,
-        stride: 4,
-        width: 4,
-        heads: 1,
-        feedForward: 4,
-        layers: 1,
-      },
+    model: { type: normed },
+    data: {
+      type: () => ({ train: regression(58), validation: regression(9), test: regression(7) }),
     },
     shards: 2,
   }],
@@ -158,7 +150,7 @@ for (const [title, overrides] of variants) {
   test(`a resumed run ends with the same bytes: ${title}`, async () => {
     const { iterations } = (await whole(title, overrides)).summary;
     assert.equal(iterations, title === "early stopping" ? 9 : 12);
-    for (const k of [1, 3, 6, 8]) {
+    for (const k of [2, 6, 7]) {
       await compare(title, overrides, [[k, "signal"]]);
       await compare(title, overrides, [[k, "kill"]]);
     }
@@ -207,8 +199,8 @@ test("lines that a killed run left in metrics.jsonl beyond its checkpoint are cu
 
 test('stop("signal") from a program leaves the exit code of the process alone', async () => {
   await withFolder(async (directory) => {
-    const before = process.exitCode;
+    process.exitCode = 0;
     await interrupt(config(directory), 3, "signal");
-    assert.equal(process.exitCode, before);
+    assert.equal(process.exitCode, 0);
   });
 });

@@ -9,6 +9,7 @@ import {
   type ForwardOutput,
   IterationRunner,
   type Model,
+  nn,
   type RunConfig,
   type RunView,
   type Summary,
@@ -38,6 +39,34 @@ export function linear(
           context,
         ),
     };
+  };
+}
+
+/** Batch norm of the inputs before a linear map, and a counter of forward passes in training. */
+export function normed(): Model {
+  const v = <T extends tf.Tensor>(x: T, trainable = true) =>
+    tf.tidy(() => tf.variable(x, trainable));
+  const parameters = {
+    gain: v(tf.ones([3])),
+    bias: v(tf.zeros([3])),
+    weight: v(tf.tensor2d([0.3, -0.2, 0.1, 0.4, -0.5, 0.2], [3, 2])),
+  };
+  const buffers = {
+    mean: v(tf.zeros([3]), false),
+    variance: v(tf.ones([3]), false),
+    passes: v(tf.scalar(0, "int32"), false),
+    frozen: v(tf.tensor1d([0.1, 1 / 3, 0.7, 1e-7, 123.456]), false),
+  };
+  return {
+    parameters,
+    buffers,
+    forward({ inputs }, { training }) {
+      const { mean, variance, passes } = buffers;
+      if (training) tf.tidy(() => passes.assign(tf.add(passes, tf.scalar(1, "int32"))));
+      const { gain, bias, weight } = parameters;
+      const x = nn.batchNorm(inputs, { gain, bias, mean, variance, training });
+      return tf.matMul(x as tf.Tensor2D, weight as tf.Tensor2D);
+    },
   };
 }
 
