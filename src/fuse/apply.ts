@@ -6,7 +6,7 @@
  * compute in JavaScript and assign, since the arrays they hold may be the caller's.
  */
 import * as tf from "../tensor/tf.ts";
-import type { Update } from "./expression.ts";
+import type { Expression, Update } from "./expression.ts";
 import { HostUpdates } from "./host.ts";
 import type { Operands } from "./operands.ts";
 import { WebgpuUpdates } from "./webgpu.ts";
@@ -38,3 +38,20 @@ export function applyUpdates(tasks: readonly UpdateTask[]): void {
     }
   });
 }
+
+/** The value of an expression as a new tensor like the parameter. Call inside tidy. */
+export function evaluate(expression: Expression, operands: Operands): tf.Tensor {
+  let update = evaluations.get(expression);
+  if (update === undefined) {
+    evaluations.set(expression, update = { slots: { [RESULT]: expression } });
+  }
+  const result = tf.variable(tf.zerosLike(operands.param), false);
+  applyUpdate(update, { ...operands, slots: { ...operands.slots, [RESULT]: result } });
+  const value = tf.clone(result);
+  result.dispose();
+  return value;
+}
+
+const RESULT = "the value of an expression";
+
+const evaluations = new WeakMap<Expression, Update>();

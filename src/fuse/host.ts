@@ -20,13 +20,23 @@ export class HostUpdates {
 
   run(update: Update, operands: Operands): void {
     if (operands.guard !== undefined && !this.#isFinite(operands.guard)) return;
-    const scalars: Record<string, number> = {};
-    for (const name in operands.scalars) scalars[name] = this.#number(operands.scalars[name]);
-    const scale = this.#number(operands.scale ?? 1);
-    if (scale !== 1) scalars[SCALE] = scale;
+    const scalars = this.#hostScalars(operands);
     const loop = loopOf(update, scalars);
     const inputs = loop.inputs.map((input) => hostInput(input, scalars));
     if (!runWasm(this.#backend, loop, operands, inputs)) runArrays(loop, operands, inputs);
+  }
+
+  /** The scalars as numbers, with the scale of the gradient unless it is 1. */
+  #hostScalars(operands: Operands): Readonly<Record<string, number>> {
+    const { scalars, scale = 1 } = operands;
+    let numbersOnly = scale === 1;
+    for (const name in scalars) numbersOnly &&= typeof scalars[name] === "number";
+    if (numbersOnly) return scalars as Record<string, number>;
+    const numbers: Record<string, number> = {};
+    for (const name in scalars) numbers[name] = this.#number(scalars[name]);
+    const factor = this.#number(scale);
+    if (factor !== 1) numbers[SCALE] = factor;
+    return numbers;
   }
 
   #number(value: number | tf.Scalar): number {
@@ -57,7 +67,8 @@ function runWasm(
   if (memory === undefined || dataIdMap === undefined) return false;
   const run = wasmLoop(loop, memory);
   if (run === undefined) return false;
-  const addresses = loop.tensors.map((leaf, i) => {
+  const values = [operands.param.size];
+  loop.tensors.forEach((leaf, i) => {
     const tensor = tensorOf(leaf, operands);
     // Getting the data moves them here from another backend; only then is their count known.
     let data = dataIdMap.get(tensor.dataId);
@@ -66,9 +77,9 @@ function runWasm(
       data = dataIdMap.get(tensor.dataId);
     }
     if (data.memoryOffset === 0) throw new Error("an optimizer step: the WASM heap is full");
-    return data.memoryOffset;
+    values.push(data.memoryOffset);
   });
-  run(operands.param.size, ...addresses, ...inputs);
+  run(...values, ...inputs);
   return true;
 }
 

@@ -6,7 +6,7 @@
  * learning rate.
  */
 import type { z } from "../core/options.ts";
-import { applyUpdate } from "../fuse/apply.ts";
+import { applyUpdates } from "../fuse/apply.ts";
 import type { Update } from "../fuse/expression.ts";
 import type { OptimizerRule, Slot } from "./rule.ts";
 
@@ -36,7 +36,8 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
   const updates = new Map<string, Update>();
   const updateOf = (options: O): Update => {
     const form = spec.form(options);
-    const key = JSON.stringify(form);
+    let key = "";
+    for (const question in form) key += form[question] ? "1" : "0";
     let update = updates.get(key);
     if (update === undefined) updates.set(key, update = spec.update(form));
     return update;
@@ -47,11 +48,12 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
     slots: spec.slots ?? {},
     numbers: (options) => spec.numbers?.(options as O) ?? {},
     step(entries) {
-      for (const { param, gradient, scale, options, state, created } of entries) {
+      applyUpdates(entries.map(({ param, gradient, scale, guard, options, state, created }) => {
         const o = options as O;
         const scalars = spec.scalars(o, state.numbers, (slot) => created.has(slot));
-        applyUpdate(updateOf(o), { param, gradient, scale, slots: state.slots, scalars });
-      }
+        const operands = { param, gradient, scale, guard, slots: state.slots, scalars };
+        return { update: updateOf(o), operands };
+      }));
     },
   };
 }
