@@ -240,10 +240,10 @@ function sameLeaf(a: Leaf, b: Leaf): boolean {
   return a.kind === "slot" && b.kind === "slot" ? a.name === b.name : a.kind === b.kind;
 }
 
-/** Equal for host expressions of equal value. */
+/** Equal for equal host expressions; JSON alone writes -0 as 0, NaN and infinities as null. */
 function hostText(e: Expression): string {
-  if (e.kind === "constant") return `constant ${Object.is(e.value, -0) ? "-0" : e.value}`;
-  return JSON.stringify(e, (_, value) => Object.is(value, -0) ? "-0" : value);
+  const exact = (value: unknown) => Object.is(value, -0) ? "-0" : String(value);
+  return JSON.stringify(e, (_, value) => typeof value === "number" ? exact(value) : value);
 }
 
 function hostFunction(e: Expression): HostFunction {
