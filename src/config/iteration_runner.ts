@@ -49,8 +49,8 @@ export interface CreateOptions {
  *
  * @example Train a linear forecaster on a small matrix
  * ```ts
- * import { IterationRunner } from "@downhill/downhill";
- * import "@downhill/downhill/models";
+ * import { IterationRunner } from "downhill";
+ * import "downhill/models";
  *
  * const values = Float32Array.from({ length: 400 }, (_, t) => Math.sin(t / 5));
  * const run = await IterationRunner.create({
