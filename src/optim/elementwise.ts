@@ -6,7 +6,13 @@
  * learning rate.
  */
 import type { z } from "../core/options.ts";
-import { applyUpdate, evaluate } from "../fuse/apply.ts";
+import {
+  applyUpdate,
+  applyUpdates,
+  evaluate,
+  type Operands,
+  type UpdateTask,
+} from "../fuse/apply.ts";
 import type { Expression, Update } from "../fuse/expression.ts";
 import * as tf from "../tensor/tf.ts";
 import { total } from "./clip.ts";
@@ -59,7 +65,8 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
   const programs = new Map<string, { update: Update; measure?: Measure }>();
   const programOf = (options: O) => {
     const form = spec.form(options);
-    const key = JSON.stringify(form);
+    let key = "";
+    for (const question in form) key += form[question] ? "1" : "0";
     let program = programs.get(key);
     if (program === undefined) {
       program = { update: spec.update(form), measure: spec.measure?.(form) };
@@ -74,27 +81,35 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
     numbers: (options) => spec.numbers?.(options as O) ?? {},
     evaluation: spec.evaluation,
     step(entries) {
-      for (const { param, gradient, scale, options, state, created, baseLr } of entries) {
+      const plain: UpdateTask[] = [];
+      for (const entry of entries) {
+        const { param, gradient, scale, guard, options, state, created, baseLr } = entry;
         const o = options as O;
         const context = { isNew: (slot: string) => created.has(slot), baseLr };
         const scalars = spec.scalars(o, state.numbers, context);
+        const operands = { param, gradient, scale, guard, slots: state.slots, scalars };
         const { update, measure } = programOf(o);
-        const operands = { param, gradient, scale, slots: state.slots, scalars };
-        if (measure === undefined) {
-          applyUpdate(update, operands);
-          continue;
-        }
-        tf.tidy(() => {
-          const means = Object.fromEntries(
-            Object.entries(measure.means).map(([name, expression]) => {
-              const values = evaluate(expression, operands, param);
-              return [name, tf.div(total([values]), Math.max(param.size, 1)) as tf.Scalar];
-            }),
-          );
-          const measured = measure.scalars(means, scalars);
-          applyUpdate(update, { ...operands, scalars: { ...scalars, ...measured } });
-        });
+        if (measure === undefined) plain.push({ update, operands });
+        else applyMeasured(update, measure, { ...operands, scalars });
       }
+      applyUpdates(plain);
     },
   };
+}
+
+/** Takes the means, then updates. */
+function applyMeasured(
+  update: Update,
+  { means, scalars: measured }: Measure,
+  operands: Operands & { readonly scalars: Record<string, number> },
+): void {
+  tf.tidy(() => {
+    const { param, scalars } = operands;
+    const taken = Object.entries(means).map(([name, expression]) => {
+      const values = evaluate(expression, operands);
+      return [name, tf.div(total([values]), Math.max(param.size, 1)) as tf.Scalar];
+    });
+    const more = measured(Object.fromEntries(taken), scalars);
+    applyUpdate(update, { ...operands, scalars: { ...scalars, ...more } });
+  });
 }

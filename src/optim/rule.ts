@@ -29,6 +29,8 @@ export interface GradientEntry {
   readonly gradient: tf.Tensor;
   /** Multiplies the gradient before anything else; see {@link scaledGradient}. */
   readonly scale?: number | tf.Scalar;
+  /** The update happens only if every element of this tensor is finite. */
+  readonly guard?: tf.Tensor;
   /** The live group: its options as they are now. */
   readonly options: Record<string, unknown>;
 }
