@@ -9,7 +9,7 @@
  * timm: clamp(1 - (1 + e / inv_gamma)^-power, min_decay, decay), e = update - update_after_step - 1.
  */
 import { pow } from "../core/math.ts";
-import { above, atLeast, between, flag, integer, object, oneOf, z } from "../core/options.ts";
+import { above, atLeast, between, flag, integer, object, oneOf, type z } from "../core/options.ts";
 import * as tf from "../tensor/tf.ts";
 
 const schema = object({

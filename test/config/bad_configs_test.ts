@@ -119,7 +119,7 @@ const MODELS: Record<string, Record<string, unknown>> = {
 const OPTIMIZERS: Record<string, Record<string, unknown>> = {
   ASAM: { optimizer: "SGD" },
   Lookahead: { optimizer: "SGD" },
-  Muon: { aux: true },
+  Muon: { aux: { betas: [0.9, 0.95] } },
   SAM: { optimizer: "SGD" },
 };
 
