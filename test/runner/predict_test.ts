@@ -123,6 +123,7 @@ test("predict: fields by name reach the model; missing cells are 0 in scaled dat
     return y;
   });
   const run = await create(linearConfig({ model: { type: model } }));
+  seen.length = 0;
   const answer = await run.predict({ inputs: [[1, NaN, 3]], extra: [[7]] });
   assert.deepEqual(seen[0].inputs, [1, 0, 3]);
   assert.deepEqual(seen[0].extra, [7]);
@@ -166,6 +167,7 @@ test("predict: imputation fills the gaps and leaves what was observed", async ()
         },
       },
     }));
+    seen.length = 0;
     const window = windows(1);
     window[0][2][1] = NaN;
     const { prediction } = await run.predict(window);

@@ -204,12 +204,11 @@ test("results by forecast step and saved predictions agree with each other, in o
 });
 
 test("test.horizons beyond the forecast are refused with the number of steps", async () => {
-  const run = await IterationRunner.create(smallConfig({ test: { horizons: [5] } }), {
-    output: new Lines(),
-  });
-  await assert.rejects(run.test(), {
-    name: "ConfigError",
-    message: "test.horizons[0]: must be at most the number of target steps, 4, received 5",
-  });
-  run.dispose();
+  await assert.rejects(
+    IterationRunner.create(smallConfig({ test: { horizons: [5] } }), { output: new Lines() }),
+    {
+      name: "ConfigError",
+      message: "test.horizons[0]: must be at most the number of target steps, 4, received 5",
+    },
+  );
 });
