@@ -129,6 +129,7 @@ export class BaseIterationRunner implements RunView {
       task: parts.task,
       loss: parts.loss,
       metrics: parts.metrics,
+      inputScaler: parts.settings.rescale ? parts.data.inputScaler ?? parts.data.scaler : undefined,
       breathe: () => this.#breathe(),
     };
     this.#meters = new TrainMeters(trainMetrics);
