@@ -23,7 +23,7 @@ export interface EvaluationParts {
   readonly task: Task;
   readonly loss: Loss;
   readonly metrics: readonly Metric[];
-  /** Called after every batch: keeps the loop reachable, throws nothing. */
+  /** Called after every batch: keeps the loop reachable; what it throws ends the evaluation. */
   breathe(): Promise<void>;
 }
 
