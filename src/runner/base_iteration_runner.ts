@@ -209,18 +209,18 @@ export class BaseIterationRunner implements RunView {
   }
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
-  validate(): Promise<Values> {
+  async validate(): Promise<Values> {
     this.#refuseDisposed();
-    return this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
+    return await this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
   }
 
   /**
    * Loss and metrics on the test part, with the best weights of the run if it has any (in this
    * process or in its directory), else with the weights the model holds.
    */
-  test(): Promise<Values> {
+  async test(): Promise<Values> {
     this.#refuseDisposed();
-    return this.#withBestWeights(() => this.#evaluateSplit("test"));
+    return await this.#withBestWeights(() => this.#evaluateSplit("test"));
   }
 
   /**
@@ -229,7 +229,7 @@ export class BaseIterationRunner implements RunView {
    * @param inputs `inputs` as a tensor or nested/typed array [batch, ...], or several by field name.
    * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
    */
-  predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
+  async predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
     this.#refuseDisposed();
     const { model, task, data, settings } = this.#parts;
     const parts = {
@@ -239,7 +239,7 @@ export class BaseIterationRunner implements RunView {
       batchSize: settings.test.batchSize,
       breathe: () => this.#breathe(),
     };
-    return this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
+    return await this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
   }
 
   /** Writes a checkpoint of the state as it is now. */
