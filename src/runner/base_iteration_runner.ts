@@ -129,6 +129,9 @@ export class BaseIterationRunner implements RunView {
       task: parts.task,
       loss: parts.loss,
       metrics: parts.metrics,
+      ...(parts.settings.rescale
+        ? { inputScaler: parts.data.inputScaler ?? parts.data.scaler }
+        : {}),
       breathe: async () => {
         await this.#breathe();
         if (this.#signalled) throw new Interrupted();

@@ -7,6 +7,7 @@ import type { RandomStream } from "../core/random.ts";
 import { toTensors } from "../data/batch.ts";
 import type { HostArray } from "../data/dataset.ts";
 import type { DataLoader } from "../data/loader.ts";
+import type { AffineScaler } from "../data/scaler.ts";
 import type { Loss } from "../loss/loss.ts";
 import type { Metric } from "../metric/metric.ts";
 import type { Model } from "../model/model.ts";
@@ -23,6 +24,8 @@ export interface EvaluationParts {
   readonly task: Task;
   readonly loss: Loss;
   readonly metrics: readonly Metric[];
+  /** Brings inputs to the units that metrics are in, for visitors; absent where they are as they come. */
+  readonly inputScaler?: AffineScaler;
   /** Called after every batch: keeps the loop reachable; what it throws ends the evaluation. */
   breathe(): Promise<void>;
 }
@@ -58,9 +61,12 @@ export async function evaluate(
         sum: loss.sum,
         count,
         sums: totals.of(units.prediction, units.target, flow.mask),
-        ...(visit === undefined
-          ? {}
-          : { visited: { ...units, inputs: tf.clone(batch.inputs ?? units.target) } }),
+        ...(visit === undefined ? {} : {
+          visited: {
+            ...units,
+            inputs: inputsOf(batch, parts.inputScaler) ?? tf.clone(units.target),
+          },
+        }),
       };
     });
     const [sum, count, ...sums] = await readTogether([pass.sum, pass.count, pass.sums]);
@@ -96,6 +102,16 @@ export async function evaluateForecast(
     await parts.breathe();
   }
   return totals.values();
+}
+
+/** A batch's inputs in the units of the metrics. */
+function inputsOf(
+  { inputs }: Record<string, tf.Tensor>,
+  scaler: AffineScaler | undefined,
+): tf.Tensor | undefined {
+  return scaler === undefined || inputs?.dtype !== "float32"
+    ? inputs
+    : scaler.inverseTensor(inputs);
 }
 
 /** Metric sums over samples in double precision. */
