@@ -129,9 +129,7 @@ export class BaseIterationRunner implements RunView {
       task: parts.task,
       loss: parts.loss,
       metrics: parts.metrics,
-      ...(parts.settings.rescale
-        ? { inputScaler: parts.data.inputScaler ?? parts.data.scaler }
-        : {}),
+      inputScaler: parts.settings.rescale ? parts.data.inputScaler ?? parts.data.scaler : undefined,
       breathe: async () => {
         await this.#breathe();
         if (this.#signalled) throw new Interrupted();

@@ -6,8 +6,8 @@
 import type { RandomStream } from "../core/random.ts";
 import { toTensors } from "../data/batch.ts";
 import type { HostArray } from "../data/dataset.ts";
-import type { DataLoader } from "../data/loader.ts";
 import type { AffineScaler } from "../data/scaler.ts";
+import type { DataLoader } from "../data/loader.ts";
 import type { Loss } from "../loss/loss.ts";
 import type { Metric } from "../metric/metric.ts";
 import type { Model } from "../model/model.ts";
@@ -24,7 +24,7 @@ export interface EvaluationParts {
   readonly task: Task;
   readonly loss: Loss;
   readonly metrics: readonly Metric[];
-  /** Brings inputs to the units that metrics are in, for visitors; absent where they are as they come. */
+  /** Puts the inputs that a visitor sees into original units; absent where they stay scaled. */
   readonly inputScaler?: AffineScaler;
   /** Called after every batch: keeps the loop reachable; what it throws ends the evaluation. */
   breathe(): Promise<void>;
@@ -61,12 +61,9 @@ export async function evaluate(
         sum: loss.sum,
         count,
         sums: totals.of(units.prediction, units.target, flow.mask),
-        ...(visit === undefined ? {} : {
-          visited: {
-            ...units,
-            inputs: inputsOf(batch, parts.inputScaler) ?? tf.clone(units.target),
-          },
-        }),
+        ...(visit === undefined
+          ? {}
+          : { visited: { ...units, inputs: inputsOf(batch, parts) ?? tf.clone(units.target) } }),
       };
     });
     const [sum, count, ...sums] = await readTogether([pass.sum, pass.count, pass.sums]);
@@ -79,6 +76,14 @@ export async function evaluate(
     await parts.breathe();
   }
   return { loss: lossSum / lossCount, ...totals.values() };
+}
+
+function inputsOf(
+  { inputs }: Record<string, tf.Tensor>,
+  { inputScaler }: EvaluationParts,
+): tf.Tensor | undefined {
+  if (inputs === undefined) return undefined;
+  return inputScaler === undefined ? tf.clone(inputs) : inputScaler.inverseTensor(inputs);
 }
 
 /** The metrics of a forecast that needs no model, given as host arrays for the same samples. */
@@ -102,16 +107,6 @@ export async function evaluateForecast(
     await parts.breathe();
   }
   return totals.values();
-}
-
-/** A batch's inputs in the units of the metrics. */
-function inputsOf(
-  { inputs }: Record<string, tf.Tensor>,
-  scaler: AffineScaler | undefined,
-): tf.Tensor | undefined {
-  return scaler === undefined || inputs?.dtype !== "float32"
-    ? inputs
-    : scaler.inverseTensor(inputs);
 }
 
 /** Metric sums over samples in double precision. */

@@ -42,7 +42,7 @@ export async function predict(
     const slice = sliceBatch(batch, start, Math.min(rows, start + parts.batchSize));
     try {
       slices.push(tf.tidy(() => {
-        const fields = toTensors(slice);
+        const fields = parts.task.prepare(toTensors(slice));
         const output = namedOutput(parts.model.forward(fields, { training: false, random }));
         return parts.task.answer(output, fields);
       }));
@@ -78,15 +78,16 @@ async function hostFields(
       `must have at least one row on its first axis, received shape [${shape}]`,
     );
   }
-  if (scaler === undefined || dtype !== "float32") return batch;
+  if (dtype !== "float32") return batch;
   const channels = shape[shape.length - 1];
-  if (scaler.shift.length !== 1 && scaler.shift.length !== channels) {
+  if (scaler !== undefined && scaler.shift.length !== 1 && scaler.shift.length !== channels) {
     throw new ConfigError(
       "inputs",
       `must have ${scaler.shift.length} channels on its last axis, received shape [${shape}]`,
     );
   }
-  const scaled = scaler.transform(Float32Array.from(data));
+  const copy = Float32Array.from(data);
+  const scaled = scaler === undefined ? copy : scaler.transform(copy);
   if (scaled.some(Number.isNaN)) {
     batch.inputsMask ??= {
       data: scaled.map((v) => Number.isNaN(v) ? 0 : 1),
@@ -115,6 +116,8 @@ async function hostArray(field: PredictField, name: string): Promise<HostArray> 
       dtype,
     } as const;
     if (tensor !== field) tensor.dispose();
+    // tfjs takes the shape of nested arrays from the first of each.
+    if (array.data.length !== tensor.size) throw new Error("rows of different lengths");
     return array;
   } catch (error) {
     throw new ConfigError(
