@@ -93,9 +93,10 @@ test("a composite gets its parts and milestones", () => {
     name: "Pair",
     composite: true,
     options: object({ milestones: list(integer(0)) }),
-    create(options, _optimizer, parts) {
-      seen.push(options.milestones, parts.map((part) => part.lrAt(3)));
-      return parts[0];
+    create({ options, optimizer, parts }) {
+      const made = parts(optimizer);
+      seen.push(options.milestones, made.map((part) => part.lrAt(3)));
+      return made[0];
     },
   });
   buildScheduler({ type: "Pair", schedulers: configs.slice(0, 2), milestones: [4] }, optimizer(1));
