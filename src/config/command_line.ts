@@ -98,9 +98,10 @@ async function run(args: readonly string[], output: Output): Promise<number> {
 async function train(runner: IterationRunner, output: Output): Promise<number> {
   const summary = await runner.train();
   printSummary(summary, output);
+  const rate = summary.samplesPerSecond;
+  const speed = rate === 0 ? "" : `, ${formatNumber(rate)} samples/s`;
   output.line(
-    `${summary.iterations} iterations (${summary.finished}), ` +
-      `${formatNumber(summary.samplesPerSecond)} samples/s: ${runner.store.location}`,
+    `ended (${summary.finished}) at iteration ${summary.iterations}${speed}: ${runner.store.location}`,
   );
   return summary.finished === "signal" ? RESUMABLE : 0;
 }

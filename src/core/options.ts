@@ -180,6 +180,8 @@ function fault(issue: z.core.$ZodIssue, path: string): ConfigError {
     const deeper = issue.errors.flat().find((inner) => inner.path.length > 0);
     if (deeper !== undefined) return fault(deeper, at);
   }
+  // A rule over several options says itself what it received.
+  if (issue.message.includes(", received ")) return new ConfigError(at, issue.message);
   if (issue.input === undefined) return new ConfigError(at, `is required: ${issue.message}`);
   return new ConfigError(at, `${issue.message}, received ${show(issue.input)}`);
 }

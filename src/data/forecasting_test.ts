@@ -268,7 +268,7 @@ test("options are refused in one line with path, rule and value", () => {
     ],
     [
       { columns: [0, 0] },
-      "data.params.columns: must be an array of at least one column, each once",
+      "data.params.columns: must be an array of at least one column, each once, received [0,0]",
     ],
     [
       { times: new Float64Array(12).fill(NaN, 3) },

@@ -57,6 +57,8 @@ const refused = new Map<string, string>([
  *
  * @example
  * ```ts
+ * import { registerLoss, tf } from "downhill";
+ *
  * registerLoss("pinball", ({ quantile = 0.5 }) => (prediction, target) => {
  *   const error = tf.sub(target, prediction);
  *   const q = Number(quantile);

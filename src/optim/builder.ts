@@ -100,12 +100,21 @@ const groupSchema = object({
  *
  * @example
  * ```ts
+ * import { buildOptimizer, selectBackend, tf } from "downhill";
+ *
+ * await selectBackend("cpu");
+ * const parameters = {
+ *   "embed.weight": tf.variable(tf.ones([4, 2])),
+ *   "frozen.weight": tf.variable(tf.ones([2, 2])),
+ *   "head.bias": tf.variable(tf.zeros([2])),
+ * };
  * const optimizer = buildOptimizer({
  *   type: "AdamW",
  *   params: { lr: 1e-3, weight_decay: 0.05 },
  *   groups: [{ match: "^embed\\.", lr: 1e-4 }, { match: "^frozen\\.", freeze: true }],
  *   noDecay: "auto",
- * }, model.parameters);
+ * }, parameters);
+ * console.log(optimizer.summary());
  * ```
  */
 export function buildOptimizer(

@@ -43,11 +43,11 @@ test("ProgressBar on a terminal shows count, time, eta and values, at most 10 ti
   // 191 iterations of 10 ms each are done, 609 are left.
   assert.equal(
     statuses[19],
-    "train  391/1000 39% [=======             ] 1.9s, eta 6.1s  loss 0.5000  samples/s 3200",
+    "train  391/1000  39% [=======             ] 1.9s, eta 6.1s  loss 0.5000  samples/s 3200",
   );
   bar.finish();
   assert.equal(statuses[20], "");
-  assert.deepEqual(lines, ["train  400/1000 40% 2.0s, eta 6.0s  loss 0.5000  samples/s 3200"]);
+  assert.deepEqual(lines, ["train  400/1000  40% 2.0s, eta 6.0s  loss 0.5000  samples/s 3200"]);
 });
 
 test("ProgressBar elsewhere writes a line every 10 s and at tenths a second apart", () => {

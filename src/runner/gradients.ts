@@ -24,6 +24,8 @@ export interface PassParts {
   /** Metrics of training batches; empty when they are switched off. */
   readonly trainMetrics: readonly Metric[];
   readonly hooks: Hooks;
+  /** Called after every leaf: keeps the loop reachable, throws nothing. */
+  breathe(): Promise<void>;
 }
 
 /** The gradient of an iteration; `dispose` frees it. */
@@ -47,7 +49,7 @@ interface Leaf {
   grads: Record<string, tf.Tensor>;
   /** On the device: loss sum, count, then the metric sums as one vector. */
   scalars: tf.Tensor[];
-  /** The buffers after the leaf, times its rows; empty when the leaf is the only one. */
+  /** How much each float buffer moved in the leaf, times its rows; empty when the leaf is the only one. */
   buffers: tf.Tensor[];
 }
 
@@ -77,38 +79,52 @@ export async function iterationGradient(
   random: RandomStream,
 ): Promise<IterationGradient> {
   const single = bounds.length === 1;
-  // Every leaf starts from the iteration's buffers; the results combine weighted by rows.
-  const buffers = Object.values(parts.model.buffers ?? {}).filter((buffer) =>
-    buffer.dtype === "float32"
-  );
+  // Every leaf starts from the iteration's buffers; what they moved combines weighted by rows. (Sums
+  // of values would wear off those that do not move, such as frozen weights.) A buffer that is no
+  // float is what the last leaf made of it.
+  const buffers = Object.values(parts.model.buffers ?? {});
   const before = buffers.map((buffer) => tf.clone(buffer));
+  const averaged = buffers.flatMap((buffer, k) => buffer.dtype === "float32" ? [k] : []);
   const tree: { leaf: Leaf; leaves: number }[] = [];
-  for (let i = 0; i < bounds.length; i++) {
-    const [start, end] = bounds[i];
-    const rows = single ? batch : sliceBatch(batch, start, end);
-    const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
-    if (!single) {
-      leaf.buffers = buffers.map((buffer) => tf.mul(buffer, end - start));
-      restore(buffers, before);
+  try {
+    for (let i = 0; i < bounds.length; i++) {
+      const [start, end] = bounds[i];
+      if (i > 0) restore(buffers, before);
+      const rows = single ? batch : sliceBatch(batch, start, end);
+      const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
+      if (!single) {
+        leaf.buffers = averaged.map((k) =>
+          tf.tidy(() => tf.mul(tf.sub(buffers[k], before[k]), end - start))
+        );
+      }
+      tree.push({ leaf, leaves: 1 });
+      // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
+      while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
+        mergeTop(tree);
+      }
+      await parts.breathe();
     }
-    tree.push({ leaf, leaves: 1 });
-    // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
-    while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
-      mergeTop(tree);
-    }
+  } catch (error) {
+    restore(buffers, before);
+    const leaves = tree.map(({ leaf }) => leaf);
+    tf.dispose([before, leaves as unknown as tf.TensorContainer]);
+    throw error;
   }
   while (tree.length > 1) mergeTop(tree);
 
-  const { grads, scalars, buffers: sums } = tree[0].leaf;
+  const { grads, scalars, buffers: moved } = tree[0].leaf;
   const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
-  sums.forEach((sum, k) => tf.tidy(() => buffers[k].assign(tf.div(sum, rows))));
+  moved.forEach((sum, i) => {
+    const k = averaged[i];
+    tf.tidy(() => buffers[k].assign(tf.add(before[k], tf.div(sum, rows))));
+  });
   const tensors = Object.values(grads);
   const squares = squaredNorm(tensors);
   const [square, lossSum, count, ...metricSums] = await readTogether([squares, ...scalars]);
   const finite = Number.isFinite(lossSum) && Number.isFinite(square);
   // A pass that is not finite must not leave its statistics behind either.
   if (!finite) restore(buffers, before);
-  tf.dispose([squares, ...scalars, ...before, ...sums]);
+  tf.dispose([squares, ...scalars, ...before, ...moved]);
   const scale = single ? 1 : 1 / Math.max(count, TINY);
   return {
     grads,
@@ -133,28 +149,47 @@ function leafGradient(
   random: RandomStream,
   mean: boolean,
 ): Leaf {
-  const { model } = parts;
-  const names = Object.keys(model.parameters).filter((name) => model.parameters[name].trainable);
+  const parameters = trainable(parts.model);
   const scalars: tf.Tensor[] = [];
   const batch = toTensors(rows);
-  const { value, grads: byVariable } = tf.variableGrads(() => {
-    const pass = forwardLoss(parts, batch, iteration, random);
-    const count = typeof pass.loss.count === "number"
-      ? tf.scalar(pass.loss.count)
-      : pass.loss.count;
-    scalars.push(tf.keep(tf.clone(pass.loss.sum)), tf.keep(tf.clone(count)));
-    if (parts.trainMetrics.length > 0) {
-      scalars.push(tf.keep(metricTotals(parts.trainMetrics, parts.task, pass.value)));
+  try {
+    const { value, grads: byVariable } = tf.variableGrads(() => {
+      const pass = forwardLoss(parts, batch, iteration, random);
+      const count = typeof pass.loss.count === "number"
+        ? tf.scalar(pass.loss.count)
+        : pass.loss.count;
+      scalars.push(tf.keep(tf.clone(pass.loss.sum)), tf.keep(tf.clone(count)));
+      if (parts.trainMetrics.length > 0) {
+        scalars.push(tf.keep(metricTotals(parts.trainMetrics, parts.task, pass.value)));
+      }
+      return mean ? tf.div(pass.loss.sum, tf.maximum(count, TINY)) : pass.loss.sum;
+    }, Object.values(parameters));
+    value.dispose();
+    const grads: Record<string, tf.Tensor> = Object.create(null);
+    for (const name of Object.keys(parameters)) {
+      const gradient = byVariable[parameters[name].name];
+      if (gradient !== undefined && gradient !== null) grads[name] = gradient;
     }
-    return mean ? tf.div(pass.loss.sum, tf.maximum(count, TINY)) : pass.loss.sum;
-  }, names.map((name) => model.parameters[name]));
-  tf.dispose([value, ...Object.values(batch)]);
-  const grads: Record<string, tf.Tensor> = Object.create(null);
-  for (const name of names) {
-    const gradient = byVariable[model.parameters[name].name];
-    if (gradient !== undefined && gradient !== null) grads[name] = gradient;
+    return { grads, scalars, buffers: [] };
+  } catch (error) {
+    tf.dispose(scalars);
+    throw error;
+  } finally {
+    tf.dispose(batch);
   }
-  return { grads, scalars, buffers: [] };
+}
+
+/** The variables to train, each once: under its first name where it has several. */
+function trainable({ parameters }: Model): Record<string, tf.Variable> {
+  const seen = new Set<tf.Variable>();
+  const out: Record<string, tf.Variable> = Object.create(null);
+  for (const name of Object.keys(parameters)) {
+    const variable = parameters[name];
+    if (!variable.trainable || seen.has(variable)) continue;
+    seen.add(variable);
+    out[name] = variable;
+  }
+  return out;
 }
 
 /** Forward pass, task flow and loss, with the hooks that change values. Runs in the tape. */
@@ -176,8 +211,8 @@ function forwardLoss(
 }
 
 /** The model's own mean loss weighted by the task's items, or the config's loss. */
-export function lossOf(
-  parts: Pick<PassParts, "loss" | "task">,
+function lossOf(
+  parts: PassParts,
   output: Record<string, tf.Tensor>,
   value: OutputValue,
 ): LossResult {

@@ -88,8 +88,20 @@ export async function runInChromium(chromium: string, source: string): Promise<u
     await gone;
     server.closeAllConnections();
     server.close();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    await removeLater(folder);
   }
+}
+
+/** Chromium's own processes may write to the profile for a moment after they were killed. */
+async function removeLater(folder: string): Promise<void> {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    try {
+      return rmSync(folder, { recursive: true, force: true });
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+  console.log(`left behind: ${folder}`);
 }
 
 const PAGE = `<!doctype html><meta charset="utf-8"><script type="module">
