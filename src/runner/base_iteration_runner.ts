@@ -261,8 +261,7 @@ export class BaseIterationRunner implements RunView {
     // A stream that is open ends in the background; nothing more is asked of it.
     this.#parts.loaders.train?.close?.().catch(() => {});
     this.optimizer.dispose();
-    if (this.model.dispose !== undefined) this.model.dispose();
-    else tf.dispose(Object.values(modelTensors(this.model)));
+    disposeModel(this.model);
   }
 
   /** One pass over the iterations that are left; returns why it ended. */
@@ -589,6 +588,12 @@ export class BaseIterationRunner implements RunView {
   #refuseDisposed(): void {
     if (this.#disposed) throw new ConfigError("", "the run has been disposed");
   }
+}
+
+/** Frees a model by its own means, or its variables. */
+export function disposeModel(model: Model): void {
+  if (model.dispose !== undefined) model.dispose();
+  else tf.dispose(Object.values(modelTensors(model)));
 }
 
 function encode(text: string): Uint8Array {

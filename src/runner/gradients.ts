@@ -44,11 +44,14 @@ export interface IterationGradient {
   dispose(): void;
 }
 
-/** What a leaf adds to the iteration. */
+/** What a leaf adds to the iteration; tensors stay on the device. */
 interface Leaf {
   grads: Record<string, tf.Tensor>;
-  /** On the device: loss sum, count, then the metric sums as one vector. */
-  scalars: tf.Tensor[];
+  lossSum: tf.Tensor;
+  /** Items: a number where the loss knows it without looking at values. */
+  count: tf.Tensor | number;
+  /** The sums of all training metrics, one vector; undefined when there are none. */
+  metricSums: tf.Tensor | undefined;
   /** How much each float buffer moved in the leaf, times its rows; empty when the leaf is the only one. */
   buffers: tf.Tensor[];
 }
@@ -112,19 +115,22 @@ export async function iterationGradient(
   }
   while (tree.length > 1) mergeTop(tree);
 
-  const { grads, scalars, buffers: moved } = tree[0].leaf;
+  const { grads, lossSum: sum, count: items, metricSums, buffers: moved } = tree[0].leaf;
   const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
   moved.forEach((sum, i) => {
     const k = averaged[i];
     tf.tidy(() => buffers[k].assign(tf.add(before[k], tf.div(sum, rows))));
   });
   const tensors = Object.values(grads);
-  const squares = squaredNorm(tensors);
-  const [square, lossSum, count, ...metricSums] = await readTogether([squares, ...scalars]);
+  const read = [squaredNorm(tensors), sum];
+  if (typeof items !== "number") read.push(items);
+  if (metricSums !== undefined) read.push(metricSums);
+  const [square, lossSum, ...rest] = await readTogether(read);
+  const count = typeof items === "number" ? items : rest.shift()!;
   const finite = Number.isFinite(lossSum) && Number.isFinite(square);
   // A pass that is not finite must not leave its statistics behind either.
   if (!finite) restore(buffers, before);
-  tf.dispose([squares, ...scalars, ...before, ...moved]);
+  tf.dispose([...read, ...before, ...moved]);
   const scale = single ? 1 : 1 / Math.max(count, TINY);
   return {
     grads,
@@ -132,7 +138,7 @@ export async function iterationGradient(
     lossSum,
     count,
     norm: Math.sqrt(square) * scale,
-    metricSums: Float64Array.from(metricSums),
+    metricSums: Float64Array.from(rest),
     finite,
     dispose: () => tf.dispose(tensors),
   };
@@ -150,33 +156,38 @@ function leafGradient(
   mean: boolean,
 ): Leaf {
   const parameters = trainable(parts.model);
-  const scalars: tf.Tensor[] = [];
   const batch = toTensors(rows);
+  let count: tf.Tensor | number = 0, metricSums: tf.Tensor | undefined;
   try {
-    const { value, grads: byVariable } = tf.variableGrads(() => {
-      const pass = forwardLoss(parts, batch, iteration, random);
-      const count = typeof pass.loss.count === "number"
-        ? tf.scalar(pass.loss.count)
-        : pass.loss.count;
-      scalars.push(tf.keep(tf.clone(pass.loss.sum)), tf.keep(tf.clone(count)));
+    const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
+      const { loss, value } = forwardLoss(parts, batch, iteration, random);
+      count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
       if (parts.trainMetrics.length > 0) {
-        scalars.push(tf.keep(metricTotals(parts.trainMetrics, parts.task, pass.value)));
+        metricSums = tf.keep(metricTotals(parts.trainMetrics, parts.task, value));
       }
-      return mean ? tf.div(pass.loss.sum, tf.maximum(count, TINY)) : pass.loss.sum;
+      return mean ? sumWithMeanGradient(loss.sum, count) : loss.sum;
     }, Object.values(parameters));
-    value.dispose();
     const grads: Record<string, tf.Tensor> = Object.create(null);
     for (const name of Object.keys(parameters)) {
       const gradient = byVariable[parameters[name].name];
       if (gradient !== undefined && gradient !== null) grads[name] = gradient;
     }
-    return { grads, scalars, buffers: [] };
+    return { grads, lossSum, count, metricSums, buffers: [] };
   } catch (error) {
-    tf.dispose(scalars);
+    tf.dispose([count, metricSums] as tf.TensorContainer);
     throw error;
   } finally {
     tf.dispose(batch);
   }
+}
+
+/** `sum` itself, with the gradient of sum / count; the count is a constant. */
+function sumWithMeanGradient(sum: tf.Scalar, count: tf.Tensor | number): tf.Scalar {
+  return tf.customGrad((value) => ({
+    value: tf.clone(value as tf.Tensor),
+    gradFunc: (dy: tf.Tensor) =>
+      tf.div(dy, typeof count === "number" ? Math.max(count, TINY) : tf.maximum(count, TINY)),
+  }))(sum) as tf.Scalar;
 }
 
 /** The variables to train, each once: under its first name where it has several. */
@@ -257,9 +268,17 @@ function addLeaves(left: Leaf, right: Leaf): Leaf {
   }
   return {
     grads,
-    scalars: left.scalars.map((a, i) => addAndDispose(a, right.scalars[i])),
+    lossSum: addAndDispose(left.lossSum, right.lossSum),
+    count: addCounts(left.count, right.count),
+    metricSums: left.metricSums && addAndDispose(left.metricSums, right.metricSums!),
     buffers: left.buffers.map((a, i) => addAndDispose(a, right.buffers[i])),
   };
+}
+
+function addCounts(a: tf.Tensor | number, b: tf.Tensor | number): tf.Tensor | number {
+  if (typeof a === "number" && typeof b === "number") return a + b;
+  const [left, right] = [a, b].map((n) => typeof n === "number" ? tf.scalar(n) : n);
+  return addAndDispose(left, right);
 }
 
 function addAndDispose(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
