@@ -38,6 +38,7 @@ import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
 import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
+import { resolveScheduler } from "./scheduler_config.ts";
 
 /** What a program may give beside the config. */
 export interface CreateOptions {
@@ -113,9 +114,10 @@ async function buildParts(
   const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
   const horizons = config.test === false ? [] : config.test.horizons;
   const settings = settingsOf(config, metrics, callbacks);
+  config = { ...config, scheduler: resolveScheduler(config, settings) };
   const loaders = loadersOf(config, settings, data, seed);
   checkMonitors(callbacks, metrics, loaders);
-  const schedulerMonitor = monitorOf(config, metrics, loaders);
+  const schedulerMonitor = monitorOf(config.scheduler, metrics, loaders);
   const name = config.name ?? await runName(config);
 
   const backend = await selectBackend(config.backend, {
@@ -284,11 +286,10 @@ function bestOf(best: ResolvedConfig["best"], metrics: readonly Metric[]): RunSe
 }
 
 function monitorOf(
-  config: ResolvedConfig,
+  scheduler: ResolvedConfig["scheduler"],
   metrics: readonly Metric[],
   loaders: RunParts["loaders"],
 ): string | undefined {
-  const { scheduler } = config;
   if (scheduler?.monitor === undefined) return undefined;
   needsValidation("scheduler.monitor", loaders);
   return monitored(String(scheduler.monitor), metrics, "scheduler.monitor");
@@ -385,7 +386,8 @@ function asDataset(dataset: Dataset | IterableDataset | undefined, path: string)
   return dataset;
 }
 
-async function importModule(specifier: string): Promise<void> {
+/** Imports a module that registers components. */
+export async function importModule(specifier: string): Promise<void> {
   try {
     await import(specifier);
   } catch (error) {
