@@ -39,7 +39,8 @@ export async function main(
   args: readonly string[],
   output: Output = consoleOutput(),
 ): Promise<number> {
-  const fail = (text: string): void => (output.error ?? output.line)(text);
+  const fail = (text: string): void =>
+    output.error === undefined ? output.line(text) : output.error(text);
   try {
     return await run(args, output);
   } catch (error) {
