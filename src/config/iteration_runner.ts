@@ -34,6 +34,7 @@ import { TensorBoard } from "../runner/callbacks/tensorboard.ts";
 import type { Callback } from "../runner/hooks.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
+import { isPart } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
 import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
@@ -169,6 +170,10 @@ async function buildTrained(
     const scheduler = config.scheduler === undefined
       ? undefined
       : buildScheduler(config.scheduler as never, optimizer);
+    // A schedule with an end (OneCycleLR) refuses a longer run here, not hours later.
+    if (scheduler !== undefined && isPart(scheduler)) {
+      scheduler.lrAt(parts.settings.train.iterations);
+    }
     await checkFit({ ...parts, model, name }, randomStream(config.seed, "fit"));
     return { model, optimizer, scheduler };
   } catch (error) {

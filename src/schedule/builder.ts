@@ -49,7 +49,7 @@ const settingsSchema = object({
  *
  * @example Warm-up, then a cosine, while the weight decay falls
  * ```ts
- * import { buildOptimizer, buildScheduler } from "@downhill/downhill";
+ * import { buildOptimizer, buildScheduler } from "downhill";
  *
  * const optimizer = buildOptimizer({ type: "AdamW", params: { lr: 1e-3, weight_decay: 0.1 } });
  * const scheduler = buildScheduler({

@@ -65,7 +65,7 @@ test("ReduceLROnPlateau takes monitor and mode from best, else the mode of its m
   }
 });
 
-test("a schedule that follows a metric is refused without validation, with an unknown one, in a sequence", async () => {
+test("a schedule that the run cannot follow to its end is refused before it starts", async () => {
   const plateau = { type: "ReduceLROnPlateau" };
   const rows: [Overrides, RegExp][] = [
     [
@@ -85,6 +85,10 @@ test("a schedule that follows a metric is refused without validation, with an un
         },
       },
       /^ConfigError: scheduler.schedulers\[1\]: cannot be part of "SequentialLR": it steps with a metric/,
+    ],
+    [
+      { scheduler: { type: "OneCycleLR", params: { max_lr: 0.1, total_steps: 9 } } },
+      /^ConfigError: scheduler: OneCycleLR has 9 steps, received step 10$/,
     ],
     [
       { scheduler: { type: "LambdaLR", params: { lr_lambda: "0.9 ** k" } } },
