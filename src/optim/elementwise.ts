@@ -46,6 +46,7 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
     name: spec.name,
     options: spec.options,
     slots: spec.slots ?? {},
+    obeysGuards: true,
     numbers: (options) => spec.numbers?.(options as O) ?? {},
     step(entries) {
       applyUpdates(entries.map(({ param, gradient, scale, guard, options, state, created }) => {

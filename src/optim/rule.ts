@@ -48,6 +48,8 @@ export interface OptimizerRule {
   readonly slots: Readonly<Record<string, Slot>>;
   /** The host numbers of a new parameter, for example `{ step: 0 }`. */
   numbers?(options: Record<string, unknown>): Record<string, number>;
+  /** Whether {@link step} leaves parameters and slots as they are where a guard is not finite. */
+  readonly obeysGuards?: boolean;
   /** One update of all parameters of this type that have a gradient. */
   step(entries: readonly UpdateEntry[]): void;
 }

@@ -4,7 +4,8 @@
  *
  * Order inside an iteration: load, forward and backward, one read, update, scheduler; then log,
  * validation (best value, patience), test and checkpoint, each at its own cadence and, except the
- * test, also at iteration N.
+ * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
+ * and takes what it needs to know from the device.
  */
 import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
@@ -31,8 +32,16 @@ import {
   iterationGradient,
   leafBounds,
   type PassParts,
+  type Totals,
 } from "./gradients.ts";
-import { type Callback, type GradientValue, Hooks, type Phase, type Values } from "./hooks.ts";
+import {
+  type Callback,
+  type DeviceGradientValue,
+  type GradientValue,
+  Hooks,
+  type Phase,
+  type Values,
+} from "./hooks.ts";
 import { TrainMeters } from "./meters.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import { PredictionCollector } from "./predictions.ts";
@@ -280,7 +289,7 @@ export class BaseIterationRunner implements RunView {
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = this.optimizer.paramGroups[0].lr;
-    const gradient = await iterationGradient(
+    const gradient = iterationGradient(
       this.#pass,
       batch,
       bounds,
@@ -288,11 +297,20 @@ export class BaseIterationRunner implements RunView {
       this.#random.fork("train").fork(i),
     );
     this.#state.iteration = i;
-    if (gradient.finite) this.#update(gradient);
-    else this.#skip(gradient);
+    const early = this.#updatesBeforeRead();
+    if (early) this.#updateOnDevice(gradient);
+    const totals = await gradient.read();
+    if (early) this.optimizer.settle(totals.finite);
+    if (!totals.finite) {
+      this.#skip(totals);
+    } else {
+      this.#count(totals);
+      if (!early) this.#update(gradient.grads, totals);
+      if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+    }
     gradient.dispose();
     this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
-    if (gradient.finite) await this.#hooks.emit("updateEnd", this);
+    if (totals.finite) await this.#hooks.emit("updateEnd", this);
 
     const last = i === settings.train.iterations;
     if (last || i % settings.log.interval === 0) {
@@ -305,37 +323,50 @@ export class BaseIterationRunner implements RunView {
     await this.#hooks.emit("iterationEnd", this);
   }
 
-  /** The optimizer's and the scheduler's step. */
-  #update(gradient: IterationGradient): void {
-    this.lastLoss = gradient.lossSum / gradient.count;
-    this.lastGradNorm = gradient.norm;
-    this.#meters.add(gradient.lossSum, gradient.count, gradient.norm, gradient.metricSums);
-    let value: GradientValue = {
-      grads: gradient.grads,
-      scale: gradient.scale,
-      norm: gradient.norm,
-    };
+  /** Whether the update can do without numbers on the host, and is better off so. */
+  #updatesBeforeRead(): boolean {
+    return this.#parts.backend === "webgpu" && this.optimizer.obeysGuards &&
+      this.#hooks.having("gradients").every((callback) => callback.deviceGradients !== undefined);
+  }
+
+  /** The optimizer's step, which leaves everything as it is if loss or gradient is not finite. */
+  #updateOnDevice(gradient: IterationGradient): void {
+    tf.tidy(() => {
+      let value: DeviceGradientValue = { grads: gradient.grads, ...gradient.onDevice() };
+      for (const callback of this.#hooks.having("deviceGradients")) {
+        value = callback.deviceGradients(value, this);
+      }
+      this.optimizer.applyGradients(value.grads, { scale: value.scale, guard: gradient.guard() });
+    });
+  }
+
+  /** The optimizer's step. */
+  #update(grads: Record<string, tf.Tensor>, { scale, norm }: Totals): void {
+    let value: GradientValue = { grads, scale, norm };
     for (const callback of this.#hooks.having("gradients")) {
       const next = callback.gradients(value, this);
-      if (value.grads !== gradient.grads && next.grads !== value.grads) {
+      if (value.grads !== grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
       value = next;
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
-    if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));
-    if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+    if (value.grads !== grads) tf.dispose(Object.values(value.grads));
+  }
+
+  #count({ lossSum, count, norm, metricSums }: Totals): void {
+    this.lastLoss = lossSum / count;
+    this.lastGradNorm = norm;
+    this.#meters.add(lossSum, count, norm, metricSums);
   }
 
   /** A loss or gradient that is not finite: no update, no scheduler step. */
-  #skip(gradient: IterationGradient): void {
-    const what = Number.isFinite(gradient.lossSum) ? "the gradient" : "the loss";
+  #skip({ lossSum, count, norm }: Totals): void {
+    const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
     if (this.settings.train.nonFinite === "stop") {
       throw new NonFiniteError(
         this.#state.iteration,
-        `${what} is not finite (loss ${
-          gradient.lossSum / gradient.count
-        }, gradient norm ${gradient.norm}); ` +
+        `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
           `lower the learning rate, clip, or set train.nonFinite to "skip"`,
       );
     }

@@ -3,6 +3,9 @@
  * leaf gives the gradient of its loss SUM, and the leaves are added in a fixed binary tree. One
  * division by the item count follows. So accumulation, shards and one big batch give the same
  * numbers up to rounding, and the placement of leaves gives the same bits.
+ *
+ * What the host needs to know of an iteration is one small read. Until it is done everything is on
+ * the device, where an update may use it already.
  */
 import type { RandomStream } from "../core/random.ts";
 import { sliceBatch, toTensors } from "../data/batch.ts";
@@ -30,7 +33,18 @@ export interface PassParts {
 export interface IterationGradient {
   /** By parameter name: the gradient of `lossSum * scale`'s numerator; parameters not reached are absent. */
   readonly grads: Record<string, tf.Tensor>;
-  /** Multiply `grads` by this for the gradient of the mean loss. */
+  /** The scale and the norm of {@link Totals}, on the device. Call inside tidy. */
+  onDevice(): { scale: number | tf.Scalar; norm: tf.Scalar };
+  /** Its elements are finite if loss and gradient are. Call inside tidy. */
+  guard(): tf.Tensor;
+  /** The one read; a pass that is not finite leaves no statistics behind. */
+  read(): Promise<Totals>;
+  dispose(): void;
+}
+
+/** What the host knows of an iteration. */
+export interface Totals {
+  /** Multiply the gradients by this for the gradient of the mean loss. */
   readonly scale: number;
   readonly lossSum: number;
   readonly count: number;
@@ -39,7 +53,6 @@ export interface IterationGradient {
   readonly metricSums: Float64Array;
   /** Whether loss and gradient are finite. */
   readonly finite: boolean;
-  dispose(): void;
 }
 
 /** What a leaf adds to the iteration. */
@@ -68,14 +81,14 @@ export function leafBounds(rows: number, microBatch: number, shards: number): [n
   return bounds;
 }
 
-/** Forward and backward over every leaf, one read. */
-export async function iterationGradient(
+/** Forward and backward over every leaf. */
+export function iterationGradient(
   parts: PassParts,
   batch: HostBatch,
   bounds: readonly (readonly [number, number])[],
   iteration: number,
   random: RandomStream,
-): Promise<IterationGradient> {
+): IterationGradient {
   const single = bounds.length === 1;
   // Every leaf starts from the iteration's buffers; the results combine weighted by rows.
   const buffers = Object.values(parts.model.buffers ?? {}).filter((buffer) =>
@@ -103,22 +116,37 @@ export async function iterationGradient(
   const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
   sums.forEach((sum, k) => tf.tidy(() => buffers[k].assign(tf.div(sum, rows))));
   const tensors = Object.values(grads);
-  const squares = squaredNorm(tensors);
-  const [square, lossSum, count, ...metricSums] = await readTogether([squares, ...scalars]);
-  const finite = Number.isFinite(lossSum) && Number.isFinite(square);
-  // A pass that is not finite must not leave its statistics behind either.
-  if (!finite) restore(buffers, before);
-  tf.dispose([squares, ...scalars, ...before, ...sums]);
-  const scale = single ? 1 : 1 / Math.max(count, TINY);
+  const square = squaredNorm(tensors);
+  const [lossSum, count] = scalars;
+  const kept = [square, ...scalars, ...before, ...sums];
   return {
     grads,
+    onDevice() {
+      const norm = tf.sqrt(square);
+      if (single) return { scale: 1, norm };
+      const scale: tf.Scalar = tf.div(1, tf.maximum(count, TINY));
+      return { scale, norm: tf.mul(norm, scale) };
+    },
+    guard: () => tf.stack([square, lossSum]),
+    async read() {
+      const totals = totalsOf(await readTogether([square, ...scalars]), single);
+      if (!totals.finite) restore(buffers, before);
+      return totals;
+    },
+    dispose: () => tf.dispose([...tensors, ...kept]),
+  };
+}
+
+function totalsOf(values: Float64Array, single: boolean): Totals {
+  const [square, lossSum, count, ...metricSums] = values;
+  const scale = single ? 1 : 1 / Math.max(count, TINY);
+  return {
     scale,
     lossSum,
     count,
     norm: Math.sqrt(square) * scale,
     metricSums: Float64Array.from(metricSums),
-    finite,
-    dispose: () => tf.dispose(tensors),
+    finite: Number.isFinite(lossSum) && Number.isFinite(square),
   };
 }
 

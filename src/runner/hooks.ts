@@ -10,6 +10,7 @@
  * | output          | prediction, target, mask -> the same, in the tape           |      |       |        |
  * | loss            | sum and count -> sum and count, in the tape                 |      |       |        |
  * | gradients       | summed gradients, scale, norm -> gradients, scale           |      |       |        |
+ * | deviceGradients | the same before scale and norm are read, where a read waits |      |       |        |
  * | updateEnd       | after the optimizer's and the scheduler's step              |      |       |        |
  * | log             | a record of values is written                               |      |       |        |
  * | evaluationStart | before validation or test: weights for evaluation go in     |      |       |        |
@@ -43,14 +44,17 @@ export interface OutputValue {
 }
 
 /** What `gradients` sees and may replace: the update uses `grads * scale`. */
-export interface GradientValue {
+export interface GradientValue<Scale = number, Norm = number> {
   /** By parameter name; summed over items. */
   grads: Record<string, tf.Tensor>;
   /** 1 / item count, times what callbacks before have multiplied in. */
-  scale: number;
+  scale: Scale;
   /** Global L2 norm of the mean gradient, before clipping. */
-  readonly norm: number;
+  readonly norm: Norm;
 }
+
+/** What `deviceGradients` sees and may replace. */
+export type DeviceGradientValue = GradientValue<number | tf.Scalar, tf.Scalar>;
 
 /** A piece of plain data a checkpoint keeps for a callback. */
 export interface CallbackState {
@@ -78,6 +82,11 @@ export interface Callback {
   output?(value: OutputValue, context: TapeContext): OutputValue;
   loss?(value: LossResult, context: TapeContext): LossResult;
   gradients?(value: GradientValue, run: RunView): GradientValue;
+  /**
+   * The same as `gradients`, with scale and norm on the device; runs in a tidy. On WebGPU it takes
+   * the place of `gradients` if every callback that has one has the other.
+   */
+  deviceGradients?(value: DeviceGradientValue, run: RunView): DeviceGradientValue;
   updateEnd?(run: RunView): Done;
   log?(phase: Phase, iteration: number, values: Values, run: RunView): Done;
   evaluationStart?(run: RunView): Done;
