@@ -108,6 +108,9 @@ export class BaseIterationRunner implements RunView {
   readonly #random: RandomStream;
   #state: RunState = initialState();
   #stopping: FinishReason | undefined;
+  /** Whether the process was told to end, as against a program that called `stop`. */
+  #signalled = false;
+  #ready = false;
   #lastYield = 0;
   #disposed = false;
 
@@ -128,6 +131,7 @@ export class BaseIterationRunner implements RunView {
       loss: parts.loss,
       trainMetrics,
       hooks: this.#hooks,
+      breathe: () => this.#breathe(),
     };
     this.#evaluation = {
       model: parts.model,
@@ -167,8 +171,10 @@ export class BaseIterationRunner implements RunView {
     }
     this.timing = new Timing(this.#parts.clock);
     this.#stopping = undefined;
+    this.#signalled = false;
     const release = listenForSignals((signal) => {
       this.output.line(`${signal}: stopping after this iteration`);
+      this.#signalled = true;
       this.stop("signal");
     });
     try {
@@ -178,7 +184,12 @@ export class BaseIterationRunner implements RunView {
       await this.#hooks.emit("trainEnd", reason, this);
       return await this.#finish(reason);
     } catch (error) {
-      await this.#hooks.emit("exception", error, this);
+      try {
+        await this.#hooks.emit("exception", error, this);
+      } catch (second) {
+        // The first error is the one to know.
+        this.output.line(`after an error: ${(second as Error)?.message ?? second}`);
+      }
       throw error;
     } finally {
       release();
@@ -203,18 +214,18 @@ export class BaseIterationRunner implements RunView {
   }
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
-  validate(): Promise<Values> {
+  async validate(): Promise<Values> {
     this.#refuseDisposed();
-    return this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
+    return await this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
   }
 
   /**
    * Loss and metrics on the test part, with the best weights of the run if it has any (in this
    * process or in its directory), else with the weights the model holds.
    */
-  test(): Promise<Values> {
+  async test(): Promise<Values> {
     this.#refuseDisposed();
-    return this.#withBestWeights(() => this.#evaluateSplit("test"));
+    return await this.#withBestWeights(() => this.#evaluateSplit("test"));
   }
 
   /**
@@ -223,7 +234,7 @@ export class BaseIterationRunner implements RunView {
    * @param inputs `inputs` as a tensor or nested/typed array [batch, ...], or several by field name.
    * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
    */
-  predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
+  async predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
     this.#refuseDisposed();
     const { model, task, data, settings } = this.#parts;
     const parts = {
@@ -233,16 +244,20 @@ export class BaseIterationRunner implements RunView {
       batchSize: settings.test.batchSize,
       breathe: () => this.#breathe(),
     };
-    return this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
+    return await this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
   }
 
   /** Writes a checkpoint of the state as it is now. */
   async saveCheckpoint(): Promise<void> {
     if (!this.#parts.persistent) return;
     await this.#hooks.emit("save", this);
+    // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
+    // before the loop ended.
+    const finished = this.#state.finished ??
+      (this.#stopping === "early-stopping" ? this.#stopping : undefined);
     await this.#parts.checkpoints.save(
       this.#state.iteration,
-      await takeSnapshot(this.#snapshotParts(), this.#state),
+      await takeSnapshot(this.#snapshotParts(), { ...this.#state, finished }),
     );
     await this.#parts.checkpoints.prune(this.settings.keep);
   }
@@ -252,9 +267,10 @@ export class BaseIterationRunner implements RunView {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const callback of this.#hooks.having("dispose")) callback.dispose();
+    // A stream that is open ends in the background; nothing more is asked of it.
+    this.#parts.loaders.train?.close?.().catch(() => {});
     this.optimizer.dispose();
-    if (this.model.dispose !== undefined) this.model.dispose();
-    else tf.dispose(Object.values(modelTensors(this.model)));
+    disposeModel(this.model);
   }
 
   /** One pass over the iterations that are left; returns why it ended. */
@@ -289,7 +305,7 @@ export class BaseIterationRunner implements RunView {
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = this.optimizer.paramGroups[0].lr;
-    const gradient = iterationGradient(
+    const gradient = await iterationGradient(
       this.#pass,
       batch,
       bounds,
@@ -297,18 +313,22 @@ export class BaseIterationRunner implements RunView {
       this.#random.fork("train").fork(i),
     );
     this.#state.iteration = i;
-    const early = this.#updatesBeforeRead();
-    if (early) this.#updateOnDevice(gradient);
-    const totals = await gradient.read();
-    if (early) this.optimizer.settle(totals.finite);
-    if (!totals.finite) {
-      this.#skip(totals);
-    } else {
-      this.#count(totals);
-      if (!early) this.#update(gradient.grads, totals);
-      if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+    let totals: Totals;
+    try {
+      const early = this.#updatesBeforeRead();
+      if (early) this.#updateOnDevice(gradient);
+      totals = await gradient.read();
+      if (early) this.optimizer.settle(totals.finite);
+      if (!totals.finite) {
+        this.#skip(totals);
+      } else {
+        this.#count(totals);
+        if (!early) this.#update(gradient.grads, totals);
+        if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+      }
+    } finally {
+      gradient.dispose();
     }
-    gradient.dispose();
     this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
     if (totals.finite) await this.#hooks.emit("updateEnd", this);
 
@@ -334,21 +354,24 @@ export class BaseIterationRunner implements RunView {
     tf.tidy(() => {
       let value: DeviceGradientValue = { grads: gradient.grads, ...gradient.onDevice() };
       for (const callback of this.#hooks.having("deviceGradients")) {
-        value = callback.deviceGradients(value, this);
+        const next = callback.deviceGradients(value, this);
+        const sameNorm = next.grads === value.grads && next.scale === value.scale;
+        value = sameNorm ? next : { ...next, norm: undefined };
       }
       this.optimizer.applyGradients(value.grads, { scale: value.scale, guard: gradient.guard() });
     });
   }
 
   /** The optimizer's step. */
-  #update(grads: Record<string, tf.Tensor>, { scale, norm }: Totals): void {
-    let value: GradientValue = { grads, scale, norm };
+  #update(grads: Record<string, tf.Tensor>, totals: Totals): void {
+    let value: GradientValue = { grads, scale: totals.scale, norm: totals.norm };
     for (const callback of this.#hooks.having("gradients")) {
       const next = callback.gradients(value, this);
       if (value.grads !== grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
-      value = next;
+      const norm = next.grads === grads ? totals.norm * (next.scale / totals.scale) : undefined;
+      value = { ...next, norm };
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
     if (value.grads !== grads) tf.dispose(Object.values(value.grads));
@@ -360,18 +383,20 @@ export class BaseIterationRunner implements RunView {
     this.#meters.add(lossSum, count, norm, metricSums);
   }
 
-  /** A loss or gradient that is not finite: no update, no scheduler step. */
+  /** A loss or gradient that is not finite: the run ends, or the iteration is skipped with a line. */
   #skip({ lossSum, count, norm }: Totals): void {
     const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
+    const { iteration } = this.#state;
     if (this.settings.train.nonFinite === "stop") {
+      this.#state.iteration--;
       throw new NonFiniteError(
-        this.#state.iteration,
+        iteration,
         `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
           `lower the learning rate, clip, or set train.nonFinite to "skip"`,
       );
     }
     this.#state.skipped++;
-    this.output.line(`iteration ${this.#state.iteration}: skipped, ${what} is not finite`);
+    this.output.line(`iteration ${iteration}: skipped, ${what} is not finite`);
   }
 
   /** Validation, the best value and its weights, and what follows a validation. */
@@ -403,41 +428,51 @@ export class BaseIterationRunner implements RunView {
   }
 
   async #log(phase: Phase, values: Values): Promise<void> {
-    await this.#hooks.emit("log", phase, this.#state.iteration, values, this);
+    let record = values;
+    for (const callback of this.#hooks.having("values")) {
+      record = callback.values(phase, record, this);
+    }
+    await this.#hooks.emit("log", phase, this.#state.iteration, record, this);
     if (phase === "test") await this.#hooks.emit("testEnd", values, this);
   }
 
   /** The state to start from: the newest checkpoint, else the fine-tuning weights, else as built. */
   async #prepare(): Promise<void> {
+    // A later call of `train()` goes on from where the run is.
+    if (this.#ready) return;
     const { persistent, checkpoints, store, resolvedConfig } = this.#parts;
     const { resume, fineTune } = this.settings;
     await this.#hooks.emit("setup", this);
-    if (fineTune !== undefined) {
+    if (fineTune !== undefined && this.#state.iteration === 0) {
       await loadWeights(fineTune.path, modelTensors(this.model), { strict: fineTune.strict });
       this.output.line(`fine-tuning from ${fineTune.path}`);
     }
-    if (!persistent || this.#state.iteration > 0) return;
-    if (resume !== "never" && await this.restore()) {
-      if (
-        this.#state.finished === "iterations" &&
-        this.#state.iteration < this.settings.train.iterations
-      ) {
-        this.#state.finished = undefined;
-      }
-      this.output.line(
-        this.#state.finished === undefined
-          ? `resuming ${store.location} after iteration ${this.#state.iteration}`
-          : `${store.location} has finished (${this.#state.finished}, iteration ${this.#state.iteration}); testing only`,
-      );
-      return;
-    }
-    if (resume === "required") {
+    const found = this.#state.iteration > 0 || (resume !== "never" && await this.restore());
+    if (!found && persistent && resume === "required") {
       throw new CheckpointError(
         `checkpoint.resume is "required" and ${store.location} holds no checkpoint`,
       );
     }
-    await checkpoints.clear();
-    await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+    if (found) this.#announce();
+    if (persistent) {
+      if (!found) await checkpoints.clear();
+      await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+    }
+    this.#ready = true;
+  }
+
+  /** Says what a restored run does; one with more iterations to make than before goes on. */
+  #announce(): void {
+    const { iteration, finished } = this.#state;
+    const { location } = this.store;
+    if (finished === "iterations" && iteration < this.settings.train.iterations) {
+      this.#state.finished = undefined;
+    }
+    this.output.line(
+      this.#state.finished === undefined
+        ? `resuming ${location} after iteration ${iteration}`
+        : `${location} has finished (${finished}, iteration ${iteration}); testing only`,
+    );
   }
 
   /** A few validation batches before the first iteration, so that a fault shows early. */
@@ -480,7 +515,9 @@ export class BaseIterationRunner implements RunView {
     if (persistent) {
       await store.write("summary.json", encode(`${JSON.stringify(summary, finiteOrText, 2)}\n`));
     }
-    if (reason === "signal" && hostProcess !== undefined) hostProcess.exitCode = RESUMABLE;
+    if (reason === "signal" && this.#signalled && hostProcess !== undefined) {
+      hostProcess.exitCode = RESUMABLE;
+    }
     return summary;
   }
 
@@ -491,6 +528,8 @@ export class BaseIterationRunner implements RunView {
     >,
   ): Promise<Summary["naive"]> {
     const names = Object.keys(forecasts);
+    // They forecast `targets`, which other tasks do not compare with.
+    if (this.#parts.task.name !== "forecasting") return undefined;
     if (names.length === 0 || this.#parts.metrics.length === 0) return undefined;
     const out: NonNullable<Summary["naive"]> = {};
     for (const name of names) {
@@ -583,6 +622,12 @@ export class BaseIterationRunner implements RunView {
   #refuseDisposed(): void {
     if (this.#disposed) throw new ConfigError("", "the run has been disposed");
   }
+}
+
+/** Frees a model by its own means, or its variables. */
+export function disposeModel(model: Model): void {
+  if (model.dispose !== undefined) model.dispose();
+  else tf.dispose(Object.values(modelTensors(model)));
 }
 
 function encode(text: string): Uint8Array {

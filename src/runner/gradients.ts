@@ -27,17 +27,19 @@ export interface PassParts {
   /** Metrics of training batches; empty when they are switched off. */
   readonly trainMetrics: readonly Metric[];
   readonly hooks: Hooks;
+  /** Called after every leaf: keeps the loop reachable, throws nothing. */
+  breathe(): Promise<void>;
 }
 
 /** The gradient of an iteration; `dispose` frees it. */
 export interface IterationGradient {
   /** By parameter name: the gradient of `lossSum * scale`'s numerator; parameters not reached are absent. */
   readonly grads: Record<string, tf.Tensor>;
-  /** The scale and the norm of {@link Totals}, on the device. Call inside tidy. */
+  /** Scale and norm as in {@link Totals}, before anything is read. Call inside tidy. */
   onDevice(): { scale: number | tf.Scalar; norm: tf.Scalar };
   /** Its elements are finite if loss and gradient are. Call inside tidy. */
   guard(): tf.Tensor;
-  /** The one read; a pass that is not finite leaves no statistics behind. */
+  /** The one read; a pass that is not finite then leaves no statistics behind. */
   read(): Promise<Totals>;
   dispose(): void;
 }
@@ -55,12 +57,15 @@ export interface Totals {
   readonly finite: boolean;
 }
 
-/** What a leaf adds to the iteration. */
+/** What a leaf adds to the iteration; tensors stay on the device. */
 interface Leaf {
   grads: Record<string, tf.Tensor>;
-  /** On the device: loss sum, count, then the metric sums as one vector. */
-  scalars: tf.Tensor[];
-  /** The buffers after the leaf, times its rows; empty when the leaf is the only one. */
+  lossSum: tf.Tensor;
+  /** Items: a number where the loss knows it without looking at values. */
+  count: tf.Tensor | number;
+  /** The sums of all training metrics, one vector; undefined when there are none. */
+  metricSums: tf.Tensor | undefined;
+  /** How much each float buffer moved in the leaf, times its rows; empty when the leaf is the only one. */
   buffers: tf.Tensor[];
 }
 
@@ -82,71 +87,77 @@ export function leafBounds(rows: number, microBatch: number, shards: number): [n
 }
 
 /** Forward and backward over every leaf. */
-export function iterationGradient(
+export async function iterationGradient(
   parts: PassParts,
   batch: HostBatch,
   bounds: readonly (readonly [number, number])[],
   iteration: number,
   random: RandomStream,
-): IterationGradient {
+): Promise<IterationGradient> {
   const single = bounds.length === 1;
-  // Every leaf starts from the iteration's buffers; the results combine weighted by rows.
-  const buffers = Object.values(parts.model.buffers ?? {}).filter((buffer) =>
-    buffer.dtype === "float32"
-  );
+  // Every leaf starts from the iteration's buffers; what they moved combines weighted by rows. (Sums
+  // of values would wear off those that do not move, such as frozen weights.) A buffer that is no
+  // float is what the last leaf made of it.
+  const buffers = Object.values(parts.model.buffers ?? {});
   const before = buffers.map((buffer) => tf.clone(buffer));
+  const averaged = buffers.flatMap((buffer, k) => buffer.dtype === "float32" ? [k] : []);
   const tree: { leaf: Leaf; leaves: number }[] = [];
-  for (let i = 0; i < bounds.length; i++) {
-    const [start, end] = bounds[i];
-    const rows = single ? batch : sliceBatch(batch, start, end);
-    const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
-    if (!single) {
-      leaf.buffers = buffers.map((buffer) => tf.mul(buffer, end - start));
-      restore(buffers, before);
+  try {
+    for (let i = 0; i < bounds.length; i++) {
+      const [start, end] = bounds[i];
+      if (i > 0) restore(buffers, before);
+      const rows = single ? batch : sliceBatch(batch, start, end);
+      const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
+      if (!single) {
+        leaf.buffers = averaged.map((k) =>
+          tf.tidy(() => tf.mul(tf.sub(buffers[k], before[k]), end - start))
+        );
+      }
+      tree.push({ leaf, leaves: 1 });
+      // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
+      while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
+        mergeTop(tree);
+      }
+      await parts.breathe();
     }
-    tree.push({ leaf, leaves: 1 });
-    // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
-    while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
-      mergeTop(tree);
-    }
+  } catch (error) {
+    restore(buffers, before);
+    const leaves = tree.map(({ leaf }) => leaf);
+    tf.dispose([before, leaves as unknown as tf.TensorContainer]);
+    throw error;
   }
   while (tree.length > 1) mergeTop(tree);
 
-  const { grads, scalars, buffers: sums } = tree[0].leaf;
+  const { grads, lossSum: sum, count: items, metricSums, buffers: moved } = tree[0].leaf;
   const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
-  sums.forEach((sum, k) => tf.tidy(() => buffers[k].assign(tf.div(sum, rows))));
+  moved.forEach((sum, i) => {
+    const k = averaged[i];
+    tf.tidy(() => buffers[k].assign(tf.add(before[k], tf.div(sum, rows))));
+  });
   const tensors = Object.values(grads);
-  const square = squaredNorm(tensors);
-  const [lossSum, count] = scalars;
-  const kept = [square, ...scalars, ...before, ...sums];
+  const squares = squaredNorm(tensors);
+  const scalars = [squares, sum];
+  if (typeof items !== "number") scalars.push(items);
+  if (metricSums !== undefined) scalars.push(metricSums);
   return {
     grads,
     onDevice() {
-      const norm = tf.sqrt(square);
+      const norm = tf.sqrt(squares);
       if (single) return { scale: 1, norm };
-      const scale: tf.Scalar = tf.div(1, tf.maximum(count, TINY));
+      const scale = tf.div<tf.Scalar>(1, tf.maximum(items, TINY));
       return { scale, norm: tf.mul(norm, scale) };
     },
-    guard: () => tf.stack([square, lossSum]),
+    guard: () => tf.stack([squares, sum]),
     async read() {
-      const totals = totalsOf(await readTogether([square, ...scalars]), single);
-      if (!totals.finite) restore(buffers, before);
-      return totals;
+      const [square, lossSum, ...rest] = await readTogether(scalars);
+      const count = typeof items === "number" ? items : rest.shift()!;
+      const scale = single ? 1 : 1 / Math.max(count, TINY);
+      const finite = Number.isFinite(lossSum) && Number.isFinite(square);
+      if (!finite) restore(buffers, before);
+      const norm = Math.sqrt(square) * scale;
+      return { scale, lossSum, count, norm, metricSums: Float64Array.from(rest), finite };
     },
-    dispose: () => tf.dispose([...tensors, ...kept]),
-  };
-}
-
-function totalsOf(values: Float64Array, single: boolean): Totals {
-  const [square, lossSum, count, ...metricSums] = values;
-  const scale = single ? 1 : 1 / Math.max(count, TINY);
-  return {
-    scale,
-    lossSum,
-    count,
-    norm: Math.sqrt(square) * scale,
-    metricSums: Float64Array.from(metricSums),
-    finite: Number.isFinite(lossSum) && Number.isFinite(square),
+    dispose: () => tf.dispose([...tensors, ...scalars, ...before, ...moved]),
   };
 }
 
@@ -161,28 +172,52 @@ function leafGradient(
   random: RandomStream,
   mean: boolean,
 ): Leaf {
-  const { model } = parts;
-  const names = Object.keys(model.parameters).filter((name) => model.parameters[name].trainable);
-  const scalars: tf.Tensor[] = [];
+  const parameters = trainable(parts.model);
   const batch = toTensors(rows);
-  const { value, grads: byVariable } = tf.variableGrads(() => {
-    const pass = forwardLoss(parts, batch, iteration, random);
-    const count = typeof pass.loss.count === "number"
-      ? tf.scalar(pass.loss.count)
-      : pass.loss.count;
-    scalars.push(tf.keep(tf.clone(pass.loss.sum)), tf.keep(tf.clone(count)));
-    if (parts.trainMetrics.length > 0) {
-      scalars.push(tf.keep(metricTotals(parts.trainMetrics, parts.task, pass.value)));
+  let count: tf.Tensor | number = 0, metricSums: tf.Tensor | undefined;
+  try {
+    const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
+      const { loss, value } = forwardLoss(parts, batch, iteration, random);
+      count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
+      if (parts.trainMetrics.length > 0) {
+        metricSums = tf.keep(metricTotals(parts.trainMetrics, parts.task, value));
+      }
+      return mean ? sumWithMeanGradient(loss.sum, count) : loss.sum;
+    }, Object.values(parameters));
+    const grads: Record<string, tf.Tensor> = Object.create(null);
+    for (const name of Object.keys(parameters)) {
+      const gradient = byVariable[parameters[name].name];
+      if (gradient !== undefined && gradient !== null) grads[name] = gradient;
     }
-    return mean ? tf.div(pass.loss.sum, tf.maximum(count, TINY)) : pass.loss.sum;
-  }, names.map((name) => model.parameters[name]));
-  tf.dispose([value, ...Object.values(batch)]);
-  const grads: Record<string, tf.Tensor> = Object.create(null);
-  for (const name of names) {
-    const gradient = byVariable[model.parameters[name].name];
-    if (gradient !== undefined && gradient !== null) grads[name] = gradient;
+    return { grads, lossSum, count, metricSums, buffers: [] };
+  } catch (error) {
+    tf.dispose([count, metricSums] as tf.TensorContainer);
+    throw error;
+  } finally {
+    tf.dispose(batch);
   }
-  return { grads, scalars, buffers: [] };
+}
+
+/** `sum` itself, with the gradient of sum / count; the count is a constant. */
+function sumWithMeanGradient(sum: tf.Scalar, count: tf.Tensor | number): tf.Scalar {
+  return tf.customGrad((value) => ({
+    value: tf.clone(value as tf.Tensor),
+    gradFunc: (dy: tf.Tensor) =>
+      tf.div(dy, typeof count === "number" ? Math.max(count, TINY) : tf.maximum(count, TINY)),
+  }))(sum) as tf.Scalar;
+}
+
+/** The variables to train, each once: under its first name where it has several. */
+function trainable({ parameters }: Model): Record<string, tf.Variable> {
+  const seen = new Set<tf.Variable>();
+  const out: Record<string, tf.Variable> = Object.create(null);
+  for (const name of Object.keys(parameters)) {
+    const variable = parameters[name];
+    if (!variable.trainable || seen.has(variable)) continue;
+    seen.add(variable);
+    out[name] = variable;
+  }
+  return out;
 }
 
 /** Forward pass, task flow and loss, with the hooks that change values. Runs in the tape. */
@@ -204,8 +239,8 @@ function forwardLoss(
 }
 
 /** The model's own mean loss weighted by the task's items, or the config's loss. */
-export function lossOf(
-  parts: Pick<PassParts, "loss" | "task">,
+function lossOf(
+  parts: PassParts,
   output: Record<string, tf.Tensor>,
   value: OutputValue,
 ): LossResult {
@@ -250,9 +285,17 @@ function addLeaves(left: Leaf, right: Leaf): Leaf {
   }
   return {
     grads,
-    scalars: left.scalars.map((a, i) => addAndDispose(a, right.scalars[i])),
+    lossSum: addAndDispose(left.lossSum, right.lossSum),
+    count: addCounts(left.count, right.count),
+    metricSums: left.metricSums && addAndDispose(left.metricSums, right.metricSums!),
     buffers: left.buffers.map((a, i) => addAndDispose(a, right.buffers[i])),
   };
+}
+
+function addCounts(a: tf.Tensor | number, b: tf.Tensor | number): tf.Tensor | number {
+  if (typeof a === "number" && typeof b === "number") return a + b;
+  const [left, right] = [a, b].map((n) => typeof n === "number" ? tf.scalar(n) : n);
+  return addAndDispose(left, right);
 }
 
 function addAndDispose(a: tf.Tensor, b: tf.Tensor): tf.Tensor {

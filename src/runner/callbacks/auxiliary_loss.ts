@@ -15,12 +15,17 @@ export const auxiliaryLossOptions: z.ZodObject = object({
 });
 
 /**
- * mean loss += sum over keys of weight * output[key], each output being the mean over the samples
- * of its batch (its elements are averaged). Weighted by items, so shards and accumulation agree.
+ * mean loss += sum over keys of weight * mean(output[key]).
+ *
+ * Micro-batches and shards are weighted by the items that their loss counts. So they give the
+ * numbers of one batch where samples count alike; with masked cells the weights follow the mask.
  */
 export class AuxiliaryLoss implements Callback {
   readonly name = "AuxiliaryLoss";
-  readonly #keys: string[];
+  /** The outputs that are added. */
+  readonly keys: readonly string[];
+  /** Where the options stand in the config. */
+  readonly path: string;
   readonly #weights: number[];
 
   constructor(params: Record<string, unknown> = {}, path = "callbacks.AuxiliaryLoss") {
@@ -28,7 +33,8 @@ export class AuxiliaryLoss implements Callback {
       keys: string[];
       weight: number | number[];
     };
-    this.#keys = keys;
+    this.keys = keys;
+    this.path = path;
     this.#weights = Array.isArray(weight) ? weight : keys.map(() => weight);
     if (this.#weights.length !== keys.length) {
       throw new ConfigError(
@@ -40,10 +46,10 @@ export class AuxiliaryLoss implements Callback {
 
   loss({ sum, count }: LossResult, { output }: TapeContext): LossResult {
     let total: tf.Tensor = sum;
-    this.#keys.forEach((key, i) => {
+    this.keys.forEach((key, i) => {
       if (output[key] === undefined) {
         throw new ConfigError(
-          "callbacks.AuxiliaryLoss.keys",
+          `${this.path}.keys`,
           `the model has no output '${key}'${suggest(key, Object.keys(output))}`,
         );
       }

@@ -42,14 +42,10 @@ export class ClipGradients implements Callback {
     if (this.#clipValue !== undefined) {
       return { ...value, grads: clipGradValue(grads, this.#clipValue / scale).grads };
     }
-    if (this.#normType === 2) {
+    if (this.#normType === 2 && norm !== undefined) {
       return { ...value, scale: scale * Math.min(1, this.#maxNorm! / (norm + 1e-6)) };
     }
-    // Another norm is taken of the mean gradient on the device, so that nothing is read back.
-    const clipped = tf.tidy(() =>
-      clipGradNorm(scaled(grads, scale), this.#maxNorm!, this.#normType).grads
-    );
-    return { ...value, grads: clipped, scale: 1 };
+    return { ...value, grads: tf.tidy(() => this.#clipMean(grads, scale)), scale: 1 };
   }
 
   deviceGradients(value: DeviceGradientValue): DeviceGradientValue {
@@ -57,11 +53,18 @@ export class ClipGradients implements Callback {
     if (this.#clipValue !== undefined) {
       return { ...value, ...clipGradValue(scaled(grads, scale), this.#clipValue), scale: 1 };
     }
-    if (this.#normType === 2) {
+    if (this.#normType === 2 && norm !== undefined) {
       return { ...value, scale: tf.mul<tf.Scalar>(clipFactor(norm, this.#maxNorm!), scale) };
     }
-    const clipped = clipGradNorm(scaled(grads, scale), this.#maxNorm!, this.#normType);
-    return { ...value, grads: clipped.grads, scale: 1 };
+    return { ...value, grads: this.#clipMean(grads, scale), scale: 1 };
+  }
+
+  /** A norm that is not known is taken of the mean gradient on the device: nothing is read back. */
+  #clipMean(
+    grads: Record<string, tf.Tensor>,
+    scale: number | tf.Scalar,
+  ): Record<string, tf.Tensor> {
+    return clipGradNorm(scaled(grads, scale), this.#maxNorm!, this.#normType).grads;
   }
 }
 
