@@ -4,7 +4,8 @@
  *
  * Order inside an iteration: load, forward and backward, one read, update, scheduler; then log,
  * validation (best value, patience), test and checkpoint, each at its own cadence and, except the
- * test, also at iteration N.
+ * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
+ * and takes what it needs to know from the device.
  */
 import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
@@ -31,9 +32,18 @@ import {
   iterationGradient,
   leafBounds,
   type PassParts,
+  type Totals,
 } from "./gradients.ts";
-import { type Callback, type GradientValue, Hooks, type Phase, type Values } from "./hooks.ts";
+import {
+  type Callback,
+  type DeviceGradientValue,
+  type GradientValue,
+  Hooks,
+  type Phase,
+  type Values,
+} from "./hooks.ts";
 import { TrainMeters } from "./meters.ts";
+import { perturbedGradient } from "./perturbed_gradient.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import { PredictionCollector } from "./predictions.ts";
 import type { RunView } from "./run_view.ts";
@@ -309,19 +319,30 @@ export class BaseIterationRunner implements RunView {
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = this.optimizer.paramGroups[0].lr;
-    const gradient = await this.#gradient(() =>
-      iterationGradient(this.#pass, batch, bounds, i, this.#random.fork("train").fork(i))
-    );
+    const pass = () =>
+      iterationGradient(this.#pass, batch, bounds, i, this.#random.fork("train").fork(i));
+    const gradient = this.optimizer.perturbs
+      ? await perturbedGradient(this.optimizer, this.model, pass)
+      : await pass();
+    this.#state.iteration = i;
+    let totals: Totals;
     try {
-      if (!gradient.finite) this.#refuseOrWarn(gradient, i);
-      this.#state.iteration = i;
-      if (gradient.finite) this.#update(gradient);
-      else this.#state.skipped++;
+      const early = this.#updatesBeforeRead();
+      if (early) this.#updateOnDevice(gradient);
+      totals = await gradient.read();
+      if (early) this.optimizer.settle(totals.finite);
+      if (!totals.finite) {
+        this.#skip(totals);
+      } else {
+        this.#count(totals);
+        if (!early) this.#update(gradient.grads, totals);
+        if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+      }
     } finally {
       gradient.dispose();
     }
     this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
-    if (gradient.finite) await this.#hooks.emit("updateEnd", this);
+    if (totals.finite) await this.#hooks.emit("updateEnd", this);
 
     if (i === settings.train.iterations || i % settings.log.interval === 0) {
       await this.#log("train", { ...this.#meters.take(), lr });
@@ -362,71 +383,60 @@ export class BaseIterationRunner implements RunView {
     }
   }
 
-  /**
-   * The gradient of the iteration. An optimizer that perturbs the parameters (SAM) has it taken there,
-   * by a second pass over the same batch; loss, metrics and buffers are those of the first.
-   */
-  async #gradient(pass: () => Promise<IterationGradient>): Promise<IterationGradient> {
-    if (!this.optimizer.perturbs) return await pass();
-    const buffers = Object.values(this.model.buffers ?? {});
-    const before = buffers.map((buffer) => tf.clone(buffer));
-    const first = await pass();
-    const after = buffers.map((buffer) => tf.clone(buffer));
-    let finite = first.finite;
-    try {
-      if (!finite) return first;
-      this.optimizer.perturb(first.grads, { scale: first.scale });
-      const second = await pass();
-      finite = second.finite;
-      const { lossSum, count, metricSums } = first;
-      return finite ? { ...second, lossSum, count, metricSums } : second;
-    } finally {
-      if (!finite) this.optimizer.restore();
-      if (first.finite) first.dispose();
-      const kept = finite ? after : before;
-      buffers.forEach((buffer, k) => buffer.assign(kept[k]));
-      tf.dispose([before, after]);
-    }
+  /** Whether the update can do without numbers on the host, and is better off so. */
+  #updatesBeforeRead(): boolean {
+    return this.#parts.backend === "webgpu" && this.optimizer.obeysGuards &&
+      this.#hooks.having("gradients").every((callback) => callback.deviceGradients !== undefined);
   }
 
-  /** The optimizer's and the scheduler's step. */
-  #update(gradient: IterationGradient): void {
-    this.lastLoss = gradient.lossSum / gradient.count;
-    this.lastGradNorm = gradient.norm;
-    this.#meters.add(gradient.lossSum, gradient.count, gradient.norm, gradient.metricSums);
-    let value: GradientValue = {
-      grads: gradient.grads,
-      scale: gradient.scale,
-      norm: gradient.norm,
-    };
+  /** The optimizer's step, which leaves everything as it is if loss or gradient is not finite. */
+  #updateOnDevice(gradient: IterationGradient): void {
+    tf.tidy(() => {
+      let value: DeviceGradientValue = { grads: gradient.grads, ...gradient.onDevice() };
+      for (const callback of this.#hooks.having("deviceGradients")) {
+        const next = callback.deviceGradients(value, this);
+        const sameNorm = next.grads === value.grads && next.scale === value.scale;
+        value = sameNorm ? next : { ...next, norm: undefined };
+      }
+      this.optimizer.applyGradients(value.grads, { scale: value.scale, guard: gradient.guard() });
+    });
+  }
+
+  /** The optimizer's step. */
+  #update(grads: Record<string, tf.Tensor>, totals: Totals): void {
+    let value: GradientValue = { grads, scale: totals.scale, norm: totals.norm };
     for (const callback of this.#hooks.having("gradients")) {
       const next = callback.gradients(value, this);
-      if (value.grads !== gradient.grads && next.grads !== value.grads) {
+      if (value.grads !== grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
-      const norm = next.grads === gradient.grads
-        ? gradient.norm * (next.scale / gradient.scale)
-        : undefined;
+      const norm = next.grads === grads ? totals.norm * (next.scale / totals.scale) : undefined;
       value = { ...next, norm };
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
-    if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));
-    if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+    if (value.grads !== grads) tf.dispose(Object.values(value.grads));
+  }
+
+  #count({ lossSum, count, norm, metricSums }: Totals): void {
+    this.lastLoss = lossSum / count;
+    this.lastGradNorm = norm;
+    this.#meters.add(lossSum, count, norm, metricSums);
   }
 
   /** A loss or gradient that is not finite: the run ends, or the iteration is skipped with a line. */
-  #refuseOrWarn(gradient: IterationGradient, i: number): void {
-    const what = Number.isFinite(gradient.lossSum) ? "the gradient" : "the loss";
+  #skip({ lossSum, count, norm }: Totals): void {
+    const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
+    const { iteration } = this.#state;
     if (this.settings.train.nonFinite === "stop") {
+      this.#state.iteration--;
       throw new NonFiniteError(
-        i,
-        `${what} is not finite (loss ${
-          gradient.lossSum / gradient.count
-        }, gradient norm ${gradient.norm}); ` +
+        iteration,
+        `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
           `lower the learning rate, clip, or set train.nonFinite to "skip"`,
       );
     }
-    this.output.line(`iteration ${i}: skipped, ${what} is not finite`);
+    this.#state.skipped++;
+    this.output.line(`iteration ${iteration}: skipped, ${what} is not finite`);
   }
 
   /** Validation, the best value and its weights, and what follows a validation. */
