@@ -78,6 +78,7 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
     name: spec.name,
     options: spec.options,
     slots: (spec.slots ?? {}) as Record<string, Slot>,
+    obeysGuards: true,
     numbers: (options) => spec.numbers?.(options as O) ?? {},
     evaluation: spec.evaluation,
     step(entries) {

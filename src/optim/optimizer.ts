@@ -59,6 +59,11 @@ export type GroupPlan = (parameters?: NamedParameters) => GroupSpec[];
 export interface ApplyOptions {
   /** Multiplies every gradient before anything else; a scalar tensor stays on the device. @default 1 */
   readonly scale?: number | tf.Scalar;
+  /**
+   * The update happens only if every element of this tensor is finite. Steps are counted on the host
+   * as if it does; {@link Optimizer.settle} must say before the next update whether it did.
+   */
+  readonly guard?: tf.Tensor;
 }
 
 /** A tensor with its name, as tfjs saves optimizers. */
@@ -103,6 +108,8 @@ export class Optimizer extends tf.Optimizer {
   readonly #before = new Map<string, tf.Tensor>();
   #parameters: NamedParameters | undefined;
   #pending: ImportedState | undefined;
+  /** Takes back what the host noted of the last update with a guard. */
+  #undo: (() => void)[] = [];
   #closureIsLoss = false;
 
   /**
@@ -147,7 +154,12 @@ export class Optimizer extends tf.Optimizer {
         "takes its gradient at perturbed parameters: use step(closure), or perturb(gradients) first",
       );
     }
+    const { scale, guard } = options;
+    if (guard !== undefined && !this.obeysGuards) {
+      throw new ConfigError("guard", "is not obeyed by every type of this optimizer");
+    }
     this.restore();
+    this.#undo = [];
     const entries = new Map<OptimizerRule, UpdateEntry[]>();
     for (const { spec, group, rule, variables } of this.#members) {
       const list = entries.get(rule) ?? [];
@@ -156,15 +168,31 @@ export class Optimizer extends tf.Optimizer {
       for (const [name, param] of variables) {
         const gradient = resolved.get(name);
         if (gradient === undefined) continue;
+        const before = guard && this.#state.get(name)?.numbers;
         const { state, created } = this.#stateOf(name, param, rule, group);
-        const { scale } = options;
-        list.push({ name, param, gradient, scale, options: group, state, created, baseLr });
+        if (guard !== undefined) this.#noteUndo(name, state, created, before && { ...before });
+        const options = group;
+        list.push({ name, param, gradient, scale, guard, options, state, created, baseLr });
       }
     }
     for (const [rule, list] of entries) {
       if (list.length > 0) rule.step(list, this.#sharedOf(rule, list[0].options));
     }
     this.incrementIterations();
+  }
+
+  /** Whether `guard` can be given to {@link applyGradients}: every rule must take it to the device. */
+  get obeysGuards(): boolean {
+    return !this.perturbs && this.#members.every(({ rule }) => rule.obeysGuards === true);
+  }
+
+  /** Says whether the last update, which had a guard, happened. */
+  settle(happened: boolean): void {
+    if (!happened && this.#undo.length > 0) {
+      for (const undo of this.#undo) undo();
+      this.iterations_--;
+    }
+    this.#undo = [];
   }
 
   /**
@@ -552,6 +580,23 @@ export class Optimizer extends tf.Optimizer {
       created.add(key);
     }
     return { state, created };
+  }
+
+  /** `numbers` are those before the update, undefined if it made the state. */
+  #noteUndo(
+    name: string,
+    { numbers: live, slots }: ParameterState,
+    created: ReadonlySet<string>,
+    numbers: Record<string, number> | undefined,
+  ): void {
+    this.#undo.push(() => {
+      for (const slot of created) {
+        slots[slot].dispose();
+        delete slots[slot];
+      }
+      if (numbers === undefined) this.#state.delete(name);
+      else Object.assign(live, numbers);
+    });
   }
 
   /** Replaces hyperparameters and state; copies first, since the source may be this state itself. */

@@ -84,6 +84,8 @@ export interface OptimizerRule {
   /** Moves parameters to where the update's gradient is taken (SAM); the engine moves them back. */
   perturb?(entries: readonly GradientEntry[]): void;
   readonly evaluation?: EvaluationWeights;
+  /** Whether {@link step} leaves parameters and slots as they are where a guard is not finite. */
+  readonly obeysGuards?: boolean;
   /** One update of all parameters of this type that have a gradient. */
   step(entries: readonly UpdateEntry[], shared: Readonly<Record<string, tf.Variable>>): void;
 }
