@@ -43,7 +43,12 @@ export async function evaluateClosure(
     if (!(result instanceof tf.Tensor)) return await read(result, false);
     result.dispose();
   }
-  return await read(tf.variableGrads(closure as () => tf.Scalar, variables), true);
+  const loss = (): tf.Scalar => {
+    const result = closure();
+    if (result instanceof tf.Tensor) return result;
+    throw new ConfigError("closure", "returned the loss alone before, and now something else");
+  };
+  return await read(tf.variableGrads(loss, variables), true);
 }
 
 async function read(result: ClosureResult, isLoss: boolean): Promise<Evaluation> {

@@ -2,8 +2,8 @@
  * Parameter groups from plain rules.
  *
  * Each parameter belongs to the first rule that matches it, what is left to the last group. A group
- * is then split by layer (`layerDecay`), by the optimizer type itself if it does so, and each part
- * into parameters with and without decay (`noDecay`); parts without parameters vanish.
+ * is then split by the optimizer type itself if it does so (Muon's `aux`), by layer (`layerDecay`),
+ * and each part into parameters with and without decay (`noDecay`); parts without parameters vanish.
  */
 import { ConfigError, show } from "../core/errors.ts";
 import { powInt } from "../core/math.ts";
@@ -75,8 +75,8 @@ export function groupPlan(grouping: Grouping): GroupPlan {
     checkPatterns(grouping, [...parameters.given.keys()]);
     const { variables } = parameters;
     return divide(grouping, parameters)
-      .flatMap((part) => splitByLayer(part, grouping.layerDecay, [...variables.keys()]))
       .flatMap((part) => splitByShare(part, parameters))
+      .flatMap((part) => splitByLayer(part, grouping.layerDecay, [...variables.keys()]))
       .flatMap((part) => splitByDecay(part, grouping.noDecay, variables))
       .filter(({ names }) => names.length > 0)
       .map(({ rule, options, names, label }): GroupSpec => ({ rule, options, names, label }));
