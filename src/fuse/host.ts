@@ -8,8 +8,16 @@ import { wasmLoop } from "./wasm.ts";
 
 /** What is used of tfjs' WebAssembly backend. */
 interface WasmBackend extends tf.KernelBackend {
-  readonly wasm: { readonly asm: { readonly memory: WebAssembly.Memory } };
-  readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } };
+  readonly wasm: {
+    readonly asm: { readonly memory: WebAssembly.Memory };
+    readonly tfjs: {
+      registerTensor(id: number, size: number, memoryOffset: number): void;
+      disposeData(id: number): void;
+    };
+  };
+  readonly dataIdMap: {
+    get(dataId: object): { readonly id: number; readonly memoryOffset: number };
+  };
 }
 
 /** Updates of one call: what several of them read is read once. */
@@ -67,7 +75,9 @@ function runWasm(
   if (memory === undefined || dataIdMap === undefined) return false;
   const run = wasmLoop(loop, memory);
   if (run === undefined) return false;
-  const values = [operands.param.size];
+  const { size } = operands.param;
+  const values = [size];
+  const written: { readonly id: number; readonly memoryOffset: number }[] = [];
   loop.tensors.forEach((leaf, i) => {
     const tensor = tensorOf(leaf, operands);
     // Getting the data moves them here from another backend; only then is their count known.
@@ -78,8 +88,15 @@ function runWasm(
     }
     if (data.memoryOffset === 0) throw new Error("an optimizer step: the WASM heap is full");
     values.push(data.memoryOffset);
+    if (loop.stores[i] !== undefined) written.push(data);
   });
   run(...values, ...inputs);
+  // tfjs' matrix products and convolutions keep packed copies of their right operand by its id;
+  // disposing the id (the memory stays) makes them forget, or they would go on with old weights.
+  for (const { id, memoryOffset } of written) {
+    wasm!.tfjs.disposeData(id);
+    wasm!.tfjs.registerTensor(id, size, memoryOffset);
+  }
   return true;
 }
 
