@@ -26,7 +26,11 @@ export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
     return !REPORTS.includes(
       typeof callback === "string" ? callback : typeof type === "string" ? type : name ?? "",
     );
-  });
+  }).map((callback) =>
+    typeof callback === "object" && !("type" in callback)
+      ? (callback as { name: string }).name
+      : callback
+  );
   out.train = Object.fromEntries(
     Object.entries(config.train).filter(([key, value]) =>
       !INDEPENDENT_TRAIN.includes(key) && value !== undefined
@@ -64,7 +68,10 @@ export function canonicalJson(value: unknown): string {
   );
 }
 
-/** A copy that is plain JSON: functions by name, typed arrays by kind, length and a hash of their values. */
+/**
+ * A copy that is plain JSON: functions by name, typed arrays by kind, length and a hash of their
+ * values, objects of a class by the names they go by (their fields may change while a run goes on).
+ */
 export function plainCopy(value: unknown): unknown {
   if (typeof value === "function") return `function ${value.name}`;
   if (value === null || typeof value !== "object") {
@@ -77,6 +84,12 @@ export function plainCopy(value: unknown): unknown {
     }`;
   }
   if (Array.isArray(value)) return value.map(plainCopy);
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) {
+    const { name } = value as { name?: unknown };
+    const made = `instance of ${prototype.constructor?.name}`;
+    return typeof name === "string" ? `${made} ${name}` : made;
+  }
   const out: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
     if (item !== undefined) {

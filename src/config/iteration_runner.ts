@@ -105,6 +105,22 @@ async function buildParts(
   const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
   const settings = settingsOf(config, metrics, callbacks);
   const loaders = loadersOf(config, settings, data, seed);
+  const schedulerMonitor = monitorOf(config, metrics);
+  const fast = config.train.fastDevRun !== false;
+  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
+  const complete = withDefaults(callbacks, config, persistent);
+  const early = complete.find((callback) => callback instanceof EarlyStopping);
+  if (early?.monitor !== undefined) monitored(early.monitor, metrics, "earlyStopping.monitor");
+  if (loaders.validation === undefined) {
+    const follower = early !== undefined
+      ? "earlyStopping"
+      : schedulerMonitor !== undefined
+      ? "scheduler.monitor"
+      : undefined;
+    if (follower !== undefined) {
+      throw new ConfigError(follower, "needs validation, which is false or has no data");
+    }
+  }
 
   const backend = await selectBackend(config.backend, {
     deterministic: config.deterministic,
@@ -117,8 +133,6 @@ async function buildParts(
     : buildScheduler(config.scheduler as never, optimizer);
 
   const name = config.name ?? await runName(config);
-  const fast = config.train.fastDevRun !== false;
-  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
   const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
   const store = persistent
     ? new FileStore(pathModule().resolve(directory, name))
@@ -142,8 +156,8 @@ async function buildParts(
     loaders,
     optimizer,
     scheduler,
-    schedulerMonitor: monitorOf(config, metrics),
-    callbacks: withDefaults(callbacks, config, persistent),
+    schedulerMonitor,
+    callbacks: complete,
     store,
     checkpoints: new CheckpointDirectory(store, "checkpoints", (line) => output.line(line)),
     persistent,
@@ -235,6 +249,7 @@ function settingsOf(
       savePredictions: test !== false && test.savePredictions,
     },
     best: bestOf(best, metrics),
+    higherIsBetter: metrics.filter((metric) => metric.higherIsBetter).map(({ name }) => name),
     keep: (kept as Checkpoint).rule,
     resume: checkpoint === false ? "never" : checkpoint.resume,
     fineTune: config.fineTune,

@@ -14,6 +14,7 @@ import {
   text,
   z,
 } from "../core/options.ts";
+import type { Metric } from "../metric/metric.ts";
 
 /** A registered name; in a program a class or function is taken too. */
 export type Named = string | ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
@@ -42,7 +43,7 @@ export interface RunConfig {
   data: ComponentConfig;
   /** A name, `{ type, params }` or a function. Default: the task's. */
   loss?: Named | ComponentConfig;
-  metrics?: (Named | ComponentConfig)[];
+  metrics?: (Named | ComponentConfig | Metric)[];
   /** Whether metrics are in original units. Default false. */
   rescale?: boolean;
   optimizer: ComponentConfig & Record<string, unknown>;
@@ -110,7 +111,7 @@ export interface ResolvedConfig {
   model: ResolvedComponent;
   data: ResolvedComponent;
   loss: Named | ResolvedComponent | undefined;
-  metrics: (Named | ResolvedComponent)[] | undefined;
+  metrics: (Named | ResolvedComponent | Metric)[] | undefined;
   rescale: boolean;
   optimizer: ResolvedComponent & Record<string, unknown>;
   scheduler: (ResolvedComponent & Record<string, unknown>) | undefined;
@@ -164,6 +165,13 @@ export interface ResolvedComponent {
 
 const isFunction = z.custom<object>((value) => typeof value === "function");
 
+/** A component made by the program, kept as it is: a copy would lose the methods of its class. */
+const instanceWith = (key: string, kind: string) =>
+  z.custom<object>((value) =>
+    typeof value === "object" && value !== null &&
+    typeof (value as Record<string, unknown>)[key] === kind
+  );
+
 const NAMED = "must be a registered name (or, in a program, a class or function)";
 const named = either(NAMED, text(), isFunction);
 const component = object({ type: named, params: anyObject().default({}) });
@@ -205,7 +213,7 @@ export const runConfigSchema: z.ZodObject = object({
       text(),
       component,
       isFunction,
-      z.looseObject({ update: isFunction }),
+      instanceWith("update", "function"),
     ),
     "must be an array of metrics",
   ).optional(),
@@ -252,7 +260,7 @@ export const runConfigSchema: z.ZodObject = object({
   }).prefault({}),
   fineTune: object({ path: text(), strict: flag().default(true) }).optional(),
   callbacks: list(
-    either(NAMED_OR_COMPONENT, text(), component, isFunction, z.looseObject({ name: z.string() })),
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, instanceWith("name", "string")),
     "must be an array of callbacks",
   ).default([]),
 });
@@ -320,8 +328,9 @@ function checkConflicts(config: ResolvedConfig): void {
     );
   }
   const named = new Set(config.callbacks.map((callback) => {
-    const type = typeof callback === "object" && "type" in callback ? callback.type : callback;
-    return typeof type === "string" ? type.toLowerCase() : "";
+    const { type, name } = callback as { type?: unknown; name?: unknown };
+    const word = typeof callback === "object" ? type ?? name : callback;
+    return typeof word === "string" ? word.toLowerCase() : "";
   }));
   const shorthands = { "train.clipGrad": train.clipGrad, earlyStopping: config.earlyStopping };
   for (const [path, value] of Object.entries(shorthands)) {

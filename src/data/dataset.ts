@@ -66,4 +66,6 @@ export interface Loader {
   load(k: number): HostBatch | Promise<HostBatch>;
   /** Batches of one epoch; undefined where only reading would tell. */
   readonly batchesPerEpoch?: number;
+  /** Lets go of what is held open; a later load opens it again. */
+  close?(): Promise<void>;
 }

@@ -13,7 +13,11 @@ export interface ForwardContext {
   readonly random: RandomStream;
 }
 
-/** Named outputs: `prediction`, optionally `loss` (a scalar mean, used instead of the config's loss) and others. */
+/**
+ * Named outputs: `prediction`, and others. While training, a `loss` among them (a scalar, the mean
+ * over the batch's items) is used instead of the config's loss; outside, where targets are blank,
+ * the config's loss counts.
+ */
 export type ForwardOutput =
   | tf.Tensor
   | ({ readonly prediction: tf.Tensor } & Record<string, tf.Tensor>);

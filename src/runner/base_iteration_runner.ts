@@ -99,6 +99,9 @@ export class BaseIterationRunner implements RunView {
   readonly #random: RandomStream;
   #state: RunState = initialState();
   #stopping: FinishReason | undefined;
+  /** Whether the process was told to end, as against a program that called `stop`. */
+  #signalled = false;
+  #ready = false;
   #lastYield = 0;
   #disposed = false;
 
@@ -119,6 +122,7 @@ export class BaseIterationRunner implements RunView {
       loss: parts.loss,
       trainMetrics,
       hooks: this.#hooks,
+      breathe: () => this.#breathe(),
     };
     this.#evaluation = {
       model: parts.model,
@@ -158,8 +162,10 @@ export class BaseIterationRunner implements RunView {
     }
     this.timing = new Timing(this.#parts.clock);
     this.#stopping = undefined;
+    this.#signalled = false;
     const release = listenForSignals((signal) => {
       this.output.line(`${signal}: stopping after this iteration`);
+      this.#signalled = true;
       this.stop("signal");
     });
     try {
@@ -169,7 +175,12 @@ export class BaseIterationRunner implements RunView {
       await this.#hooks.emit("trainEnd", reason, this);
       return await this.#finish(reason);
     } catch (error) {
-      await this.#hooks.emit("exception", error, this);
+      try {
+        await this.#hooks.emit("exception", error, this);
+      } catch (second) {
+        // The first error is the one to know.
+        this.output.line(`after an error: ${(second as Error)?.message ?? second}`);
+      }
       throw error;
     } finally {
       release();
@@ -231,9 +242,13 @@ export class BaseIterationRunner implements RunView {
   async saveCheckpoint(): Promise<void> {
     if (!this.#parts.persistent) return;
     await this.#hooks.emit("save", this);
+    // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
+    // before the loop ended.
+    const finished = this.#state.finished ??
+      (this.#stopping === "early-stopping" ? this.#stopping : undefined);
     await this.#parts.checkpoints.save(
       this.#state.iteration,
-      await takeSnapshot(this.#snapshotParts(), this.#state),
+      await takeSnapshot(this.#snapshotParts(), { ...this.#state, finished }),
     );
     await this.#parts.checkpoints.prune(this.settings.keep);
   }
@@ -243,6 +258,8 @@ export class BaseIterationRunner implements RunView {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const callback of this.#hooks.having("dispose")) callback.dispose();
+    // A stream that is open ends in the background; nothing more is asked of it.
+    this.#parts.loaders.train?.close?.().catch(() => {});
     this.optimizer.dispose();
     if (this.model.dispose !== undefined) this.model.dispose();
     else tf.dispose(Object.values(modelTensors(this.model)));
@@ -287,10 +304,14 @@ export class BaseIterationRunner implements RunView {
       i,
       this.#random.fork("train").fork(i),
     );
-    this.#state.iteration = i;
-    if (gradient.finite) this.#update(gradient);
-    else this.#skip(gradient);
-    gradient.dispose();
+    try {
+      if (!gradient.finite) this.#refuseOrWarn(gradient, i);
+      this.#state.iteration = i;
+      if (gradient.finite) this.#update(gradient);
+      else this.#state.skipped++;
+    } finally {
+      gradient.dispose();
+    }
     this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
     if (gradient.finite) await this.#hooks.emit("updateEnd", this);
 
@@ -320,27 +341,29 @@ export class BaseIterationRunner implements RunView {
       if (value.grads !== gradient.grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
-      value = next;
+      const norm = next.grads === gradient.grads
+        ? gradient.norm * (next.scale / gradient.scale)
+        : undefined;
+      value = { ...next, norm };
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
     if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));
     if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
   }
 
-  /** A loss or gradient that is not finite: no update, no scheduler step. */
-  #skip(gradient: IterationGradient): void {
+  /** A loss or gradient that is not finite: the run ends, or the iteration is skipped with a line. */
+  #refuseOrWarn(gradient: IterationGradient, i: number): void {
     const what = Number.isFinite(gradient.lossSum) ? "the gradient" : "the loss";
     if (this.settings.train.nonFinite === "stop") {
       throw new NonFiniteError(
-        this.#state.iteration,
+        i,
         `${what} is not finite (loss ${
           gradient.lossSum / gradient.count
         }, gradient norm ${gradient.norm}); ` +
           `lower the learning rate, clip, or set train.nonFinite to "skip"`,
       );
     }
-    this.#state.skipped++;
-    this.output.line(`iteration ${this.#state.iteration}: skipped, ${what} is not finite`);
+    this.output.line(`iteration ${i}: skipped, ${what} is not finite`);
   }
 
   /** Validation, the best value and its weights, and what follows a validation. */
@@ -372,41 +395,51 @@ export class BaseIterationRunner implements RunView {
   }
 
   async #log(phase: Phase, values: Values): Promise<void> {
-    await this.#hooks.emit("log", phase, this.#state.iteration, values, this);
+    let record = values;
+    for (const callback of this.#hooks.having("values")) {
+      record = callback.values(phase, record, this);
+    }
+    await this.#hooks.emit("log", phase, this.#state.iteration, record, this);
     if (phase === "test") await this.#hooks.emit("testEnd", values, this);
   }
 
   /** The state to start from: the newest checkpoint, else the fine-tuning weights, else as built. */
   async #prepare(): Promise<void> {
+    // A later call of `train()` goes on from where the run is.
+    if (this.#ready) return;
     const { persistent, checkpoints, store, resolvedConfig } = this.#parts;
     const { resume, fineTune } = this.settings;
     await this.#hooks.emit("setup", this);
-    if (fineTune !== undefined) {
+    if (fineTune !== undefined && this.#state.iteration === 0) {
       await loadWeights(fineTune.path, modelTensors(this.model), { strict: fineTune.strict });
       this.output.line(`fine-tuning from ${fineTune.path}`);
     }
-    if (!persistent || this.#state.iteration > 0) return;
-    if (resume !== "never" && await this.restore()) {
-      if (
-        this.#state.finished === "iterations" &&
-        this.#state.iteration < this.settings.train.iterations
-      ) {
-        this.#state.finished = undefined;
-      }
-      this.output.line(
-        this.#state.finished === undefined
-          ? `resuming ${store.location} after iteration ${this.#state.iteration}`
-          : `${store.location} has finished (${this.#state.finished}, iteration ${this.#state.iteration}); testing only`,
-      );
-      return;
-    }
-    if (resume === "required") {
+    const found = this.#state.iteration > 0 || (resume !== "never" && await this.restore());
+    if (!found && persistent && resume === "required") {
       throw new CheckpointError(
         `checkpoint.resume is "required" and ${store.location} holds no checkpoint`,
       );
     }
-    await checkpoints.clear();
-    await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+    if (found) this.#announce();
+    if (persistent) {
+      if (!found) await checkpoints.clear();
+      await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+    }
+    this.#ready = true;
+  }
+
+  /** Says what a restored run does; one with more iterations to make than before goes on. */
+  #announce(): void {
+    const { iteration, finished } = this.#state;
+    const { location } = this.store;
+    if (finished === "iterations" && iteration < this.settings.train.iterations) {
+      this.#state.finished = undefined;
+    }
+    this.output.line(
+      this.#state.finished === undefined
+        ? `resuming ${location} after iteration ${iteration}`
+        : `${location} has finished (${finished}, iteration ${iteration}); testing only`,
+    );
   }
 
   /** A few validation batches before the first iteration, so that a fault shows early. */
@@ -449,7 +482,9 @@ export class BaseIterationRunner implements RunView {
     if (persistent) {
       await store.write("summary.json", encode(`${JSON.stringify(summary, finiteOrText, 2)}\n`));
     }
-    if (reason === "signal" && hostProcess !== undefined) hostProcess.exitCode = RESUMABLE;
+    if (reason === "signal" && this.#signalled && hostProcess !== undefined) {
+      hostProcess.exitCode = RESUMABLE;
+    }
     return summary;
   }
 
@@ -460,6 +495,8 @@ export class BaseIterationRunner implements RunView {
     >,
   ): Promise<Summary["naive"]> {
     const names = Object.keys(forecasts);
+    // They forecast `targets`, which other tasks do not compare with.
+    if (this.#parts.task.name !== "forecasting") return undefined;
     if (names.length === 0 || this.#parts.metrics.length === 0) return undefined;
     const out: NonNullable<Summary["naive"]> = {};
     for (const name of names) {

@@ -13,7 +13,7 @@ import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import { readTogether } from "../tensor/read.ts";
 import * as tf from "../tensor/tf.ts";
-import { lossOf, namedOutput } from "./gradients.ts";
+import { namedOutput } from "./gradients.ts";
 import type { Values } from "./hooks.ts";
 import { metricValues } from "./meters.ts";
 
@@ -50,7 +50,8 @@ export async function evaluate(
       const flow = parts.task.preprocess(batch, { training: false, random, position: start });
       const output = namedOutput(parts.model.forward(flow.model, { training: false, random }));
       const value = { prediction: output.prediction, target: flow.target, mask: flow.mask };
-      const loss = lossOf(parts, output, value);
+      // Never the model's own: it has not seen the targets.
+      const loss = parts.loss(value.prediction, value.target, value.mask);
       const count = typeof loss.count === "number" ? tf.scalar(loss.count) : loss.count;
       const units = parts.task.postprocess(value.prediction, value.target);
       return {

@@ -24,6 +24,8 @@ export interface PassParts {
   /** Metrics of training batches; empty when they are switched off. */
   readonly trainMetrics: readonly Metric[];
   readonly hooks: Hooks;
+  /** Called after every leaf: keeps the loop reachable, throws nothing. */
+  breathe(): Promise<void>;
 }
 
 /** The gradient of an iteration; `dispose` frees it. */
@@ -50,7 +52,7 @@ interface Leaf {
   count: tf.Tensor | number;
   /** The sums of all training metrics, one vector; undefined when there are none. */
   metricSums: tf.Tensor | undefined;
-  /** The buffers after the leaf, times its rows; empty when the leaf is the only one. */
+  /** How much each float buffer moved in the leaf, times its rows; empty when the leaf is the only one. */
   buffers: tf.Tensor[];
 }
 
@@ -80,31 +82,45 @@ export async function iterationGradient(
   random: RandomStream,
 ): Promise<IterationGradient> {
   const single = bounds.length === 1;
-  // Every leaf starts from the iteration's buffers; the results combine weighted by rows.
-  const buffers = Object.values(parts.model.buffers ?? {}).filter((buffer) =>
-    buffer.dtype === "float32"
-  );
+  // Every leaf starts from the iteration's buffers; what they moved combines weighted by rows. (Sums
+  // of values would wear off those that do not move, such as frozen weights.) A buffer that is no
+  // float is what the last leaf made of it.
+  const buffers = Object.values(parts.model.buffers ?? {});
   const before = buffers.map((buffer) => tf.clone(buffer));
+  const averaged = buffers.flatMap((buffer, k) => buffer.dtype === "float32" ? [k] : []);
   const tree: { leaf: Leaf; leaves: number }[] = [];
-  for (let i = 0; i < bounds.length; i++) {
-    const [start, end] = bounds[i];
-    const rows = single ? batch : sliceBatch(batch, start, end);
-    const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
-    if (!single) {
-      leaf.buffers = buffers.map((buffer) => tf.mul(buffer, end - start));
-      restore(buffers, before);
+  try {
+    for (let i = 0; i < bounds.length; i++) {
+      const [start, end] = bounds[i];
+      if (i > 0) restore(buffers, before);
+      const rows = single ? batch : sliceBatch(batch, start, end);
+      const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
+      if (!single) {
+        leaf.buffers = averaged.map((k) =>
+          tf.tidy(() => tf.mul(tf.sub(buffers[k], before[k]), end - start))
+        );
+      }
+      tree.push({ leaf, leaves: 1 });
+      // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
+      while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
+        mergeTop(tree);
+      }
+      await parts.breathe();
     }
-    tree.push({ leaf, leaves: 1 });
-    // A binary counter: equal subtrees merge, so the shape depends on the number of leaves only.
-    while (tree.length > 1 && tree[tree.length - 1].leaves === tree[tree.length - 2].leaves) {
-      mergeTop(tree);
-    }
+  } catch (error) {
+    restore(buffers, before);
+    const leaves = tree.map(({ leaf }) => leaf);
+    tf.dispose([before, leaves as unknown as tf.TensorContainer]);
+    throw error;
   }
   while (tree.length > 1) mergeTop(tree);
 
-  const { grads, lossSum: sum, count: items, metricSums, buffers: sums } = tree[0].leaf;
+  const { grads, lossSum: sum, count: items, metricSums, buffers: moved } = tree[0].leaf;
   const rows = bounds.reduce((n, [start, end]) => n + end - start, 0);
-  sums.forEach((sum, k) => tf.tidy(() => buffers[k].assign(tf.div(sum, rows))));
+  moved.forEach((sum, i) => {
+    const k = averaged[i];
+    tf.tidy(() => buffers[k].assign(tf.add(before[k], tf.div(sum, rows))));
+  });
   const tensors = Object.values(grads);
   const read = [squaredNorm(tensors), sum];
   if (typeof items !== "number") read.push(items);
@@ -114,7 +130,7 @@ export async function iterationGradient(
   const finite = Number.isFinite(lossSum) && Number.isFinite(square);
   // A pass that is not finite must not leave its statistics behind either.
   if (!finite) restore(buffers, before);
-  tf.dispose([...read, ...before, ...sums]);
+  tf.dispose([...read, ...before, ...moved]);
   const scale = single ? 1 : 1 / Math.max(count, TINY);
   return {
     grads,
@@ -139,25 +155,30 @@ function leafGradient(
   random: RandomStream,
   mean: boolean,
 ): Leaf {
-  const { model } = parts;
-  const names = Object.keys(model.parameters).filter((name) => model.parameters[name].trainable);
+  const parameters = trainable(parts.model);
   const batch = toTensors(rows);
-  let count!: tf.Tensor | number, metricSums: tf.Tensor | undefined;
-  const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
-    const { loss, value } = forwardLoss(parts, batch, iteration, random);
-    count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
-    if (parts.trainMetrics.length > 0) {
-      metricSums = tf.keep(metricTotals(parts.trainMetrics, parts.task, value));
+  let count: tf.Tensor | number = 0, metricSums: tf.Tensor | undefined;
+  try {
+    const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
+      const { loss, value } = forwardLoss(parts, batch, iteration, random);
+      count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
+      if (parts.trainMetrics.length > 0) {
+        metricSums = tf.keep(metricTotals(parts.trainMetrics, parts.task, value));
+      }
+      return mean ? sumWithMeanGradient(loss.sum, count) : loss.sum;
+    }, Object.values(parameters));
+    const grads: Record<string, tf.Tensor> = Object.create(null);
+    for (const name of Object.keys(parameters)) {
+      const gradient = byVariable[parameters[name].name];
+      if (gradient !== undefined && gradient !== null) grads[name] = gradient;
     }
-    return mean ? sumWithMeanGradient(loss.sum, count) : loss.sum;
-  }, names.map((name) => model.parameters[name]));
-  tf.dispose(batch);
-  const grads: Record<string, tf.Tensor> = Object.create(null);
-  for (const name of names) {
-    const gradient = byVariable[model.parameters[name].name];
-    if (gradient !== undefined && gradient !== null) grads[name] = gradient;
+    return { grads, lossSum, count, metricSums, buffers: [] };
+  } catch (error) {
+    tf.dispose([count, metricSums] as tf.TensorContainer);
+    throw error;
+  } finally {
+    tf.dispose(batch);
   }
-  return { grads, lossSum, count, metricSums, buffers: [] };
 }
 
 /** `sum` itself, with the gradient of sum / count; the count is a constant. */
@@ -167,6 +188,19 @@ function sumWithMeanGradient(sum: tf.Scalar, count: tf.Tensor | number): tf.Scal
     gradFunc: (dy: tf.Tensor) =>
       tf.div(dy, typeof count === "number" ? Math.max(count, TINY) : tf.maximum(count, TINY)),
   }))(sum) as tf.Scalar;
+}
+
+/** The variables to train, each once: under its first name where it has several. */
+function trainable({ parameters }: Model): Record<string, tf.Variable> {
+  const seen = new Set<tf.Variable>();
+  const out: Record<string, tf.Variable> = Object.create(null);
+  for (const name of Object.keys(parameters)) {
+    const variable = parameters[name];
+    if (!variable.trainable || seen.has(variable)) continue;
+    seen.add(variable);
+    out[name] = variable;
+  }
+  return out;
 }
 
 /** Forward pass, task flow and loss, with the hooks that change values. Runs in the tape. */
@@ -188,8 +222,8 @@ function forwardLoss(
 }
 
 /** The model's own mean loss weighted by the task's items, or the config's loss. */
-export function lossOf(
-  parts: Pick<PassParts, "loss" | "task">,
+function lossOf(
+  parts: PassParts,
   output: Record<string, tf.Tensor>,
   value: OutputValue,
 ): LossResult {

@@ -1,27 +1,35 @@
 /**
  * When a callback is called. A hook that changes a value returns it; the others return nothing.
  *
- * | hook            | when                                                        | stop | error | resume |
- * |-----------------|-------------------------------------------------------------|------|-------|--------|
- * | setup           | once, when the run is built, before anything is loaded      |      |       | yes    |
- * | trainStart      | before the first iteration, after a resume                  |      |       | yes    |
- * | iterationStart  | before the batch is loaded                                  |      |       |        |
- * | batch           | batch on the host -> batch                                  |      |       |        |
- * | output          | prediction, target, mask -> the same, in the tape           |      |       |        |
- * | loss            | sum and count -> sum and count, in the tape                 |      |       |        |
- * | gradients       | summed gradients, scale, norm -> gradients, scale           |      |       |        |
- * | updateEnd       | after the optimizer's and the scheduler's step              |      |       |        |
- * | log             | a record of values is written                               |      |       |        |
- * | evaluationStart | before validation or test: weights for evaluation go in     |      |       |        |
- * | evaluationEnd   | after it, also when it threw: raw weights come back         |      | yes   |        |
- * | validationEnd   | after the best value was updated                            |      |       |        |
- * | testEnd         | after a test, with its values                               |      |       |        |
- * | iterationEnd    | last in an iteration: checkpoints are written here          | yes  |       |        |
- * | save            | before a checkpoint is written: flush what it refers to     | yes  |       |        |
- * | trainEnd        | after the last iteration and its checkpoint                 | yes  |       |        |
- * | finish          | after the final test, with the summary                      | yes  |       |        |
- * | exception       | an error leaves the loop                                    |      | yes   |        |
- * | dispose         | the run is disposed                                         | yes  | yes   |        |
+ * | hook            | when                                                        | stop | error | resume   |
+ * |-----------------|-------------------------------------------------------------|------|-------|----------|
+ * | setup           | once, at the first `train()`, before anything is loaded     |      |       | yes      |
+ * | load            | a checkpoint that holds state of this callback is restored  |      |       | yes      |
+ * | trainStart      | before the first iteration, after a resume                  |      |       | yes      |
+ * | iterationStart  | before the batch is loaded                                  |      |       |          |
+ * | batch           | batch on the host -> batch                                  |      |       |          |
+ * | output          | prediction, target, mask -> the same, in the tape           |      |       |          |
+ * | loss            | sum and count -> sum and count, in the tape                 |      |       |          |
+ * | gradients       | summed gradients, scale, norm -> gradients, scale           |      |       |          |
+ * | updateEnd       | after the optimizer's and the scheduler's step              |      |       |          |
+ * | values          | a record's values -> values, before it is written           |      |       | finished |
+ * | log             | a record of values is written                               |      |       | finished |
+ * | evaluationStart | before validation or test, unless it takes the best weights |      |       |          |
+ * | evaluationEnd   | after it, also when it threw: raw weights come back         |      | yes   |          |
+ * | validationEnd   | after the best value was updated                            |      |       |          |
+ * | testEnd         | after a test, with its values                               |      |       | finished |
+ * | iterationEnd    | last in an iteration: checkpoints are written here          | yes  |       |          |
+ * | save            | before a checkpoint is written: flush what it refers to     | yes  |       |          |
+ * | state           | a checkpoint is being made: what it keeps for the callback  | yes  |       |          |
+ * | trainEnd        | after the last iteration and its checkpoint                 | yes  |       | finished |
+ * | finish          | after the final test, with the summary                      | yes  |       | finished |
+ * | exception       | an error leaves `train()`                                   |      | yes   |          |
+ * | dispose         | the run is disposed                                         | yes  | yes   | yes      |
+ *
+ * stop: also after a callback, a signal or the time limit has asked the run to stop. error: also on
+ * the way out with an error. resume: when `train()` finds a checkpoint; `finished`, only when that is
+ * of a finished run, which is tested again. `output` and `loss` are called for every leaf of an
+ * iteration (micro-batch times shard). A skipped iteration has no `gradients` and no `updateEnd`.
  */
 import type { HostBatch } from "../data/dataset.ts";
 import type { LossResult } from "../loss/loss.ts";
@@ -30,7 +38,7 @@ import type { RunView } from "./run_view.ts";
 import type { FinishReason, Summary } from "./state.ts";
 
 /** Values under their names, as they are logged: `loss`, `mse`, `lr`, ... */
-export type Values = Record<string, number>;
+export type Values = Readonly<Record<string, number>>;
 
 /** The phases of a log record. */
 export type Phase = "train" | "val" | "test";
@@ -48,8 +56,8 @@ export interface GradientValue {
   grads: Record<string, tf.Tensor>;
   /** 1 / item count, times what callbacks before have multiplied in. */
   scale: number;
-  /** Global L2 norm of the mean gradient, before clipping. */
-  readonly norm: number;
+  /** Global L2 norm of `grads * scale`; undefined once a callback has replaced `grads`. */
+  readonly norm: number | undefined;
 }
 
 /** A piece of plain data a checkpoint keeps for a callback. */
@@ -79,6 +87,7 @@ export interface Callback {
   loss?(value: LossResult, context: TapeContext): LossResult;
   gradients?(value: GradientValue, run: RunView): GradientValue;
   updateEnd?(run: RunView): Done;
+  values?(phase: Phase, values: Values, run: RunView): Values;
   log?(phase: Phase, iteration: number, values: Values, run: RunView): Done;
   evaluationStart?(run: RunView): Done;
   evaluationEnd?(run: RunView): Done;

@@ -68,7 +68,7 @@ export class TrainMeters {
 
 /** The value of each metric from the totals of all, laid out one after the other. */
 export function metricValues(metrics: readonly Metric[], totals: Float64Array): Values {
-  const values: Values = {};
+  const values: Record<string, number> = {};
   let at = 0;
   for (const metric of metrics) {
     values[metric.name] = metric.finalize(totals.subarray(at, at + metric.size));

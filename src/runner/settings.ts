@@ -33,6 +33,8 @@ export interface RunSettings {
     readonly savePredictions: boolean;
   };
   readonly best: { readonly monitor: string; readonly mode: "min" | "max" };
+  /** The metrics of which more is better. */
+  readonly higherIsBetter: readonly string[];
   /** Which checkpoints stay. */
   readonly keep: KeepPolicy;
   readonly resume: "auto" | "never" | "required";

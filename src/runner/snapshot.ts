@@ -104,11 +104,13 @@ export function restoreSnapshot(
   }
   parts.meters.loadStateDict(meta.meters);
   for (const callback of parts.hooks.having("load")) {
+    // One that the run did not have when it was saved begins afresh.
+    if (!Object.hasOwn(meta.callbacks, callback.name)) continue;
     const kept = group(snapshot.tensors, `callback.${callback.name}.`);
     const tensors = Object.fromEntries(
       Object.entries(kept).map(([name, host]) => [name, toTensor(host)]),
     );
-    callback.load({ tensors, meta: meta.callbacks[callback.name] ?? {} });
+    callback.load({ tensors, meta: meta.callbacks[callback.name] });
   }
   return meta.state;
 }

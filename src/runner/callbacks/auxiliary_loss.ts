@@ -15,8 +15,10 @@ export const auxiliaryLossOptions: z.ZodObject = object({
 });
 
 /**
- * mean loss += sum over keys of weight * output[key], each output being the mean over the samples
- * of its batch (its elements are averaged). Weighted by items, so shards and accumulation agree.
+ * mean loss += sum over keys of weight * mean(output[key]).
+ *
+ * Micro-batches and shards are weighted by the items that their loss counts. So they give the
+ * numbers of one batch where samples count alike; with masked cells the weights follow the mask.
  */
 export class AuxiliaryLoss implements Callback {
   readonly name = "AuxiliaryLoss";

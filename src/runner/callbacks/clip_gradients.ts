@@ -42,10 +42,10 @@ export class ClipGradients implements Callback {
     if (this.#clipValue !== undefined) {
       return { ...value, grads: clipGradValue(grads, this.#clipValue / scale).grads };
     }
-    if (this.#normType === 2) {
+    if (this.#normType === 2 && norm !== undefined) {
       return { ...value, scale: scale * Math.min(1, this.#maxNorm! / (norm + 1e-6)) };
     }
-    // Another norm is taken of the mean gradient on the device, so that nothing is read back.
+    // A norm that is not known is taken of the mean gradient on the device: nothing is read back.
     const mean = Object.fromEntries(
       Object.entries(grads).map(([name, g]) => [name, tf.mul(g, scale)]),
     );

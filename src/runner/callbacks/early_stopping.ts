@@ -35,7 +35,8 @@ interface Options {
  * After each validation: better than the best so far by more than `min_delta` resets the count,
  * anything else (NaN too) adds one; at `patience` the run ends as `early-stopping`.
  *
- * `monitor` and `mode` default to the run's `best`. `stopping_threshold`: end as soon as the value
+ * `monitor` and `mode` default to the run's `best`; for another `monitor`, `mode` is what its metric
+ * says. `stopping_threshold`: end as soon as the value
  * is at least that good; `divergence_threshold`: end as soon as it is that bad. Count and best are
  * saved in checkpoints.
  */
@@ -54,10 +55,21 @@ export class EarlyStopping implements Callback {
     ) as unknown as Options;
   }
 
+  /** The validation value it follows, where it is not the run's `best.monitor`. */
+  get monitor(): string | undefined {
+    return this.#options.monitor;
+  }
+
   validationEnd(values: Values, run: RunView): void {
     const { patience, min_delta, stopping_threshold, divergence_threshold } = this.#options;
-    const monitor = (this.#options.monitor ?? run.settings.best.monitor).replace(/^val\//, "");
-    const sign = (this.#options.mode ?? run.settings.best.mode) === "min" ? 1 : -1;
+    const { best, higherIsBetter } = run.settings;
+    const monitor = (this.#options.monitor ?? best.monitor).replace(/^val\//, "");
+    const inferred = `val/${monitor}` === best.monitor
+      ? best.mode
+      : higherIsBetter.includes(monitor)
+      ? "max"
+      : "min";
+    const sign = (this.#options.mode ?? inferred) === "min" ? 1 : -1;
     const value = values[monitor];
     if (this.#best === undefined ? !Number.isNaN(value) : sign * (this.#best - value) > min_delta) {
       this.#best = value;

@@ -52,10 +52,9 @@ export class ExponentialMovingAverage implements Callback {
   evaluationStart(run: RunView): void {
     const { parameters } = run.model;
     this.#raw = {};
-    for (const name of Object.keys(this.#averages)) {
-      this.#raw[name] = tf.clone(parameters[name]);
-      parameters[name].assign(this.#averages[name]);
-    }
+    // All are kept before the first is replaced: a variable may stand under two names.
+    for (const name of Object.keys(this.#averages)) this.#raw[name] = tf.clone(parameters[name]);
+    for (const name of Object.keys(this.#averages)) parameters[name].assign(this.#averages[name]);
   }
 
   evaluationEnd(run: RunView): void {

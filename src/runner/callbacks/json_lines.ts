@@ -46,18 +46,24 @@ export class JsonLines implements Callback {
   }
 
   async save(): Promise<void> {
-    await this.#flush();
+    await this.#commit();
   }
 
-  async finish(): Promise<void> {
-    await this.#flush();
+  async trainEnd(): Promise<void> {
+    await this.#commit();
   }
 
   async exception(): Promise<void> {
-    await this.#flush();
+    await this.#commit();
   }
 
-  async #flush(): Promise<void> {
+  /** What the test of a finished run adds is not counted: a later start tests and writes it again. */
+  async finish(): Promise<void> {
+    await this.#metrics?.flush();
+    await this.#timings?.flush();
+  }
+
+  async #commit(): Promise<void> {
     this.#length = await this.#metrics?.flush() ?? this.#length;
     await this.#timings?.flush();
   }

@@ -20,7 +20,9 @@ export class LearningRateMonitor implements Callback {
     this.#rates = run.optimizer.paramGroups.map((group) => group.lr);
   }
 
-  log(phase: Phase, _iteration: number, values: Values): void {
-    if (phase === "train") this.#rates.forEach((lr, i) => values[`lr/group${i}`] = lr);
+  values(phase: Phase, values: Values): Values {
+    if (phase !== "train") return values;
+    const rates = this.#rates.map((lr, i) => [`lr/group${i}`, lr]);
+    return { ...values, ...Object.fromEntries(rates) };
   }
 }
