@@ -97,6 +97,7 @@ export class BaseIterationRunner implements RunView {
   readonly #evaluation: EvaluationParts;
   readonly #meters: TrainMeters;
   readonly #random: RandomStream;
+  readonly #trainRandom: RandomStream;
   #state: RunState = initialState();
   #stopping: FinishReason | undefined;
   /** Whether the process was told to end, as against a program that called `stop`. */
@@ -133,6 +134,7 @@ export class BaseIterationRunner implements RunView {
     };
     this.#meters = new TrainMeters(trainMetrics);
     this.#random = randomStream(parts.settings.seed);
+    this.#trainRandom = this.#random.fork("train");
   }
 
   /** Counters: iterations done, skipped, the best validation, why it ended. */
@@ -302,7 +304,7 @@ export class BaseIterationRunner implements RunView {
       batch,
       bounds,
       i,
-      this.#random.fork("train").fork(i),
+      this.#trainRandom.fork(i),
     );
     try {
       if (!gradient.finite) this.#refuseOrWarn(gradient, i);
