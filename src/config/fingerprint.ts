@@ -5,15 +5,11 @@ import type { ResolvedConfig } from "./schema.ts";
 const INDEPENDENT = ["name", "backend", "workers", "log", "checkpoint", "test", "earlyStopping"];
 const INDEPENDENT_TRAIN = ["iterations", "maxTime", "fastDevRun"];
 
-/** Callbacks that only report, or only say how far the run goes. */
-const REPORTS = [
-  "ProgressBar",
-  "TensorBoard",
-  "JsonLines",
-  "LearningRateMonitor",
-  "Checkpoint",
-  "EarlyStopping",
-];
+/** Callbacks that only report. */
+const REPORTS = ["progressbar", "tensorboard", "jsonlines", "learningratemonitor", "checkpoint"];
+
+/** The callback that only says how far the run goes. */
+const STOPS = ["earlystopping"];
 
 /** Plain data that a resumed run must share with the run that wrote the checkpoint. */
 export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
@@ -21,16 +17,7 @@ export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
   for (const [key, value] of Object.entries(config)) {
     if (!INDEPENDENT.includes(key) && value !== undefined) out[key] = value;
   }
-  out.callbacks = config.callbacks.filter((callback) => {
-    const { type, name } = callback as { type?: unknown; name?: string };
-    return !REPORTS.includes(
-      typeof callback === "string" ? callback : typeof type === "string" ? type : name ?? "",
-    );
-  }).map((callback) =>
-    typeof callback === "object" && !("type" in callback)
-      ? (callback as { name: string }).name
-      : callback
-  );
+  out.callbacks = callbacksWithout(config, [...REPORTS, ...STOPS]);
   out.train = Object.fromEntries(
     Object.entries(config.train).filter(([key, value]) =>
       !INDEPENDENT_TRAIN.includes(key) && value !== undefined
@@ -45,9 +32,33 @@ export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
   return plainCopy(out) as Record<string, unknown>;
 }
 
-/** `model-data-hash8`, the hash being over the fingerprint and the number of iterations. */
+/** The callbacks but those of some names; one that a program made stands for its name. */
+function callbacksWithout(config: ResolvedConfig, names: readonly string[]): unknown[] {
+  return config.callbacks.flatMap((callback) => {
+    const { type, name } = callback as { type?: unknown; name?: string };
+    const known = typeof callback === "string" ? callback : type ?? name;
+    if (names.includes(typeof known === "string" ? known.toLowerCase() : functionName(known))) {
+      return [];
+    }
+    return [typeof callback === "object" && type === undefined ? name : callback];
+  });
+}
+
+function functionName(value: unknown): string {
+  return typeof value === "function" ? value.name.toLowerCase() : "";
+}
+
+/**
+ * `model-data-hash8`: the hash is over what a resumed run must share and over what says how far the
+ * run goes, so that two runs with other results have directories of their own.
+ */
 export async function runName(config: ResolvedConfig): Promise<string> {
-  const text = canonicalJson({ ...fingerprintOf(config), iterations: config.train.iterations });
+  const text = canonicalJson({
+    ...fingerprintOf(config),
+    callbacks: callbacksWithout(config, REPORTS),
+    iterations: config.train.iterations,
+    earlyStopping: config.earlyStopping,
+  });
   const digest = new Uint8Array(
     await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)),
   );
@@ -105,8 +116,8 @@ export function plainCopy(value: unknown): unknown {
 }
 
 function word(type: unknown): string {
-  const text = typeof type === "string" ? type : (type as { name: string }).name || "custom";
-  return text.toLowerCase().replaceAll(/[^a-z0-9]+/g, "");
+  const text = typeof type === "string" ? type : (type as { name: string }).name;
+  return text.toLowerCase().replaceAll(/[^a-z0-9]+/g, "").slice(0, 40) || "custom";
 }
 
 /** FNV-1a, enough to tell arrays apart. */

@@ -8,6 +8,7 @@ import { ConfigError, show, suggest } from "../core/errors.ts";
 import { hasFileSystem, pathModule } from "../core/host.ts";
 import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
+import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
 import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
 import { buildData } from "../data/registry.ts";
@@ -18,7 +19,11 @@ import { buildMetrics } from "../metric/registry.ts";
 import { buildModel } from "../model/registry.ts";
 import { buildOptimizer } from "../optim/builder.ts";
 import { consoleOutput, type Output } from "../report/console.ts";
-import { BaseIterationRunner, type RunParts } from "../runner/base_iteration_runner.ts";
+import {
+  BaseIterationRunner,
+  disposeModel,
+  type RunParts,
+} from "../runner/base_iteration_runner.ts";
 import { Checkpoint } from "../runner/callbacks/checkpoint.ts";
 import { ClipGradients } from "../runner/callbacks/clip_gradients.ts";
 import { EarlyStopping } from "../runner/callbacks/early_stopping.ts";
@@ -30,6 +35,7 @@ import type { Callback } from "../runner/hooks.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
 import { buildTask } from "../task/registry.ts";
+import { checkFit, type FitParts } from "./check_fit.ts";
 import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
 
@@ -93,8 +99,10 @@ async function buildParts(
 ): Promise<RunParts> {
   const baseDirectory = options.baseDirectory ?? (hasFileSystem ? pathModule().resolve(".") : "");
   const { seed } = config;
-  // What can be refused without a backend or data comes first.
-  const callbacks = await buildCallbacks(config.callbacks);
+  const fast = config.train.fastDevRun !== false;
+  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
+  // What can be refused without a backend comes first.
+  const callbacks = withDefaults(await buildCallbacks(config.callbacks), config, persistent);
   const data = await buildData(
     config.data as Parameters<typeof buildData>[0],
     { baseDirectory, seed },
@@ -103,67 +111,69 @@ async function buildParts(
   const task = buildTask(type, { ...params, rescale: config.rescale, scaler: data.scaler });
   const loss = buildLoss((config.loss ?? task.defaults.loss) as never);
   const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
+  const horizons = config.test === false ? [] : config.test.horizons;
   const settings = settingsOf(config, metrics, callbacks);
   const loaders = loadersOf(config, settings, data, seed);
-  const schedulerMonitor = monitorOf(config, metrics);
-  const fast = config.train.fastDevRun !== false;
-  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
-  const complete = withDefaults(callbacks, config, persistent);
-  const early = complete.find((callback) => callback instanceof EarlyStopping);
-  if (early?.monitor !== undefined) monitored(early.monitor, metrics, "earlyStopping.monitor");
-  if (loaders.validation === undefined) {
-    const follower = early !== undefined
-      ? "earlyStopping"
-      : schedulerMonitor !== undefined
-      ? "scheduler.monitor"
-      : undefined;
-    if (follower !== undefined) {
-      throw new ConfigError(follower, "needs validation, which is false or has no data");
-    }
-  }
+  checkMonitors(callbacks, metrics, loaders);
+  const schedulerMonitor = monitorOf(config, metrics, loaders);
+  const name = config.name ?? await runName(config);
 
   const backend = await selectBackend(config.backend, {
     deterministic: config.deterministic,
     log: (line) => output.line(line),
   });
-  const model = await buildModel(config.model as never, { random: randomStream(seed, "init") });
-  const optimizer = buildOptimizer(config.optimizer as never, model.parameters);
-  const scheduler = config.scheduler === undefined
-    ? undefined
-    : buildScheduler(config.scheduler as never, optimizer);
-
-  const name = config.name ?? await runName(config);
   const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
   const store = persistent
     ? new FileStore(pathModule().resolve(directory, name))
     : new MemoryStore();
-  return {
+  const parts = {
     settings: { ...settings, name },
     fingerprint: fingerprintOf(config),
     resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
     backend: backend.name,
-    model,
     task,
     loss,
     metrics,
-    horizonMetrics: config.test === false
-      ? []
-      : horizonMetrics(metrics, config.test.horizons, "test.horizons")
-        .flatMap(({ name, metrics }) =>
-          metrics.map((metric) => ({ ...metric, name: `${name}/${metric.name}` }))
-        ),
+    horizonMetrics: horizonMetrics(metrics, horizons, "test.horizons")
+      .flatMap(({ name, metrics }) =>
+        metrics.map((metric) => ({ ...metric, name: `${name}/${metric.name}` }))
+      ),
     data,
     loaders,
-    optimizer,
-    scheduler,
     schedulerMonitor,
-    callbacks: complete,
+    callbacks: persistent ? callbacks : callbacks.filter((it) => !(it instanceof Checkpoint)),
     store,
     checkpoints: new CheckpointDirectory(store, "checkpoints", (line) => output.line(line)),
     persistent,
     output,
     clock: options.clock ?? systemClock,
   };
+  return { ...parts, ...await buildTrained(config, parts) };
+}
+
+/** Model, optimizer and scheduler; what was built is freed if a later one cannot be. */
+async function buildTrained(
+  config: ResolvedConfig,
+  parts: Omit<FitParts, "model" | "name">,
+): Promise<Pick<RunParts, "model" | "optimizer" | "scheduler">> {
+  const model = await buildModel(config.model as never, {
+    random: randomStream(config.seed, "init"),
+  });
+  let optimizer: RunParts["optimizer"] | undefined;
+  try {
+    const { type } = config.model;
+    const name = typeof type === "string" ? type : isClass(type) ? type.name : "the model";
+    optimizer = buildOptimizer(config.optimizer as never, model.parameters);
+    const scheduler = config.scheduler === undefined
+      ? undefined
+      : buildScheduler(config.scheduler as never, optimizer);
+    await checkFit({ ...parts, model, name }, randomStream(config.seed, "fit"));
+    return { model, optimizer, scheduler };
+  } catch (error) {
+    optimizer?.dispose();
+    disposeModel(model);
+    throw error;
+  }
 }
 
 /** The config's task, else what the data is for. */
@@ -186,25 +196,33 @@ function withDefaults(
   persistent: boolean,
 ): Callback[] {
   const has = (name: string): boolean => user.some((callback) => callback.name === name);
+  const { train, earlyStopping, checkpoint } = config;
   const more: Callback[] = [];
-  if (config.train.clipGrad !== undefined) more.push(new ClipGradients(config.train.clipGrad));
-  if (config.earlyStopping !== undefined) more.push(new EarlyStopping(config.earlyStopping));
+  const shorthand = (path: string, name: string, callback: () => Callback): void => {
+    if (has(name)) {
+      throw new ConfigError(
+        path,
+        `is shorthand for the callback ${name}, which callbacks has too; give one of them`,
+      );
+    }
+    more.push(callback());
+  };
+  if (train.clipGrad !== undefined) {
+    shorthand("train.clipGrad", "ClipGradients", () => new ClipGradients(train.clipGrad));
+  }
+  if (earlyStopping !== undefined) {
+    shorthand("earlyStopping", "EarlyStopping", () => new EarlyStopping(earlyStopping));
+  }
   if (persistent && !has("JsonLines")) more.push(new JsonLines());
   if (persistent && config.log.tensorboard && !has("TensorBoard")) more.push(new TensorBoard());
   if (config.log.progress && !has("ProgressBar")) more.push(new ProgressBar());
-  const checkpoint = user.find((callback) => callback instanceof Checkpoint) ??
-    checkpointOf(config);
-  return [
-    ...user.filter((callback) => callback !== checkpoint),
-    ...more,
-    ...(persistent ? [checkpoint] : []),
-  ];
-}
-
-function checkpointOf(config: ResolvedConfig): Checkpoint {
-  if (config.checkpoint === false) return new Checkpoint();
-  const { directory: _, resume: __, ...params } = config.checkpoint;
-  return new Checkpoint(params);
+  const own = user.find((callback) => callback instanceof Checkpoint);
+  const { directory: _, resume: __, ...params } = checkpoint || {};
+  if (own === undefined) more.push(new Checkpoint(params));
+  else if (Object.values(params).some((value) => value !== undefined)) {
+    shorthand("checkpoint", "Checkpoint", () => own);
+  }
+  return [...user.filter((callback) => callback !== own), ...more, ...(own ? [own] : [])];
 }
 
 function settingsOf(
@@ -222,7 +240,7 @@ function settingsOf(
     limitBatches: fast ?? ((part === false ? undefined : part.limitBatches) ?? Infinity),
   });
   const tenth = Math.max(1, Math.floor(iterations / 10));
-  const kept = callbacks.find((callback) => callback instanceof Checkpoint) ?? checkpointOf(config);
+  const kept = callbacks.find((callback) => callback instanceof Checkpoint) as Checkpoint;
   return {
     name: "",
     seed: config.seed,
@@ -250,7 +268,7 @@ function settingsOf(
     },
     best: bestOf(best, metrics),
     higherIsBetter: metrics.filter((metric) => metric.higherIsBetter).map(({ name }) => name),
-    keep: (kept as Checkpoint).rule,
+    keep: kept.rule,
     resume: checkpoint === false ? "never" : checkpoint.resume,
     fineTune: config.fineTune,
   };
@@ -265,10 +283,34 @@ function bestOf(best: ResolvedConfig["best"], metrics: readonly Metric[]): RunSe
   return { monitor: `val/${metric}`, mode: best.mode ?? inferred };
 }
 
-function monitorOf(config: ResolvedConfig, metrics: readonly Metric[]): string | undefined {
+function monitorOf(
+  config: ResolvedConfig,
+  metrics: readonly Metric[],
+  loaders: RunParts["loaders"],
+): string | undefined {
   const { scheduler } = config;
   if (scheduler?.monitor === undefined) return undefined;
+  needsValidation("scheduler.monitor", loaders);
   return monitored(String(scheduler.monitor), metrics, "scheduler.monitor");
+}
+
+/** Early stopping must follow a value that is measured. */
+function checkMonitors(
+  callbacks: readonly Callback[],
+  metrics: readonly Metric[],
+  loaders: RunParts["loaders"],
+): void {
+  for (const callback of callbacks) {
+    if (!(callback instanceof EarlyStopping)) continue;
+    needsValidation(callback.path, loaders);
+    const { monitor, path } = callback;
+    if (monitor !== undefined) monitored(monitor, metrics, `${path}.monitor`);
+  }
+}
+
+function needsValidation(path: string, { validation }: RunParts["loaders"]): void {
+  if (validation !== undefined) return;
+  throw new ConfigError(path, "needs validation, which is false or has no data");
 }
 
 function monitored(monitor: string, metrics: readonly Metric[], path: string): string {

@@ -7,6 +7,7 @@ import {
   either,
   flag,
   integer,
+  join,
   list,
   object,
   oneOf,
@@ -165,13 +166,6 @@ export interface ResolvedComponent {
 
 const isFunction = z.custom<object>((value) => typeof value === "function");
 
-/** A component made by the program, kept as it is: a copy would lose the methods of its class. */
-const instanceWith = (key: string, kind: string) =>
-  z.custom<object>((value) =>
-    typeof value === "object" && value !== null &&
-    typeof (value as Record<string, unknown>)[key] === kind
-  );
-
 const NAMED = "must be a registered name (or, in a program, a class or function)";
 const named = either(NAMED, text(), isFunction);
 const component = object({ type: named, params: anyObject().default({}) });
@@ -180,9 +174,23 @@ const NAMED_OR_COMPONENT =
   "must be a registered name, { type, params }, or, in a program, a function";
 const namedOrComponent = either(NAMED_OR_COMPONENT, text(), component, isFunction);
 
-/** Optimizers and schedulers have keys of their own beside type and params; their builders check them. */
-const open = z.looseObject({ type: named, params: anyObject().default({}) }, {
-  error: "must be an object",
+/** A metric or callback made by the program, kept as it is: a copy would lose the methods of its class. */
+const isMade = z.custom<object>(isProgramObject);
+
+const optimizer = object({
+  type: named,
+  params: anyObject().default({}),
+  groups: list(anyObject(), "must be an array of groups").optional(),
+  noDecay: z.unknown().optional(),
+  layerDecay: anyObject().optional(),
+});
+
+const scheduler = object({
+  type: named,
+  params: anyObject().default({}),
+  schedulers: list(anyObject(), "must be an array of schedulers").optional(),
+  milestones: list(integer(0), "must be an array of integers >= 0").optional(),
+  monitor: text().optional(),
 });
 
 const orFalse = <T extends z.ZodObject>(schema: T) =>
@@ -208,18 +216,12 @@ export const runConfigSchema: z.ZodObject = object({
   data: component,
   loss: namedOrComponent.optional(),
   metrics: list(
-    either(
-      NAMED_OR_COMPONENT,
-      text(),
-      component,
-      isFunction,
-      instanceWith("update", "function"),
-    ),
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, isMade),
     "must be an array of metrics",
   ).optional(),
   rescale: flag().default(false),
-  optimizer: open,
-  scheduler: open.optional(),
+  optimizer,
+  scheduler: scheduler.optional(),
   train: object({
     iterations: integer(1),
     batchSize: integer(1).default(32),
@@ -260,7 +262,7 @@ export const runConfigSchema: z.ZodObject = object({
   }).prefault({}),
   fineTune: object({ path: text(), strict: flag().default(true) }).optional(),
   callbacks: list(
-    either(NAMED_OR_COMPONENT, text(), component, isFunction, instanceWith("name", "string")),
+    either(NAMED_OR_COMPONENT, text(), component, isFunction, isMade),
     "must be an array of callbacks",
   ).default([]),
 });
@@ -280,6 +282,7 @@ export function defineConfig(config: RunConfig): RunConfig {
  * @throws {ConfigError} At the first fault: path, rule, value.
  */
 export function resolveConfig(config: unknown): ResolvedConfig {
+  refusePrototypes(config, "");
   const resolved = parseOptions(
     runConfigSchema,
     withLowerCaseComponents(config),
@@ -291,30 +294,76 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   return resolved;
 }
 
+/** JSON can hold the key `__proto__`, which no component expects; it is refused wherever it stands. */
+function refusePrototypes(value: unknown, path: string): void {
+  if (Array.isArray(value)) {
+    value.forEach((item, i) => refusePrototypes(item, join(path, i)));
+  } else if (isObject(value) && !ArrayBuffer.isView(value) && !isProgramObject(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      if (key === "__proto__") {
+        throw new ConfigError(
+          join(path, key),
+          `must not stand in a config, received ${show(item)}`,
+        );
+      }
+      refusePrototypes(item, join(path, key));
+    }
+  }
+}
+
+const COMPONENTS = ["model", "data", "optimizer", "scheduler", "loss", "task"];
+const COMPONENT_LISTS = ["metrics", "callbacks"];
+
 /** `{ TYPE, PARAM }` of BasicTS as `{ type, params }`, at the places where a component stands. */
 function withLowerCaseComponents(config: unknown): unknown {
-  if (config === null || typeof config !== "object" || Array.isArray(config)) return config;
+  if (!isObject(config)) return config;
   const out: Record<string, unknown> = { ...config };
-  for (const key of Object.keys(out)) {
-    if (["model", "data", "optimizer", "scheduler", "loss", "task"].includes(camel(key))) {
-      out[key] = lowerCase(out[key]);
-    }
-    if (["metrics", "callbacks"].includes(key) && Array.isArray(out[key])) {
-      out[key] = (out[key] as unknown[]).map(lowerCase);
+  for (const [key, value] of Object.entries(out)) {
+    if (COMPONENTS.includes(camel(key))) out[key] = lowerCase(value, key);
+    if (COMPONENT_LISTS.includes(key) && Array.isArray(value)) {
+      out[key] = value.map((item, i) =>
+        isObject(item) && !isProgramObject(item)
+          ? parseOptions(component, lowerCase(item, join(key, i)), join(key, i))
+          : item
+      );
     }
   }
   return out;
 }
 
-function lowerCase(value: unknown): unknown {
-  if (value === null || typeof value !== "object" || !("TYPE" in value)) return value;
-  const { TYPE, PARAM, ...rest } = value as Record<string, unknown>;
-  return { ...rest, type: TYPE, ...(PARAM === undefined ? {} : { params: PARAM }) };
+function lowerCase(value: unknown, path: string): unknown {
+  if (!isObject(value)) return value;
+  const out = { ...value };
+  for (const [upper, lower] of [["TYPE", "type"], ["PARAM", "params"]]) {
+    if (!(upper in out)) continue;
+    if (lower in out) {
+      throw new ConfigError(
+        join(path, upper),
+        `is the same option as ${show(lower)}; give one of them, received both`,
+      );
+    }
+    out[lower] = out[upper];
+    delete out[upper];
+  }
+  return out;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+/** Whether an object came from a program: an instance of a class, or one with methods. */
+function isProgramObject(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return true;
+  return !("type" in value || "TYPE" in value) &&
+    Object.values(value).some((item) => typeof item === "function");
 }
 
 /** Rules that span several keys. */
 function checkConflicts(config: ResolvedConfig): void {
-  const { train, checkpoint, workers, shards, validation } = config;
+  const { train, workers, shards } = config;
   if (workers !== 1 && workers !== "auto") {
     throw new ConfigError(
       "workers",
@@ -326,33 +375,6 @@ function checkConflicts(config: ResolvedConfig): void {
       "shards",
       `must be at most train.batchSize (${train.batchSize}), received ${shards}`,
     );
-  }
-  const named = new Set(config.callbacks.map((callback) => {
-    const { type, name } = callback as { type?: unknown; name?: unknown };
-    const word = typeof callback === "object" ? type ?? name : callback;
-    return typeof word === "string" ? word.toLowerCase() : "";
-  }));
-  const shorthands = { "train.clipGrad": train.clipGrad, earlyStopping: config.earlyStopping };
-  for (const [path, value] of Object.entries(shorthands)) {
-    const callback = path === "earlyStopping" ? "EarlyStopping" : "ClipGradients";
-    if (value !== undefined && named.has(callback.toLowerCase())) {
-      throw new ConfigError(
-        path,
-        `is shorthand for the callback ${callback}, which callbacks has too; give one of them`,
-      );
-    }
-  }
-  if (
-    named.has("checkpoint") && checkpoint !== false &&
-    (["interval", "keep", "every", "at"] as const).some((key) => checkpoint[key] !== undefined)
-  ) {
-    throw new ConfigError(
-      "checkpoint",
-      "is shorthand for the callback Checkpoint, which callbacks has too; give one of them",
-    );
-  }
-  if (validation === false && config.earlyStopping !== undefined) {
-    throw new ConfigError("earlyStopping", "needs validation, which is false");
   }
   if (train.overfitBatches !== undefined && train.limitBatches !== undefined) {
     throw new ConfigError(

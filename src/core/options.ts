@@ -107,7 +107,7 @@ export function parseOptions<T extends z.ZodObject>(
   const canonical = canonicalKeys(input as Record<string, unknown>, schema, path, what);
   const result = schema.safeParse(canonical, { reportInput: true });
   if (result.success) return result.data;
-  throw fault(result.error.issues[0], path);
+  throw fault(result.error.issues[0], input, path);
 }
 
 /** `T_max` -> `tMax`, `weight_decay` -> `weightDecay`; camelCase stays. */
@@ -174,16 +174,31 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** A zod issue as a ConfigError; of alternatives, the one that matched furthest speaks. */
-function fault(issue: z.core.$ZodIssue, path: string): ConfigError {
-  const at = issue.path.reduce<string>((p, key) => join(p, key), path);
+function fault(issue: z.core.$ZodIssue, input: unknown, path: string): ConfigError {
+  const keys = asSpelt(issue.path, input);
+  const at = keys.reduce<string>((p, key) => join(p, key), path);
   if (issue.code === "invalid_union") {
     const deeper = issue.errors.flat().find((inner) => inner.path.length > 0);
-    if (deeper !== undefined) return fault(deeper, at);
+    const value = keys.reduce((v, key) => (v as Record<PropertyKey, unknown>)[key], input);
+    if (deeper !== undefined) return fault(deeper, value, at);
   }
   // A rule over several options says itself what it received.
   if (issue.message.includes(", received ")) return new ConfigError(at, issue.message);
   if (issue.input === undefined) return new ConfigError(at, `is required: ${issue.message}`);
   return new ConfigError(at, `${issue.message}, received ${show(issue.input)}`);
+}
+
+/** The keys of a path as the input spells them. */
+function asSpelt(keys: readonly PropertyKey[], input: unknown): PropertyKey[] {
+  let value = input;
+  return keys.map((key) => {
+    if (!isPlainObject(value) && !Array.isArray(value)) return key;
+    const own = Object.hasOwn(value, key)
+      ? key
+      : Object.keys(value).find((k) => camel(k) === camel(String(key))) ?? key;
+    value = (value as Record<PropertyKey, unknown>)[own];
+    return own;
+  });
 }
 
 /** `a.b` or `a[0]`. */

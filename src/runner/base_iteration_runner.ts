@@ -207,18 +207,18 @@ export class BaseIterationRunner implements RunView {
   }
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
-  validate(): Promise<Values> {
+  async validate(): Promise<Values> {
     this.#refuseDisposed();
-    return this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
+    return await this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
   }
 
   /**
    * Loss and metrics on the test part, with the best weights of the run if it has any (in this
    * process or in its directory), else with the weights the model holds.
    */
-  test(): Promise<Values> {
+  async test(): Promise<Values> {
     this.#refuseDisposed();
-    return this.#withBestWeights(() => this.#evaluateSplit("test"));
+    return await this.#withBestWeights(() => this.#evaluateSplit("test"));
   }
 
   /**
@@ -227,7 +227,7 @@ export class BaseIterationRunner implements RunView {
    * @param inputs `inputs` as a tensor or nested/typed array [batch, ...], or several by field name.
    * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
    */
-  predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
+  async predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
     this.#refuseDisposed();
     const { model, task, data, settings } = this.#parts;
     const parts = {
@@ -237,7 +237,7 @@ export class BaseIterationRunner implements RunView {
       batchSize: settings.test.batchSize,
       breathe: () => this.#breathe(),
     };
-    return this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
+    return await this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
   }
 
   /** Writes a checkpoint of the state as it is now. */
@@ -263,8 +263,7 @@ export class BaseIterationRunner implements RunView {
     // A stream that is open ends in the background; nothing more is asked of it.
     this.#parts.loaders.train?.close?.().catch(() => {});
     this.optimizer.dispose();
-    if (this.model.dispose !== undefined) this.model.dispose();
-    else tf.dispose(Object.values(modelTensors(this.model)));
+    disposeModel(this.model);
   }
 
   /** One pass over the iterations that are left; returns why it ended. */
@@ -591,6 +590,12 @@ export class BaseIterationRunner implements RunView {
   #refuseDisposed(): void {
     if (this.#disposed) throw new ConfigError("", "the run has been disposed");
   }
+}
+
+/** Frees a model by its own means, or its variables. */
+export function disposeModel(model: Model): void {
+  if (model.dispose !== undefined) model.dispose();
+  else tf.dispose(Object.values(modelTensors(model)));
 }
 
 function encode(text: string): Uint8Array {

@@ -1,7 +1,13 @@
 /** The order of the hooks, which is the table of src/runner/hooks.ts, when a run ends, stops, fails and resumes. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type Callback, IterationRunner, type RunConfig, type RunView } from "../../mod.ts";
+import {
+  type Callback,
+  EarlyStopping,
+  IterationRunner,
+  type RunConfig,
+  type RunView,
+} from "../../mod.ts";
 import { Lines, withFolder } from "../support/runs.ts";
 import { linearConfig } from "./support.ts";
 
@@ -218,6 +224,7 @@ test("evaluationEnd is called when the evaluation throws", async () => {
   await withFolder(async (directory) => {
     const events: string[] = [];
     const broken = config(directory, recorder(events));
+    let created = false;
     const run = await IterationRunner.create({
       ...broken,
       model: {
@@ -227,13 +234,14 @@ test("evaluationEnd is called when the evaluation throws", async () => {
           };
           const forward = model.forward;
           model.forward = (batch, context) => {
-            if (!context.training) throw new Error("broken");
+            if (created && !context.training) throw new Error("broken");
             return forward(batch, context);
           };
           return model;
         },
       },
     }, { output: new Lines() });
+    created = true;
     await assert.rejects(run.train(), /broken/);
     run.dispose();
     assert.deepEqual(events, [...start, ...evaluation, "exception", "dispose"]);
@@ -264,7 +272,7 @@ test("callbacks come in the order of the config, then shorthands, reports, and C
 });
 
 test("two callbacks of one name are refused", async () => {
-  const named = { name: "same" };
+  const named: Callback = { name: "same", updateEnd: () => {} };
   await assert.rejects(
     IterationRunner.create(linearConfig({ callbacks: [named, { ...named }] })),
     {
@@ -279,7 +287,7 @@ test("two callbacks of one name are refused", async () => {
         train: { iterations: 1, clipGrad: { maxNorm: 1 } },
         callbacks: [{ type: "ClipGradients", params: { maxNorm: 1 } }],
       }],
-      ["earlyStopping", { earlyStopping: { patience: 3 }, callbacks: [{ name: "EarlyStopping" }] }],
+      ["earlyStopping", { earlyStopping: { patience: 3 }, callbacks: [new EarlyStopping()] }],
     ] as const
   ) {
     await assert.rejects(

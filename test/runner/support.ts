@@ -44,18 +44,18 @@ export function linear(
 
 /** Batch norm of the inputs before a linear map, and a counter of forward passes in training. */
 export function normed(): Model {
-  const v = <T extends tf.Tensor>(x: T, trainable = true) =>
-    tf.tidy(() => tf.variable(x, trainable));
+  const v = (make: () => tf.Tensor, trainable = true) =>
+    tf.tidy(() => tf.variable(make(), trainable));
   const parameters = {
-    gain: v(tf.ones([3])),
-    bias: v(tf.zeros([3])),
-    weight: v(tf.tensor2d([0.3, -0.2, 0.1, 0.4, -0.5, 0.2], [3, 2])),
+    gain: v(() => tf.ones([3])),
+    bias: v(() => tf.zeros([3])),
+    weight: v(() => tf.tensor2d([0.3, -0.2, 0.1, 0.4, -0.5, 0.2], [3, 2])),
   };
   const buffers = {
-    mean: v(tf.zeros([3]), false),
-    variance: v(tf.ones([3]), false),
-    passes: v(tf.scalar(0, "int32"), false),
-    frozen: v(tf.tensor1d([0.1, 1 / 3, 0.7, 1e-7, 123.456]), false),
+    mean: v(() => tf.zeros([3]), false),
+    variance: v(() => tf.ones([3]), false),
+    passes: v(() => tf.scalar(0, "int32"), false),
+    frozen: v(() => tf.tensor1d([0.1, 1 / 3, 0.7, 1e-7, 123.456]), false),
   };
   return {
     parameters,

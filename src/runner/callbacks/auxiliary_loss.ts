@@ -22,7 +22,10 @@ export const auxiliaryLossOptions: z.ZodObject = object({
  */
 export class AuxiliaryLoss implements Callback {
   readonly name = "AuxiliaryLoss";
-  readonly #keys: string[];
+  /** The outputs that are added. */
+  readonly keys: readonly string[];
+  /** Where the options stand in the config. */
+  readonly path: string;
   readonly #weights: number[];
 
   constructor(params: Record<string, unknown> = {}, path = "callbacks.AuxiliaryLoss") {
@@ -30,7 +33,8 @@ export class AuxiliaryLoss implements Callback {
       keys: string[];
       weight: number | number[];
     };
-    this.#keys = keys;
+    this.keys = keys;
+    this.path = path;
     this.#weights = Array.isArray(weight) ? weight : keys.map(() => weight);
     if (this.#weights.length !== keys.length) {
       throw new ConfigError(
@@ -42,10 +46,10 @@ export class AuxiliaryLoss implements Callback {
 
   loss({ sum, count }: LossResult, { output }: TapeContext): LossResult {
     let total: tf.Tensor = sum;
-    this.#keys.forEach((key, i) => {
+    this.keys.forEach((key, i) => {
       if (output[key] === undefined) {
         throw new ConfigError(
-          "callbacks.AuxiliaryLoss.keys",
+          `${this.path}.keys`,
           `the model has no output '${key}'${suggest(key, Object.keys(output))}`,
         );
       }

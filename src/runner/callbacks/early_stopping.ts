@@ -42,6 +42,10 @@ interface Options {
  */
 export class EarlyStopping implements Callback {
   readonly name = "EarlyStopping";
+  /** The value that is followed; the run's `best.monitor` where it is left out. */
+  readonly monitor: string | undefined;
+  /** Where the options stand in the config. */
+  readonly path: string;
   readonly #options: Options;
   #best: number | undefined;
   #bad = 0;
@@ -53,17 +57,14 @@ export class EarlyStopping implements Callback {
       path,
       "EarlyStopping",
     ) as unknown as Options;
-  }
-
-  /** The validation value it follows, where it is not the run's `best.monitor`. */
-  get monitor(): string | undefined {
-    return this.#options.monitor;
+    this.monitor = this.#options.monitor;
+    this.path = path;
   }
 
   validationEnd(values: Values, run: RunView): void {
     const { patience, min_delta, stopping_threshold, divergence_threshold } = this.#options;
     const { best, higherIsBetter } = run.settings;
-    const monitor = (this.#options.monitor ?? best.monitor).replace(/^val\//, "");
+    const monitor = (this.monitor ?? best.monitor).replace(/^val\//, "");
     const inferred = `val/${monitor}` === best.monitor
       ? best.mode
       : higherIsBetter.includes(monitor)

@@ -57,7 +57,7 @@ export async function buildCallbacks(
 }
 
 async function buildCallback(item: unknown, path: string): Promise<Callback> {
-  if (typeof item === "object" && item !== null && !("type" in item)) return item as Callback;
+  if (typeof item === "object" && item !== null && !isConfig(item)) return item as Callback;
   const { type, params = {} } = typeof item === "object" && item !== null
     ? item as { type: unknown; params?: Record<string, unknown> }
     : { type: item };
@@ -65,4 +65,10 @@ async function buildCallback(item: unknown, path: string): Promise<Callback> {
     ? type as CallbackFactory
     : callbacks.get(String(type), `${path}.type`);
   return await make(factory, params, `${path}.params`);
+}
+
+/** `{ type, params }`, as against an object of a class, which may have a field of that name. */
+function isConfig(item: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(item);
+  return "type" in item && (prototype === null || prototype === Object.prototype);
 }

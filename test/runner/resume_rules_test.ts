@@ -1,0 +1,277 @@
+/** What a run does with a directory that holds a run: test again, go on, begin anew, or refuse. */
+import { strict as assert } from "node:assert";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type Callback, IterationRunner, type RunConfig, saveWeights, tf } from "../../mod.ts";
+import { Lines, type Overrides, trainOnce, withFolder } from "../support/runs.ts";
+import { linear, linearConfig, normed, observe, records, weightsOf } from "./support.ts";
+
+function config(directory: string, overrides: Overrides = {}): RunConfig {
+  return linearConfig({
+    name: "run",
+    optimizer: { type: "SGD", params: { lr: 0.05, momentum: 0.9 } },
+    checkpoint: { directory, interval: 4 },
+    log: { interval: 3, progress: false, tensorboard: false },
+    ...overrides,
+  });
+}
+
+const stopAt = (k: number): Callback => ({
+  name: "ProgressBar",
+  iterationEnd: (run) => run.state.iteration === k ? run.stop("signal") : undefined,
+});
+
+const bytes = (directory: string, name = "metrics.jsonl"): string =>
+  readFileSync(join(directory, "run", name), "utf8");
+
+for (const early of [false, true]) {
+  test(`a run that ${early ? "stopped early" : "has finished"} is tested again, with the same summary and bytes`, async () => {
+    await withFolder(async (directory) => {
+      const settings = config(
+        directory,
+        early
+          ? { earlyStopping: { patience: 1, min_delta: 100 }, validation: { interval: 3 } }
+          : {},
+      );
+      const first = await trainOnce(settings);
+      const written = bytes(directory);
+      for (let i = 0; i < 2; i++) {
+        const again = await trainOnce(settings);
+        assert.equal(again.summary.finished, early ? "early-stopping" : "iterations");
+        assert.equal(again.summary.iterations, early ? 6 : 10);
+        const same = { ...again.summary, seconds: 0, samplesPerSecond: 0 };
+        assert.deepEqual(same, { ...first.summary, seconds: 0, samplesPerSecond: 0 });
+        assert.equal(bytes(directory), written);
+        assert.ok(again.lines.some((line) => /has finished .* testing only$/.test(line)));
+      }
+    });
+  });
+}
+
+test("more iterations: a finished run goes on and ends with the weights of one long run", async () => {
+  await withFolder(async (directory) => {
+    const long = { train: { iterations: 17, batchSize: 4 }, validation: { interval: 5 } };
+    const whole = await observe(config(directory, { ...long, checkpoint: false }));
+    await trainOnce(config(directory, { validation: { interval: 5 } }));
+    const { summary, lines } = await trainOnce(config(directory, long));
+    assert.equal(summary.iterations, 17);
+    assert.equal(summary.weightsSha256, whole.summary.weightsSha256);
+    assert.deepEqual(summary.test, whole.summary.test);
+    assert.ok(lines.some((line) => /^resuming .* after iteration 10$/.test(line)));
+    assert.equal(JSON.parse(bytes(directory, "config.json")).train.iterations, 17);
+    assert.deepEqual(
+      records(directory, "run").map(({ phase, iteration }) => `${phase} ${iteration}`).slice(-6),
+      ["val 10", "train 12", "train 15", "val 15", "train 17", "val 17", "test 17"].slice(-6),
+    );
+  });
+});
+
+test("fewer iterations than were made: nothing is trained, and it says how many there are", async () => {
+  await withFolder(async (directory) => {
+    const { summary } = await trainOnce(config(directory));
+    const again = await trainOnce(config(directory, { train: { iterations: 5, batchSize: 4 } }));
+    assert.equal(again.summary.iterations, 10);
+    assert.equal(again.summary.weightsSha256, summary.weightsSha256);
+  });
+});
+
+test("train() called again in one process goes on, and does not write twice", async () => {
+  await withFolder(async (directory) => {
+    const whole = await trainOnce(config(directory, { name: "whole" }));
+    const run = await IterationRunner.create(
+      config(directory, { callbacks: [stopAt(4)], test: { interval: 2 } }),
+      { output: new Lines() },
+    );
+    assert.equal((await run.train()).finished, "signal");
+    const { finished, iterations, weightsSha256 } = await run.train();
+    assert.deepEqual([finished, iterations], ["iterations", 10]);
+    assert.equal(weightsSha256, whole.summary.weightsSha256);
+    const written = bytes(directory);
+    await run.train();
+    assert.equal(bytes(directory), written);
+    run.dispose();
+  });
+});
+
+test('resume "never" begins anew, "required" wants a checkpoint', async () => {
+  await withFolder(async (directory) => {
+    const rule = (resume: string) =>
+      config(directory, { checkpoint: { directory, interval: 4, resume } });
+    await assert.rejects(trainOnce(rule("required")), {
+      name: "CheckpointError",
+      message: /^checkpoint\.resume is "required" and .*run holds no checkpoint$/,
+    });
+    assert.ok(!existsSync(join(directory, "run", "config.json")));
+    const whole = await trainOnce(rule("auto"));
+    const written = bytes(directory);
+    rmSync(join(directory, "run"), { recursive: true });
+
+    await trainOnce({ ...rule("auto"), callbacks: [stopAt(6)] });
+    const anew = await trainOnce({ ...rule("never"), callbacks: [stopAt(3)] });
+    assert.equal(anew.summary.iterations, 3);
+    // The checkpoint of iteration 6 is of another life.
+    assert.deepEqual(
+      readdirSync(join(directory, "run", "checkpoints")).filter((f) => /^step/.test(f)),
+      [
+        "step-00000003.safetensors",
+      ],
+    );
+    const { summary } = await trainOnce(rule("required"));
+    assert.equal(summary.weightsSha256, whole.summary.weightsSha256);
+    assert.equal(bytes(directory), written);
+  });
+});
+
+const others: [string, Overrides, RegExp][] = [
+  ["seed", { seed: 8 }, /: seed was 7 in the checkpoint and is 8 in the config/],
+  [
+    "lr",
+    { optimizer: { type: "SGD", params: { lr: 0.06, momentum: 0.9 } } },
+    /: optimizer\.params\.lr was 0\.05 in the checkpoint and is 0\.06 /,
+  ],
+  [
+    "batch size",
+    { train: { iterations: 10, batchSize: 5 } },
+    /: train\.batchSize was 4 in the checkpoint and is 5 /,
+  ],
+  ["loss", { loss: "mae" }, /: loss was "mse" in the checkpoint and is "mae" /],
+  ["shards", { shards: 2 }, /: shards was 1 in the checkpoint and is 2 /],
+  [
+    "a scheduler",
+    { scheduler: { type: "StepLR", params: { step_size: 1 } } },
+    /: scheduler was undefined in the checkpoint and is /,
+  ],
+  [
+    "a callback",
+    { callbacks: [{ type: "EMA", params: { decay: 0.5 } }] },
+    /: callbacks\[0\] was undefined in the checkpoint and is /,
+  ],
+  [
+    "another model",
+    { model: { type: normed } },
+    /: model\.type was "function .*" in the checkpoint and is "function normed" /,
+  ],
+];
+
+test("another config under the name of a run is refused in one line with both values, and changes nothing", async () => {
+  await withFolder(async (directory) => {
+    await trainOnce({ ...config(directory), callbacks: [stopAt(4)] });
+    const state = () =>
+      readdirSync(join(directory, "run", "checkpoints")).join() + bytes(directory);
+    const before = state();
+    for (const [title, overrides, message] of others) {
+      const run = await IterationRunner.create(config(directory, overrides), {
+        output: new Lines(),
+      });
+      const weights = weightsOf(run);
+      await assert.rejects(run.train(), (error: Error) => {
+        assert.equal(error.name, "CheckpointError", title);
+        assert.match(error.message, message);
+        assert.match(
+          error.message,
+          /; choose another name, or checkpoint\.resume "never" to start again$/,
+        );
+        assert.ok(!error.message.includes("\n"));
+        return true;
+      });
+      assert.deepEqual(weightsOf(run), weights, title);
+      run.dispose();
+      assert.equal(state(), before, title);
+    }
+  });
+});
+
+test("what changes no weight may differ in a resume", async () => {
+  await withFolder(async (directory) => {
+    const whole = await observe(config(directory, { checkpoint: false }));
+    await trainOnce({ ...config(directory), callbacks: [stopAt(4)] });
+    const { summary } = await trainOnce(config(directory, {
+      log: { interval: 7, progress: true },
+      test: { interval: 2, batchSize: 3 },
+      earlyStopping: { patience: 50 },
+      checkpoint: { directory, interval: 2, keep: 1 },
+      callbacks: ["LearningRateMonitor"],
+    }));
+    assert.equal(summary.weightsSha256, whole.summary.weightsSha256);
+  });
+});
+
+test("a data set that another program changed is not the same run", async () => {
+  const values = (scale: number) =>
+    Float32Array.from({ length: 100 }, (_, i) => scale * Math.sin(i));
+  const withData = (directory: string, scale: number): RunConfig => ({
+    ...config(directory),
+    model: { type: "NLinear", params: { inputLength: 6, outputLength: 2, channels: 1 } },
+    data: {
+      type: "ForecastingArray",
+      params: { values: values(scale), channels: 1, inputLength: 6, outputLength: 2 },
+    },
+  });
+  await withFolder(async (directory) => {
+    await trainOnce({ ...withData(directory, 1), callbacks: [stopAt(4)] });
+    await assert.rejects(trainOnce(withData(directory, 2)), {
+      message: /: data\.params\.values was "Float32Array\(100\) [0-9a-f]+" in the checkpoint/,
+    });
+  });
+});
+
+test("the default name is a function of the config: another config, another directory", async () => {
+  await withFolder(async (directory) => {
+    const named = async (overrides: Overrides) => {
+      const { name: _, ...rest } = config(directory, overrides);
+      const run = await IterationRunner.create(rest, { output: new Lines() });
+      run.dispose();
+      return run.settings.name;
+    };
+    const name = await named({});
+    assert.match(name, /^[a-z0-9]+-[a-z0-9]+-[0-9a-f]{8}$/);
+    assert.equal(await named({}), name);
+    assert.equal(await named({ log: { interval: 9 } }), name);
+    const different = [{ seed: 8 }, { train: { iterations: 11, batchSize: 4 } }, { rescale: true }];
+    const names = await Promise.all(different.map(named));
+    assert.equal(new Set([name, ...names]).size, 4);
+  });
+});
+
+test("fineTune: strict wants all weights, not strict takes what fits; a checkpoint wins over it", async () => {
+  await withFolder(async (directory) => {
+    const path = join(directory, "weights.safetensors");
+    const bias = tf.tidy(() => tf.variable(tf.tensor1d([5, 6])));
+    const weight = tf.tidy(() => tf.variable(tf.zeros([3, 2])));
+    await saveWeights(path, { weight, bias });
+    const still = { optimizer: { type: "SGD", params: { lr: 0 } }, train: { iterations: 2 } };
+    const tuned = await observe(
+      config(directory, { ...still, checkpoint: false, fineTune: { path } }),
+    );
+    assert.deepEqual(tuned.weights, [0, 0, 0, 0, 0, 0, 5, 6]);
+    assert.ok(tuned.lines.includes(`fine-tuning from ${path}`));
+
+    await saveWeights(path, { bias });
+    const start = weightsOf({ model: linear()() } as never);
+    await assert.rejects(
+      observe(config(directory, { ...still, checkpoint: false, fineTune: { path } })),
+      { name: "CheckpointError", message: /weight/ },
+    );
+    const loose = await observe(
+      config(directory, { ...still, checkpoint: false, fineTune: { path, strict: false } }),
+    );
+    assert.deepEqual(loose.weights, [...start.slice(0, 6), 5, 6]);
+
+    // Stopped after 4 of 10 and resumed: the weights trained so far stay.
+    const moving = { fineTune: { path, strict: false } };
+    const whole = await observe(config(directory, { ...moving, checkpoint: false }));
+    await trainOnce({ ...config(directory, moving), callbacks: [stopAt(4)] });
+    const { summary } = await trainOnce(config(directory, moving));
+    assert.equal(summary.weightsSha256, whole.summary.weightsSha256);
+    // In one process too.
+    const run = await IterationRunner.create(
+      config(directory, { ...moving, checkpoint: false, callbacks: [stopAt(4)] }),
+      { output: new Lines() },
+    );
+    await run.train();
+    assert.equal((await run.train()).weightsSha256, whole.summary.weightsSha256);
+    run.dispose();
+    tf.dispose([bias, weight]);
+  });
+});
