@@ -26,7 +26,7 @@ export interface EvaluationParts {
   readonly metrics: readonly Metric[];
   /** Puts the inputs that a visitor sees into original units; absent where they stay scaled. */
   readonly inputScaler?: AffineScaler;
-  /** Called after every batch: keeps the loop reachable, throws nothing. */
+  /** Called after every batch: keeps the loop reachable; what it throws ends the evaluation. */
   breathe(): Promise<void>;
 }
 

@@ -8,6 +8,7 @@ import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
 import { namedOutput } from "./gradients.ts";
+import { isMisfit, misfit } from "./misfit.ts";
 
 /** One field: a tensor, an array with its shape, or nested arrays of numbers. */
 export type PredictField = tf.Tensor | HostArray | tf.TensorLike;
@@ -38,12 +39,17 @@ export async function predict(
   const rows = batch.inputs.shape[0];
   const slices: Record<string, tf.Tensor>[] = [];
   for (let start = 0; start < rows; start += parts.batchSize) {
-    slices.push(tf.tidy(() => {
-      const slice = sliceBatch(batch, start, Math.min(rows, start + parts.batchSize));
-      const fields = parts.task.prepare(toTensors(slice));
-      const output = namedOutput(parts.model.forward(fields, { training: false, random }));
-      return parts.task.answer(output, fields);
-    }));
+    const slice = sliceBatch(batch, start, Math.min(rows, start + parts.batchSize));
+    try {
+      slices.push(tf.tidy(() => {
+        const fields = parts.task.prepare(toTensors(slice));
+        const output = namedOutput(parts.model.forward(fields, { training: false, random }));
+        return parts.task.answer(output, fields);
+      }));
+    } catch (error) {
+      slices.forEach((named) => tf.dispose(Object.values(named)));
+      throw isMisfit(error) ? misfit("inputs", "do not fit the model", error, slice) : error;
+    }
     await parts.breathe();
   }
   if (slices.length === 1) return slices[0];
