@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { useBackend } from "../../test/support/backend.ts";
 import { assertClose } from "../../test/support/close.ts";
 import * as tf from "../tensor/tf.ts";
-import { applyUpdate } from "./apply.ts";
+import { applyUpdate, evaluate } from "./apply.ts";
 import {
   abs,
   add,
@@ -105,4 +105,78 @@ test("applyUpdate() folds scalars in double precision and scales the gradient fi
   assert.deepEqual([...variable.dataSync()], [3, 6]);
   assert.deepEqual([...grad.dataSync()], [1, 2]);
   tf.dispose([variable, grad, scale]);
+});
+
+test("applyUpdate() works in place on wasm data of its own, also when the memory grows", async () => {
+  await useBackend("wasm");
+  const initial = tf.tensor([1, 2, 3]);
+  const variable = tf.variable(initial);
+  const grad = tf.tensor([1, 1, 1]);
+  const step = () =>
+    applyUpdate({ param: sub(param, gradient) }, {
+      ...{ param: variable, gradient: grad, slots: {}, scalars: {} },
+    });
+  step();
+  assert.notEqual(variable.dataId, initial.dataId);
+  const { dataId } = variable;
+  const large = tf.zeros([30 << 20]);
+  step();
+  assert.equal(variable.dataId, dataId);
+  assert.deepEqual([...variable.dataSync()], [-1, 0, 1]);
+  assert.deepEqual([...initial.dataSync()], [1, 2, 3]);
+  tf.dispose([initial, variable, grad, large]);
+});
+
+test("applyUpdate() follows tensors to another backend and to a new instance of one", async () => {
+  const variable = tf.variable(tf.tensor([4, 5]));
+  const values: number[][] = [];
+  for (const backend of ["cpu", "wasm", "new wasm", "cpu"]) {
+    if (backend === "new wasm") {
+      await useBackend("cpu");
+      variable.assign(tf.tidy(() => tf.add(variable, 0)));
+      const factory = tf.findBackendFactory("wasm");
+      tf.removeBackend("wasm");
+      tf.registerBackend("wasm", factory);
+      await useBackend("wasm");
+    } else {
+      await useBackend(backend as "cpu" | "wasm");
+    }
+    const grad = tf.tensor([1, 0.5]);
+    const operands = { param: variable, gradient: grad, slots: {}, scalars: { lr: 2 } };
+    applyUpdate({ param: sub(param, mul(scalar("lr"), gradient)) }, operands);
+    values.push([...variable.dataSync()]);
+    grad.dispose();
+  }
+  assert.deepEqual(values, [[2, 4], [0, 3], [-2, 2], [-4, 1]]);
+  variable.dispose();
+});
+
+test("applyUpdate() leaves everything alone where its guard is not finite", async () => {
+  for (const backend of ["cpu", "wasm"] as const) {
+    await useBackend(backend);
+    const variable = tf.variable(tf.tensor([4, 5]));
+    const grad = tf.tensor([1, 1]);
+    for (const [value, expected] of [[NaN, 4], [Infinity, 4], [1, 3], [-Infinity, 3], [0, 2]]) {
+      const guard = tf.tensor([1, value]);
+      const operands = { param: variable, gradient: grad, slots: {}, scalars: {}, guard };
+      applyUpdate({ param: sub(param, gradient) }, operands);
+      assert.deepEqual([...variable.dataSync()], [expected, expected + 1]);
+      guard.dispose();
+    }
+    tf.dispose([variable, grad]);
+  }
+});
+
+test("evaluate() gives the value of an expression as a new tensor", async () => {
+  for (const backend of ["cpu", "wasm"] as const) {
+    await useBackend(backend);
+    const variable = tf.variable(tf.tensor([[4, 5]]));
+    const grad = tf.tensor([[1, 2]]);
+    const before = tf.memory().numTensors;
+    const operands = { param: variable, gradient: grad, slots: {}, scalars: {}, scale: 2 };
+    const value = tf.tidy(() => evaluate(mul(param, gradient), operands));
+    assert.deepEqual(value.arraySync(), [[8, 20]]);
+    assert.equal(tf.memory().numTensors, before + 1);
+    tf.dispose([value, variable, grad]);
+  }
 });

@@ -5,22 +5,30 @@ import {
   add,
   addcdiv,
   addcmul,
-  addScaled,
   div,
   type Expression,
-  gradient,
   lerp,
   max,
   mul,
   neg,
-  param,
   scalar,
   slot,
   sqrt,
   type Update,
 } from "../fuse/expression.ts";
-import { elementwise } from "./elementwise.ts";
+import { elementwise, type Measure, type ScalarContext } from "./elementwise.ts";
 import type { OptimizerRule, Slot } from "./rule.ts";
+import {
+  agreeing,
+  ascent,
+  cautiousMeasure,
+  cautiousOption,
+  decayed,
+  decayOptions,
+  needsDecoupled,
+  shrinkOf,
+  withL2,
+} from "./terms.ts";
 
 const options = object({
   lr: atLeast(0).default(1e-3),
@@ -30,7 +38,9 @@ const options = object({
   amsgrad: flag().default(false),
   maximize: flag().default(false),
   decoupled_weight_decay: flag().default(false),
-});
+  ...cautiousOption,
+  ...decayOptions,
+}).refine(...needsDecoupled);
 
 /** What Adam and AdamW read of their options. */
 export type AdamOptions = Omit<z.output<typeof options>, "decoupled_weight_decay">;
@@ -41,6 +51,8 @@ export type AdamForm = {
   decay: boolean;
   decoupled: boolean;
   amsgrad: boolean;
+  cautious: boolean;
+  cautiousDecay: boolean;
 };
 
 /** The slots of Adam and AdamW. */
@@ -62,24 +74,33 @@ export const adam: OptimizerRule = elementwise<z.output<typeof options>, AdamFor
   numbers: () => ({ step: 0 }),
   form: (o) => adamForm(o, o.decoupled_weight_decay),
   scalars: adamScalars,
+  measure: adamMeasure,
   update: adamUpdate,
 });
 
 /** The form of Adam's expression. */
 export function adamForm(o: AdamOptions, decoupled: boolean): AdamForm {
-  return { maximize: o.maximize, decay: o.weight_decay !== 0, decoupled, amsgrad: o.amsgrad };
+  return {
+    maximize: o.maximize,
+    decay: o.weight_decay !== 0,
+    decoupled,
+    amsgrad: o.amsgrad,
+    cautious: o.cautious === true,
+    cautiousDecay: o.cautious_weight_decay === true,
+  };
 }
 
 /** The scalars of one Adam update; counts `step`. */
 export function adamScalars(
   o: AdamOptions,
   numbers: Record<string, number>,
+  { baseLr }: ScalarContext,
 ): Record<string, number> {
   const step = ++numbers.step;
   const [beta1, beta2] = o.betas;
   return {
     weight_decay: o.weight_decay,
-    shrink: 1 - o.lr * o.weight_decay,
+    shrink: shrinkOf(o, baseLr),
     take1: 1 - beta1,
     keep2: beta2,
     take2: 1 - beta2,
@@ -89,20 +110,30 @@ export function adamScalars(
   };
 }
 
+/** What cautious masking needs to know before the update. */
+export function adamMeasure(form: AdamForm): Measure | undefined {
+  return form.cautious ? cautiousMeasure(momentOf(form)) : undefined;
+}
+
 /** Adam's expression. */
-export function adamUpdate({ maximize, decay, decoupled, amsgrad }: AdamForm): Update {
-  const raw = maximize ? neg(gradient) : gradient;
-  const g = decay && !decoupled ? addScaled(raw, param, scalar("weight_decay")) : raw;
-  const p = decay && decoupled ? mul(param, scalar("shrink")) : param;
-  const slots: Record<string, Expression> = {};
-  const m = slots.exp_avg = lerp(slot("exp_avg"), g, scalar("take1"));
-  let v = slots.exp_avg_sq = addcmul(
-    mul(slot("exp_avg_sq"), scalar("keep2")),
-    g,
-    g,
-    scalar("take2"),
-  );
+export function adamUpdate(form: AdamForm): Update {
+  const { decay, decoupled, amsgrad, cautious, cautiousDecay } = form;
+  const [m, g] = momentOf(form);
+  const slots: Record<string, Expression> = { exp_avg: m };
+  let v = slots.exp_avg_sq = secondMoment(g);
   if (amsgrad) v = slots.max_exp_avg_sq = max(slot("max_exp_avg_sq"), v);
   const denominator = add(div(sqrt(v), scalar("correction2")), scalar("eps"));
-  return { param: addcdiv(p, m, denominator, neg(scalar("step_size"))), slots };
+  const direction = cautious ? agreeing(m, g) : m;
+  const p = decayed(decay && decoupled, cautiousDecay, m);
+  return { param: addcdiv(p, direction, denominator, neg(scalar("step_size"))), slots };
+}
+
+/** exp_avg_sq = keep2 exp_avg_sq + take2 g^2. */
+export const secondMoment = (g: Expression): Expression =>
+  addcmul(mul(slot("exp_avg_sq"), scalar("keep2")), g, g, scalar("take2"));
+
+/** The new first moment, and the gradient that enters it. */
+function momentOf({ maximize, decay, decoupled }: AdamForm): [Expression, Expression] {
+  const g = withL2(ascent(maximize), decay && !decoupled);
+  return [lerp(slot("exp_avg"), g, scalar("take1")), g];
 }

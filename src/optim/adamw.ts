@@ -1,8 +1,16 @@
 /** Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as `torch.optim.AdamW`. */
 import { atLeast, below, flag, object, pair, type z } from "../core/options.ts";
-import { type AdamForm, adamForm, adamScalars, adamSlots, adamUpdate } from "./adam.ts";
+import {
+  type AdamForm,
+  adamForm,
+  adamMeasure,
+  adamScalars,
+  adamSlots,
+  adamUpdate,
+} from "./adam.ts";
 import { elementwise } from "./elementwise.ts";
 import type { OptimizerRule } from "./rule.ts";
+import { cautiousOption, decayOptions } from "./terms.ts";
 
 const options = object({
   lr: atLeast(0).default(1e-3),
@@ -11,6 +19,8 @@ const options = object({
   weight_decay: atLeast(0).default(1e-2),
   amsgrad: flag().default(false),
   maximize: flag().default(false),
+  ...cautiousOption,
+  ...decayOptions,
 });
 
 /** Adam's rule with p = p (1 - lr weight_decay) before the step. */
@@ -21,5 +31,6 @@ export const adamw: OptimizerRule = elementwise<z.output<typeof options>, AdamFo
   numbers: () => ({ step: 0 }),
   form: (o) => adamForm(o, true),
   scalars: adamScalars,
+  measure: adamMeasure,
   update: adamUpdate,
 });

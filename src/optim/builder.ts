@@ -25,9 +25,12 @@ import {
   type TrainedBy,
 } from "./groups.ts";
 import { Optimizer } from "./optimizer.ts";
-import { findOptimizer, type OptimizerFactory } from "./registry.ts";
+import { readParams, withoutIgnored } from "./params.ts";
+import { findOptimizer, type OptimizerEntry, type OptimizerFactory } from "./registry.ts";
 import type { OptimizerRule } from "./rule.ts";
-import { ignoredOptions } from "./state_dict.ts";
+import { type OptimizerWrapper, wrapRule } from "./wrapper.ts";
+
+export { singleGroup } from "./params.ts";
 
 /** A regular expression or its source, or several. */
 export type Patterns = string | RegExp | readonly (string | RegExp)[];
@@ -43,7 +46,7 @@ export type GroupConfig = {
 /** A type with its options. */
 export interface OptimizerTypeConfig {
   /** A registered name, or in a program the rule, function or class itself. */
-  readonly type: string | OptimizerRule | OptimizerFactory;
+  readonly type: string | OptimizerEntry;
   /** In torch spelling or camelCase. @default {} */
   readonly params?: Readonly<Record<string, unknown>>;
 }
@@ -64,7 +67,7 @@ export interface OptimizerConfig extends OptimizerTypeConfig {
 
 /** BasicTS' spelling. */
 export interface BasicOptimizerConfig {
-  readonly TYPE: string | OptimizerRule | OptimizerFactory;
+  readonly TYPE: string | OptimizerEntry;
   readonly PARAM?: Readonly<Record<string, unknown>>;
 }
 
@@ -125,14 +128,14 @@ export function buildOptimizer(
   const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
   const settings = parseOptions(settingsSchema, rest, path);
   const entry = entryOf(type, typePath);
-  if (!isRule(entry)) {
+  if (typeof entry === "function") {
     const grouped = Object.keys(rest)[0];
     if (grouped !== undefined) {
       throw new ConfigError(join(path, grouped), "needs an optimizer with a rule, not a factory");
     }
     return fromFactory(entry, params, parameters, typePath);
   }
-  const base = { rule: entry, options: readParams(entry, params, paramsPath), ownDecay: false };
+  const base = { ...readTrained(entry, params, paramsPath), ownDecay: false };
   const grouping: Grouping = {
     base,
     path,
@@ -143,25 +146,65 @@ export function buildOptimizer(
   return new Optimizer(groupPlan(grouping), parameters, { type: entry.name, params, ...rest });
 }
 
-/** The plan with all parameters in one group, for a class of one's own that extends `Optimizer`. */
-export function singleGroup(
-  rule: OptimizerRule,
-  params: Readonly<Record<string, unknown>>,
-  path = "optimizer.params",
-): ReturnType<typeof groupPlan> {
-  const base = { rule, options: readParams(rule, params, path), ownDecay: false };
-  return groupPlan({ base, rules: [], noDecay: "none", path: "optimizer" });
-}
-
-function entryOf(type: unknown, path: string): OptimizerRule | OptimizerFactory {
+function entryOf(type: unknown, path: string): OptimizerEntry {
   if (typeof type === "string") return findOptimizer(type, path);
-  if (typeof type === "function" || isRule(type)) return type as OptimizerRule | OptimizerFactory;
+  const isEntry = typeof type === "function" ||
+    (type !== null && typeof type === "object" && "options" in type &&
+      ("step" in type || "extend" in type));
+  if (isEntry) return type as OptimizerEntry;
   throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
 }
 
-function isRule(value: unknown): value is OptimizerRule {
-  return value !== null && typeof value === "object" && "options" in value && "step" in value;
+/** The rule of `entry` with checked options; a wrapper's base is among its params. */
+function readTrained(
+  entry: OptimizerRule | OptimizerWrapper,
+  params: Readonly<Record<string, unknown>>,
+  path: string,
+): { rule: OptimizerRule; options: Record<string, unknown> } {
+  if ("step" in entry) return { rule: entry, options: readParams(entry, params, path) };
+  const { optimizer, base_optimizer, baseOptimizer, ...rest } = params;
+  const given = optimizer ?? base_optimizer ?? baseOptimizer;
+  if (given === undefined) {
+    throw new ConfigError(
+      join(path, "optimizer"),
+      `is required: the optimizer that ${entry.name} steps with`,
+    );
+  }
+  const names = new Map(
+    Object.keys(entry.options.shape).map((name) => [camel(name), name]),
+  );
+  for (const [short, name] of Object.entries(entry.aliases ?? {})) names.set(short, name);
+  const own: Record<string, unknown> = {};
+  const others: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(rest)) {
+    const name = names.get(camel(key));
+    if (name === undefined) others[key] = value;
+    else if (Object.hasOwn(own, name)) {
+      throw new ConfigError(join(path, key), `is the same option as ${show(name)}, received both`);
+    } else own[name] = value;
+  }
+  if (typeof given === "string") {
+    // The base's options lie beside the wrapper's own.
+    const base = ruleOf(entryOf(given, join(path, "optimizer")), join(path, "optimizer"));
+    const rule = wrapRule(entry, base);
+    return { rule, options: readParams(rule, { ...others, ...own }, path) };
+  }
+  const inner = readComponent(given, join(path, "optimizer"));
+  parseOptions(object({}), inner.rest, join(path, "optimizer"));
+  const baseEntry = entryOf(inner.type, inner.typePath);
+  if (typeof baseEntry === "function") throw needsRule(inner.typePath);
+  const base = readTrained(baseEntry, inner.params, inner.paramsPath);
+  const ownOptions = parseOptions(entry.options, { ...own, ...others }, path, entry.name);
+  return { rule: wrapRule(entry, base.rule), options: { ...base.options, ...ownOptions } };
 }
+
+function ruleOf(entry: OptimizerEntry, path: string): OptimizerRule {
+  if (typeof entry === "object" && "step" in entry) return entry;
+  throw needsRule(path);
+}
+
+const needsRule = (path: string): ConfigError =>
+  new ConfigError(path, "must be an optimizer with a rule");
 
 function fromFactory(
   factory: OptimizerFactory,
@@ -177,32 +220,6 @@ function fromFactory(
     throw new ConfigError(path, `must make an Optimizer, received ${show(made)}`);
   }
   return made as Optimizer;
-}
-
-function readParams(
-  rule: OptimizerRule,
-  params: Readonly<Record<string, unknown>>,
-  path: string,
-): Record<string, unknown> {
-  return parseOptions(rule.options, withoutIgnored(params, rule), path, rule.name);
-}
-
-let noted = false;
-
-/** Drops what torch uses to choose an implementation, with one note a process. */
-function withoutIgnored(
-  params: Readonly<Record<string, unknown>>,
-  rule: OptimizerRule,
-): Record<string, unknown> {
-  const entries = Object.entries(params);
-  const kept = entries.filter(([key]) =>
-    !ignoredOptions.includes(key) || Object.hasOwn(rule.options.shape, key)
-  );
-  if (kept.length < entries.length && !noted) {
-    noted = true;
-    console.warn(`note: optimizer options ${ignoredOptions.join(", ")} have no effect here`);
-  }
-  return Object.fromEntries(kept);
 }
 
 function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
@@ -242,10 +259,9 @@ function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
 function readGroupOptimizer(config: unknown, path: string): TrainedBy {
   const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
   parseOptions(object({}), rest, path);
-  const rule = entryOf(type, typePath);
-  if (!isRule(rule)) throw new ConfigError(typePath, "must be an optimizer with a rule");
-  const options = readParams(rule, params, paramsPath);
-  return { rule, options, ownDecay: setsDecay(params) };
+  const entry = entryOf(type, typePath);
+  if (typeof entry === "function") throw needsRule(typePath);
+  return { ...readTrained(entry, params, paramsPath), ownDecay: setsDecay(params) };
 }
 
 /** The base options with some of them replaced, checked together by the same schema. */

@@ -79,6 +79,11 @@ export function gradNorm(grads: readonly tf.Tensor[], normType = 2): tf.Scalar {
   });
 }
 
+/** The sum of all elements of `tensors` together. */
+export function total(tensors: readonly tf.Tensor[]): tf.Scalar {
+  return sumOf(tensors, (x) => x);
+}
+
 /** The sum of squares of all elements of `grads` together. */
 export function squaredNorm(grads: readonly tf.Tensor[]): tf.Scalar {
   return sumOf(grads, (g) => tf.mul(g, g));

@@ -2,8 +2,8 @@
  * Parameter groups from plain rules.
  *
  * Each parameter belongs to the first rule that matches it, what is left to the last group. A group
- * is then split by layer (`layerDecay`), and each part into parameters with and without decay
- * (`noDecay`); parts without parameters vanish.
+ * is then split by layer (`layerDecay`), by the optimizer type itself if it does so, and each part
+ * into parameters with and without decay (`noDecay`); parts without parameters vanish.
  */
 import { ConfigError, show } from "../core/errors.ts";
 import { powInt } from "../core/math.ts";
@@ -76,6 +76,7 @@ export function groupPlan(grouping: Grouping): GroupPlan {
     const { variables } = parameters;
     return divide(grouping, parameters)
       .flatMap((part) => splitByLayer(part, grouping.layerDecay, [...variables.keys()]))
+      .flatMap((part) => splitByShare(part, parameters))
       .flatMap((part) => splitByDecay(part, grouping.noDecay, variables))
       .filter(({ names }) => names.length > 0)
       .map(({ rule, options, names, label }): GroupSpec => ({ rule, options, names, label }));
@@ -147,6 +148,25 @@ function depthOf(name: string, patterns: readonly Pattern[]): number | undefined
     return depth;
   }
   return undefined;
+}
+
+/** What the rule itself gives to other rules or options (Muon's `aux`). */
+function splitByShare(part: Part, { variables, given }: NamedParameters): Part[] {
+  const shares = part.rule.divide?.(part.options);
+  if (shares === undefined) return [part];
+  const parts = shares.map(({ label, rule, options }) => ({
+    ...part,
+    rule,
+    options,
+    label: `${part.label}; ${label}`,
+    names: [] as string[],
+  }));
+  for (const name of part.names) {
+    const all = [...given].filter(([, first]) => first === name).map(([other]) => other);
+    const share = shares.findIndex(({ takes }) => takes(all, variables.get(name)!));
+    parts[share].names.push(name);
+  }
+  return parts;
 }
 
 function splitByDecay(

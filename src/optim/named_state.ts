@@ -40,8 +40,14 @@ export function byIndex(
   const names = present.flatMap((group) => group.names);
   const state = new Map<string, Record<string, SavedValue>>();
   for (const name of Object.keys(meta.numbers)) state.set(name, { ...meta.numbers[name] });
+  const shared: Record<string, SavedValue>[] = present.map(() => ({}));
   for (const key of Object.keys(tensors)) {
     const [name, slot] = splitKey(key);
+    const group = sharedPrefix.exec(name);
+    if (group !== null && !names.includes(name)) {
+      (shared[Number(group[1])] ?? {})[slot] = tensors[key];
+      continue;
+    }
     state.set(name, { ...state.get(name), [slot]: tensors[key] });
   }
   const unknown = [...state.keys()].find((name) => !names.includes(name));
@@ -65,8 +71,20 @@ export function byIndex(
   });
   return {
     state: Object.fromEntries(renamed),
-    param_groups: groups.map((group) => ({ ...group, params: group.names })),
+    param_groups: groups.map((group, i) => ({ ...group, ...shared[i], params: group.names })),
   };
+}
+
+const sharedPrefix = /^param_groups\.(\d+)$/;
+
+/** Whether `key` is one of {@link sharedKey}. */
+export function isSharedKey(key: string): boolean {
+  return sharedPrefix.test(splitKey(key)[0]);
+}
+
+/** The key of a scalar that a group's rule keeps for all parameters. */
+export function sharedKey(group: number, key: string): string {
+  return joinKey(`param_groups.${group}`, key);
 }
 
 /** `a/b`, `exp_avg` -> `a/b/exp_avg`. */

@@ -13,12 +13,15 @@ import {
   byIndex,
   disposeImported,
   type ImportedState,
+  isSharedKey,
   joinKey,
   keepImported,
   type OptimizerState,
+  sharedKey,
   splitKey,
 } from "./named_state.ts";
-import type { OptimizerRule, ParameterState, UpdateEntry } from "./rule.ts";
+import { type Closure, evaluateClosure } from "./closure.ts";
+import type { GradientEntry, OptimizerRule, ParameterState, UpdateEntry } from "./rule.ts";
 import {
   type HostTensor,
   type LoadedState,
@@ -28,6 +31,7 @@ import {
 } from "./state_dict.ts";
 import { groupTable } from "./summary.ts";
 
+export type { Closure, ClosureResult } from "./closure.ts";
 export type { Gradients, NamedGradient } from "./gradients.ts";
 export type { ImportedState, OptimizerMeta, OptimizerState } from "./named_state.ts";
 export type { HostTensor, OptimizerStateDict, SavedState } from "./state_dict.ts";
@@ -55,6 +59,11 @@ export type GroupPlan = (parameters?: NamedParameters) => GroupSpec[];
 export interface ApplyOptions {
   /** Multiplies every gradient before anything else; a scalar tensor stays on the device. @default 1 */
   readonly scale?: number | tf.Scalar;
+  /**
+   * The update happens only if every element of this tensor is finite. Steps are counted on the host
+   * as if it does; {@link Optimizer.settle} must say before the next update whether it did.
+   */
+  readonly guard?: tf.Tensor;
 }
 
 /** A tensor with its name, as tfjs saves optimizers. */
@@ -93,8 +102,15 @@ export class Optimizer extends tf.Optimizer {
   readonly #config: Record<string, unknown>;
   readonly #members: Member[] = [];
   readonly #state = new Map<string, ParameterState>();
+  readonly #shared = new Map<OptimizerRule, Record<string, tf.Variable>>();
+  /** Training values while the parameters hold others: those of evaluation, or perturbed ones. */
+  readonly #raw = new Map<string, tf.Tensor>();
+  readonly #before = new Map<string, tf.Tensor>();
   #parameters: NamedParameters | undefined;
   #pending: ImportedState | undefined;
+  /** Takes back what the host noted of the last update with a guard. */
+  #undo: (() => void)[] = [];
+  #closureIsLoss = false;
 
   /**
    * @param plan Puts the parameters into groups.
@@ -114,43 +130,178 @@ export class Optimizer extends tf.Optimizer {
     else this.#take(parameters);
   }
 
+  /** Whether an update needs more than one gradient, so that `applyGradients` alone cannot make it. */
+  get needsClosure(): boolean {
+    return this.perturbs;
+  }
+
+  /** Whether {@link perturb} must come before each update (SAM). */
+  get perturbs(): boolean {
+    return this.#members.some(({ rule }) => rule.perturb !== undefined);
+  }
+
   /**
    * One update of every parameter that has a gradient; the gradients stay the caller's.
    *
-   * @throws {ConfigError} For names that are unknown or mixed, a wrong shape, or a rate that is
-   * not finite; nothing is changed then.
+   * @throws {ConfigError} For names that are unknown or mixed, a wrong shape, a rate that is not
+   * finite, in evaluation mode, or where {@link perturb} has to come first; nothing is changed then.
    */
   override applyGradients(gradients: Gradients, options: ApplyOptions = {}): void {
-    const parameters = this.#adopt(gradients);
-    const resolved = resolveGradients(gradients, parameters);
-    this.paramGroups.forEach(({ lr }, i) => {
-      if (Number.isFinite(lr)) return;
+    const resolved = this.#check(gradients);
+    if (this.perturbs && this.#before.size === 0) {
       throw new ConfigError(
-        `paramGroups[${i}].lr`,
-        `must be a finite number, received ${show(lr)}`,
+        "optimizer",
+        "takes its gradient at perturbed parameters: use step(closure), or perturb(gradients) first",
       );
-    });
+    }
+    const { scale, guard } = options;
+    if (guard !== undefined && !this.obeysGuards) {
+      throw new ConfigError("guard", "is not obeyed by every type of this optimizer");
+    }
+    this.restore();
+    this.#undo = [];
     const entries = new Map<OptimizerRule, UpdateEntry[]>();
+    for (const { spec, group, rule, variables } of this.#members) {
+      const list = entries.get(rule) ?? [];
+      entries.set(rule, list);
+      const baseLr = spec.options.lr as number;
+      for (const [name, param] of variables) {
+        const gradient = resolved.get(name);
+        if (gradient === undefined) continue;
+        const before = guard && this.#state.get(name)?.numbers;
+        const { state, created } = this.#stateOf(name, param, rule, group);
+        if (guard !== undefined) this.#noteUndo(name, state, created, before && { ...before });
+        const options = group;
+        list.push({ name, param, gradient, scale, guard, options, state, created, baseLr });
+      }
+    }
+    for (const [rule, list] of entries) {
+      if (list.length > 0) rule.step(list, this.#sharedOf(rule, list[0].options));
+    }
+    this.incrementIterations();
+  }
+
+  /** Whether `guard` can be given to {@link applyGradients}: every rule must take it to the device. */
+  get obeysGuards(): boolean {
+    return !this.perturbs && this.#members.every(({ rule }) => rule.obeysGuards === true);
+  }
+
+  /** Says whether the last update, which had a guard, happened. */
+  settle(happened: boolean): void {
+    if (!happened && this.#undo.length > 0) {
+      for (const undo of this.#undo) undo();
+      this.iterations_--;
+    }
+    this.#undo = [];
+  }
+
+  /**
+   * Moves the parameters to where the gradient of the update is taken; `applyGradients`, or
+   * {@link restore} without an update, moves them back to the bit.
+   */
+  perturb(gradients: Gradients, options: ApplyOptions = {}): void {
+    const resolved = this.#check(gradients);
+    this.restore();
+    const entries = new Map<OptimizerRule, GradientEntry[]>();
     for (const { group, rule, variables } of this.#members) {
+      if (rule.perturb === undefined) continue;
       const list = entries.get(rule) ?? [];
       entries.set(rule, list);
       for (const [name, param] of variables) {
         const gradient = resolved.get(name);
         if (gradient === undefined) continue;
-        const { state, created } = this.#stateOf(name, param, rule, group);
-        const { scale } = options;
-        list.push({ name, param, gradient, scale, options: group, state, created });
+        this.#before.set(name, tf.keep(tf.clone(param)));
+        list.push({ name, param, gradient, scale: options.scale, options: group });
       }
     }
-    for (const [rule, list] of entries) if (list.length > 0) rule.step(list);
-    this.incrementIterations();
+    for (const [rule, list] of entries) if (list.length > 0) rule.perturb!(list);
+  }
+
+  /** Undoes {@link perturb}. */
+  restore(): void {
+    this.#putBack(this.#before);
+  }
+
+  /**
+   * One update with the loss and gradients that `closure` computes, as often as the update asks.
+   *
+   * @returns The loss at the parameters before the update.
+   */
+  async step(closure: Closure): Promise<number> {
+    const first = await this.#evaluate(closure);
+    try {
+      if (this.perturbs) {
+        this.perturb(first.grads);
+        const second = await this.#evaluate(closure);
+        try {
+          this.applyGradients(second.grads);
+        } finally {
+          tf.dispose(second.grads as tf.TensorContainer);
+        }
+      } else {
+        this.applyGradients(first.grads);
+      }
+    } finally {
+      this.restore();
+      tf.dispose(first.grads as tf.TensorContainer);
+    }
+    return first.loss;
+  }
+
+  /** tfjs' `minimize`; an optimizer that perturbs evaluates `f` twice. */
+  override minimize(
+    f: () => tf.Scalar,
+    returnCost = false,
+    varList?: tf.Variable[],
+  ): tf.Scalar | null {
+    if (this.perturbs) {
+      const { value, grads } = this.computeGradients(f, varList);
+      this.perturb(grads);
+      tf.dispose([value, ...Object.values(grads)]);
+    }
+    try {
+      return super.minimize(f, returnCost, varList);
+    } finally {
+      this.restore();
+    }
+  }
+
+  /**
+   * Puts the weights for evaluation into the parameters (Schedule-Free: the average); updates are
+   * refused until {@link train}. Other optimizers have none, and nothing changes.
+   */
+  eval(): void {
+    for (const { group, rule, variables } of this.#members) {
+      if (rule.evaluation === undefined || group.train_mode === false) continue;
+      group.train_mode = false;
+      for (const [name, param] of variables) {
+        const state = this.#state.get(name);
+        if (state === undefined) continue;
+        this.#raw.set(name, tf.keep(tf.clone(param)));
+        tf.tidy(() => param.assign(rule.evaluation!.average(param, state, group)));
+      }
+    }
+  }
+
+  /** Puts the training weights back, to the bit if {@link eval} was called on this object. */
+  train(): void {
+    for (const { group, rule, variables } of this.#members) {
+      if (rule.evaluation === undefined || group.train_mode !== false) continue;
+      group.train_mode = true;
+      for (const [name, param] of variables) {
+        const state = this.#state.get(name);
+        if (state === undefined || this.#raw.has(name)) continue;
+        tf.tidy(() => param.assign(rule.evaluation!.raw(param, state, group)));
+      }
+    }
+    this.#putBack(this.#raw);
   }
 
   /** torch's state dict; tensors are the live state, numbers and groups are copies. */
   stateDict(): OptimizerStateDict {
     const dict: OptimizerStateDict = { state: {}, param_groups: [] };
     let index = 0;
-    for (const { group, variables } of this.#members) {
+    for (const { group, rule, variables } of this.#members) {
       const params: number[] = [];
       for (const name of variables.keys()) {
         const state = this.#state.get(name);
@@ -160,7 +311,12 @@ export class Optimizer extends tf.Optimizer {
         params.push(index++);
       }
       const { names, ...options } = group;
-      dict.param_groups.push({ ...copyOptions(options), params, param_names: [...names] });
+      dict.param_groups.push({
+        ...copyOptions(options),
+        ...this.#shared.get(rule),
+        params,
+        param_names: [...names],
+      });
     }
     return dict;
   }
@@ -190,6 +346,12 @@ export class Optimizer extends tf.Optimizer {
       numbers.set(name, { ...state.numbers });
       for (const [slot, variable] of Object.entries(state.slots)) {
         tensors[joinKey(name, slot)] = variable;
+      }
+    }
+    for (const [rule, shared] of this.#shared) {
+      const group = this.#members.findIndex((member) => member.rule === rule);
+      for (const [key, variable] of Object.entries(shared)) {
+        tensors[sharedKey(group, key)] = variable;
       }
     }
     const groups = this.paramGroups.map((group) => copyOptions(group) as ParamGroup);
@@ -226,8 +388,7 @@ export class Optimizer extends tf.Optimizer {
 
   /** Disposes the state; the parameters stay. */
   override dispose(): void {
-    for (const { slots } of this.#state.values()) tf.dispose(slots);
-    this.#state.clear();
+    this.#clear();
     disposeImported(this.#pending);
     this.#pending = undefined;
   }
@@ -239,7 +400,7 @@ export class Optimizer extends tf.Optimizer {
     for (const [name, tensor] of Object.entries(tensors)) weights.push({ name, tensor });
     for (const [name, numbers] of Object.entries(meta.numbers)) {
       for (const [key, value] of Object.entries(numbers)) {
-        weights.push({ name: joinKey(name, key + numberSuffix), tensor: tf.scalar(value) });
+        weights.push({ name: joinKey(name, key + numberSuffix), tensor: numberTensor(value) });
       }
     }
     return weights;
@@ -249,15 +410,17 @@ export class Optimizer extends tf.Optimizer {
   override async setWeights(weights: NamedTensor[]): Promise<void> {
     const rest = await this.extractIterations(weights);
     const tensors: Record<string, tf.Tensor> = {};
+    // In the order of the parameters, by which renamed ones are told.
     const numbers = new Map<string, Record<string, number>>();
     for (const { name, tensor } of rest) {
       const [parameter, key] = splitKey(name);
+      const known = numbers.get(parameter) ?? {};
       if (key.endsWith(numberSuffix)) {
-        const value = (await tensor.data())[0];
-        const known = numbers.get(parameter);
+        const value = Array.from(await tensor.data()).reduce((sum, part) => sum + part, 0);
         numbers.set(parameter, { ...known, [key.slice(0, -numberSuffix.length)]: value });
       } else {
         tensors[name] = tensor;
+        if (!isSharedKey(name)) numbers.set(parameter, known);
       }
     }
     const meta = { iterations: this.iterations, numbers: Object.fromEntries(numbers) };
@@ -279,8 +442,13 @@ export class Optimizer extends tf.Optimizer {
     }
   }
 
+  /** The parameters, once they are known. */
+  protected get parameters(): NamedParameters | undefined {
+    return this.#parameters;
+  }
+
   /** The parameters known now, or those that `gradients` names. */
-  #adopt(gradients: Gradients): NamedParameters {
+  protected adopt(gradients: Gradients): NamedParameters {
     if (this.#parameters !== undefined) return this.#parameters;
     const registered = tf.engine().registeredVariables;
     const adopted: Record<string, tf.Variable> = Object.create(null);
@@ -306,6 +474,67 @@ export class Optimizer extends tf.Optimizer {
     return parameters;
   }
 
+  /** The gradients by name, if an update can be made with them now. */
+  #check(gradients: Gradients): Map<string, tf.Tensor> {
+    const resolved = resolveGradients(gradients, this.adopt(gradients));
+    this.paramGroups.forEach(({ lr, train_mode }, i) => {
+      if (!Number.isFinite(lr)) {
+        throw new ConfigError(
+          `paramGroups[${i}].lr`,
+          `must be a finite number, received ${show(lr)}`,
+        );
+      }
+      if (train_mode === false) {
+        throw new ConfigError("optimizer", "is in evaluation mode: call train() before an update");
+      }
+    });
+    return resolved;
+  }
+
+  async #evaluate(closure: Closure): Promise<{ loss: number; grads: Gradients }> {
+    const variables = this.#parameters && [...this.#parameters.variables.values()];
+    const evaluation = await evaluateClosure(closure, this.#closureIsLoss, variables);
+    this.#closureIsLoss = evaluation.isLoss;
+    return evaluation;
+  }
+
+  /** Assigns kept values to their parameters and forgets them. */
+  #putBack(kept: Map<string, tf.Tensor>): void {
+    for (const [name, value] of kept) {
+      this.#parameters?.variables.get(name)?.assign(value);
+      value.dispose();
+    }
+    kept.clear();
+  }
+
+  #sharedOf(
+    rule: OptimizerRule,
+    options: Readonly<Record<string, unknown>>,
+  ): Record<string, tf.Variable> {
+    let shared = this.#shared.get(rule);
+    if (shared === undefined) {
+      const initial = Object.entries(rule.shared ?? {});
+      shared = Object.fromEntries(initial.map(([key, value]) => [
+        key,
+        tf.tidy(() => tf.variable(tf.scalar(value(options)), false)),
+      ]));
+      if (initial.length > 0) this.#shared.set(rule, shared);
+    }
+    return shared;
+  }
+
+  /** Frees all state. */
+  #clear(): void {
+    for (const { slots } of this.#state.values()) tf.dispose(slots);
+    this.#state.clear();
+    for (const shared of this.#shared.values()) tf.dispose(shared);
+    this.#shared.clear();
+    for (const kept of [this.#raw, this.#before]) {
+      tf.dispose([...kept.values()]);
+      kept.clear();
+    }
+  }
+
   #take(variables: Readonly<Record<string, tf.Variable>>): NamedParameters {
     const parameters = namedParameters(variables);
     this.#setGroups(this.#plan(parameters), parameters.variables);
@@ -319,6 +548,11 @@ export class Optimizer extends tf.Optimizer {
       const before = this.#members.find((member) => member.spec.options === spec.options);
       const group = (before?.group ?? copyOptions(spec.options)) as ParamGroup;
       group.names = [...spec.names];
+      if (spec.rule.evaluation !== undefined) group.train_mode ??= true;
+      for (const name of spec.names) {
+        const fault = spec.rule.refuses?.(variables.get(name)!, group);
+        if (fault !== undefined) throw new ConfigError(`parameters.${name}`, fault);
+      }
       const held = new Map(spec.names.map((name) => [name, variables.get(name)!]));
       return { spec, rule: spec.rule, group, variables: held };
     });
@@ -339,13 +573,30 @@ export class Optimizer extends tf.Optimizer {
     }
     const created = new Set<string>();
     for (const [key, slot] of Object.entries(rule.slots)) {
-      if (state.slots[key] !== undefined || slot.when?.(options) === false) continue;
+      if (state.slots[key] !== undefined || slot.when?.(options, param) === false) continue;
       state.slots[key] = tf.tidy(() =>
         tf.variable(slot.initial?.(options, param) ?? tf.zerosLike(param), false)
       );
       created.add(key);
     }
     return { state, created };
+  }
+
+  /** `numbers` are those before the update, undefined if it made the state. */
+  #noteUndo(
+    name: string,
+    { numbers: live, slots }: ParameterState,
+    created: ReadonlySet<string>,
+    numbers: Record<string, number> | undefined,
+  ): void {
+    this.#undo.push(() => {
+      for (const slot of created) {
+        slots[slot].dispose();
+        delete slots[slot];
+      }
+      if (numbers === undefined) this.#state.delete(name);
+      else Object.assign(live, numbers);
+    });
   }
 
   /** Replaces hyperparameters and state; copies first, since the source may be this state itself. */
@@ -357,11 +608,30 @@ export class Optimizer extends tf.Optimizer {
       }
       return [name, { numbers, slots: variables }] as const;
     });
-    for (const { slots } of this.#state.values()) tf.dispose(slots);
-    this.#state.clear();
+    const shared = [...loaded.shared].map(([rule, values]) =>
+      [
+        rule,
+        Object.fromEntries(
+          Object.entries(values).map(([key, value]) => [
+            key,
+            tf.tidy(() => tf.variable(tf.reshape(toTensor(value), []), false)),
+          ]),
+        ),
+      ] as const
+    );
+    this.#clear();
     for (const [name, state] of fresh) this.#state.set(name, state);
+    for (const [rule, variables] of shared) this.#shared.set(rule, variables);
     loaded.groups.forEach((options, i) => Object.assign(this.paramGroups[i], copyOptions(options)));
   }
+}
+
+/** A number as float32 parts that add up to it: a scalar if one suffices. */
+function numberTensor(value: number): tf.Tensor {
+  const high = Math.fround(value);
+  if (high === value) return tf.scalar(value);
+  const middle = Math.fround(value - high);
+  return tf.tensor1d([high, middle, value - high - middle]);
 }
 
 function isEmpty(state: ParameterState): boolean {
@@ -376,7 +646,8 @@ function copyOptions(options: Readonly<Record<string, unknown>>): Record<string,
 }
 
 /** A new tensor of the same values. */
-function toTensor(value: tf.Tensor | HostTensor): tf.Tensor {
+function toTensor(value: tf.Tensor | HostTensor | number): tf.Tensor {
+  if (typeof value === "number") return tf.scalar(value);
   return value instanceof tf.Tensor
     ? tf.clone(value)
     : tf.tensor(Float32Array.from(value.data), [...value.shape], "float32");

@@ -1,11 +1,35 @@
 /** Optimizer types by name. */
+import { ConfigError } from "../core/errors.ts";
 import { Registry } from "../core/registry.ts";
 import type * as tf from "../tensor/tf.ts";
+import { adadelta } from "./adadelta.ts";
+import { adafactor } from "./adafactor.ts";
+import { adagrad } from "./adagrad.ts";
 import { adam } from "./adam.ts";
+import { adamax } from "./adamax.ts";
 import { adamw } from "./adamw.ts";
+import { adamwNanoGpt } from "./adamw_nanogpt.ts";
+import { adamwScheduleFree } from "./adamw_schedule_free.ts";
+import { adan } from "./adan.ts";
+import { ademamix } from "./ademamix.ts";
+import { asgd } from "./asgd.ts";
+import { lamb } from "./lamb.ts";
+import { Lbfgs } from "./lbfgs.ts";
+import { lion } from "./lion.ts";
+import { lookahead } from "./lookahead.ts";
+import { muon } from "./muon.ts";
+import { nadam } from "./nadam.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { prodigy } from "./prodigy.ts";
+import { radam } from "./radam.ts";
+import { radamScheduleFree } from "./radam_schedule_free.ts";
+import { rmsprop } from "./rmsprop.ts";
+import { rprop } from "./rprop.ts";
 import type { OptimizerRule } from "./rule.ts";
+import { asam, sam } from "./sam.ts";
 import { sgd } from "./sgd.ts";
+import { sgdScheduleFree } from "./sgd_schedule_free.ts";
+import type { OptimizerWrapper } from "./wrapper.ts";
 
 /** Makes an optimizer from its options: a function, or a class with this constructor. */
 export type OptimizerFactory =
@@ -18,28 +42,76 @@ export type OptimizerFactory =
     parameters?: Readonly<Record<string, tf.Variable>>,
   ) => Optimizer);
 
-const registry: Registry<OptimizerRule | OptimizerFactory> = new Registry("optimizer");
+/** What a type is: a rule, something around another optimizer, or what makes one. */
+export type OptimizerEntry = OptimizerRule | OptimizerWrapper | OptimizerFactory;
 
-for (const rule of [sgd, adam, adamw]) {
+const registry: Registry<OptimizerEntry> = new Registry("optimizer");
+
+/** torch's own types. */
+const torchTypes: readonly OptimizerRule[] = [
+  adadelta,
+  adafactor,
+  adagrad,
+  adam,
+  adamax,
+  adamw,
+  asgd,
+  muon,
+  nadam,
+  radam,
+  rmsprop,
+  rprop,
+  sgd,
+];
+
+/** What practitioners use beside them, with other names they go by. */
+const furtherTypes: readonly (readonly [OptimizerRule | OptimizerWrapper, ...string[]])[] = [
+  [adamwNanoGpt],
+  [adamwScheduleFree, "ScheduleFreeAdamW", "schedule_free_adamw"],
+  [adan],
+  [ademamix],
+  [asam],
+  [lamb],
+  [lion],
+  [lookahead],
+  [prodigy],
+  [radamScheduleFree, "ScheduleFreeRAdam", "schedule_free_radam"],
+  [sam],
+  [sgdScheduleFree, "ScheduleFreeSGD", "schedule_free_sgd"],
+];
+
+for (const rule of torchTypes) {
   registry.register(rule.name, rule, [`torch.optim.${rule.name}`]);
 }
+registry.register("LBFGS", Lbfgs, ["torch.optim.LBFGS"]);
+for (const [entry, ...aliases] of furtherTypes) registry.register(entry.name, entry, aliases);
+
+/** Known types that cannot be had, and why. */
+const refused: Readonly<Record<string, string>> = {
+  sparseadam: "SparseAdam needs row-sparse gradients, which tfjs does not make; " +
+    "the nearest is Adam, which treats every row as present",
+};
 
 /**
  * Makes `name` usable as an optimizer's `type`.
  *
- * @param entry A rule, which gets groups, options checks and state from the engine, or a factory
- * that returns an {@link Optimizer} of its own.
+ * @param entry A rule, which gets groups, options checks and state from the engine; a wrapper of
+ * rules; or a factory that returns an {@link Optimizer} of its own.
  */
 export function registerOptimizer(
   name: string,
-  entry: OptimizerRule | OptimizerFactory,
+  entry: OptimizerEntry,
   aliases: readonly string[] = [],
 ): void {
   registry.register(name, entry, aliases);
 }
 
 /** The entry called `name`, in any case. */
-export function findOptimizer(name: string, path: string): OptimizerRule | OptimizerFactory {
+export function findOptimizer(name: string, path: string): OptimizerEntry {
+  const reason = refused[name.toLowerCase().replace(/^torch\.optim\./, "")];
+  if (reason !== undefined && registry.find(name) === undefined) {
+    throw new ConfigError(path, reason);
+  }
   return registry.get(name, path);
 }
 

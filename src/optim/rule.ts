@@ -8,8 +8,8 @@ import * as tf from "../tensor/tf.ts";
 
 /** A tensor kept for each parameter, for example `exp_avg`. */
 export interface Slot<O = Record<string, unknown>> {
-  /** Whether these options need it; it is made when they first do. Default: always. */
-  when?(options: O): boolean;
+  /** Whether these options and this parameter need it; it is made when they first do. Default: always. */
+  when?(options: O, parameter: tf.Tensor): boolean;
   /** Its first value, in a fresh or shared tensor. Default: zeros like the parameter. */
   initial?(options: O, parameter: tf.Tensor): tf.Tensor;
 }
@@ -21,19 +21,45 @@ export interface ParameterState {
   readonly slots: Record<string, tf.Variable>;
 }
 
-/** One parameter in one update. */
-export interface UpdateEntry {
+/** A parameter with its gradient. */
+export interface GradientEntry {
   readonly name: string;
   readonly param: tf.Variable;
   /** Never disposed, never kept. */
   readonly gradient: tf.Tensor;
   /** Multiplies the gradient before anything else; see {@link scaledGradient}. */
   readonly scale?: number | tf.Scalar;
+  /** The update happens only if every element of this tensor is finite. */
+  readonly guard?: tf.Tensor;
   /** The live group: its options as they are now. */
   readonly options: Record<string, unknown>;
+}
+
+/** One parameter in one update. */
+export interface UpdateEntry extends GradientEntry {
   readonly state: ParameterState;
   /** The slots made for this update: they hold their first value. */
   readonly created: ReadonlySet<string>;
+  /** The group's learning rate as it was built, before any scheduler. */
+  readonly baseLr: number;
+}
+
+/** Some of a group's parameters, trained by a rule and options of their own. */
+export interface Share {
+  /** What it holds, for the summary. */
+  readonly label: string;
+  readonly rule: OptimizerRule;
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Whether it takes a parameter, given all names of the variable. */
+  takes(names: readonly string[], parameter: tf.Tensor): boolean;
+}
+
+/** Weights for evaluation that differ from those trained (Schedule-Free); new tensors. */
+export interface EvaluationWeights {
+  /** The evaluation value of a parameter that holds the training value. */
+  average(parameter: tf.Tensor, state: ParameterState, options: Record<string, unknown>): tf.Tensor;
+  /** The training value of a parameter that holds the evaluation value. */
+  raw(parameter: tf.Tensor, state: ParameterState, options: Record<string, unknown>): tf.Tensor;
 }
 
 /** One optimizer type. */
@@ -46,11 +72,25 @@ export interface OptimizerRule {
   readonly slots: Readonly<Record<string, Slot>>;
   /** The host numbers of a new parameter, for example `{ step: 0 }`. */
   numbers?(options: Record<string, unknown>): Record<string, number>;
+  /**
+   * Scalars on the device that all parameters of this type share (Prodigy's `d`), with their first
+   * values; state dicts keep them in the groups.
+   */
+  readonly shared?: Readonly<Record<string, (options: Record<string, unknown>) => number>>;
+  /** What is wrong with training this parameter, in words that follow its name. */
+  refuses?(parameter: tf.Tensor, options: Record<string, unknown>): string | undefined;
+  /** Divides a group; the first share that takes a parameter has it, the last must take all. */
+  divide?(options: Record<string, unknown>): readonly Share[] | undefined;
+  /** Moves parameters to where the update's gradient is taken (SAM); the engine moves them back. */
+  perturb?(entries: readonly GradientEntry[]): void;
+  readonly evaluation?: EvaluationWeights;
+  /** Whether {@link step} leaves parameters and slots as they are where a guard is not finite. */
+  readonly obeysGuards?: boolean;
   /** One update of all parameters of this type that have a gradient. */
-  step(entries: readonly UpdateEntry[]): void;
+  step(entries: readonly UpdateEntry[], shared: Readonly<Record<string, tf.Variable>>): void;
 }
 
 /** The gradient times the scale, for rules that work on tensors; call inside tidy. */
-export function scaledGradient({ gradient, scale }: UpdateEntry): tf.Tensor {
+export function scaledGradient({ gradient, scale }: GradientEntry): tf.Tensor {
   return scale === undefined || scale === 1 ? gradient : tf.mul(gradient, scale);
 }

@@ -46,6 +46,8 @@ export interface LoadedState {
     string,
     { numbers: Record<string, number>; slots: Map<string, tf.Tensor | HostTensor> }
   >;
+  /** What all parameters of a rule share; absent: it starts anew. */
+  readonly shared: Map<OptimizerRule, Record<string, tf.Tensor | HostTensor | number>>;
 }
 
 /** torch options that change how a step is computed there, not what it is. */
@@ -70,7 +72,7 @@ export function readState(saved: SavedState, targets: readonly StateTarget[]): L
       `optimizer state: must have ${targets.length} param_groups, received ${saved.param_groups.length}`,
     );
   }
-  const loaded: LoadedState = { groups: [], parameters: new Map() };
+  const loaded: LoadedState = { groups: [], parameters: new Map(), shared: new Map() };
   const indices = new Set<string>();
   targets.forEach(({ rule, variables }, i) => {
     const where = `optimizer state: param_groups[${i}]`;
@@ -85,6 +87,8 @@ export function readState(saved: SavedState, targets: readonly StateTarget[]): L
     }
     const options = readGroup(group, rule, where);
     loaded.groups.push(options);
+    const shared = readShared(group, rule, where);
+    if (shared !== undefined && !loaded.shared.has(rule)) loaded.shared.set(rule, shared);
     [...variables].forEach(([name, variable], j) => {
       const index = String(group.params[j]);
       indices.add(index);
@@ -110,6 +114,7 @@ function readGroup(
   for (const key of Object.keys(group)) {
     if (key === "params" || key === "param_names" || key === "names") continue;
     if (ignoredOptions.includes(key) || key === "__proto__") continue;
+    if (Object.hasOwn(rule.shared ?? {}, key)) continue;
     (Object.hasOwn(rule.options.shape, key) ? known : others)[key] = group[key];
   }
   try {
@@ -117,6 +122,28 @@ function readGroup(
   } catch (error) {
     throw error instanceof ConfigError ? new CheckpointError(error.message) : error;
   }
+}
+
+/** The scalars of the group that its rule shares among parameters; undefined if it has none yet. */
+function readShared(
+  group: Record<string, unknown>,
+  rule: OptimizerRule,
+  where: string,
+): Record<string, tf.Tensor | HostTensor | number> | undefined {
+  const names = Object.keys(rule.shared ?? {});
+  if (names.every((key) => group[key] === undefined)) return undefined;
+  return Object.fromEntries(names.map((key) => {
+    const value = group[key];
+    const scalar = value instanceof tf.Tensor
+      ? value.size === 1
+      : isHostTensor(value)
+      ? value.data.length === 1
+      : typeof value === "number";
+    if (!scalar) {
+      throw new CheckpointError(`${where}.${key} must be a number, received ${show(value)}`);
+    }
+    return [key, value as tf.Tensor | HostTensor | number];
+  }));
 }
 
 function readParameter(

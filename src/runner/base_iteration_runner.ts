@@ -4,7 +4,8 @@
  *
  * Order inside an iteration: load, forward and backward, one read, update, scheduler; then log,
  * validation (best value, patience), test and checkpoint, each at its own cadence and, except the
- * test, also at iteration N.
+ * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
+ * and takes what it needs to know from the device.
  */
 import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
@@ -31,9 +32,18 @@ import {
   iterationGradient,
   leafBounds,
   type PassParts,
+  type Totals,
 } from "./gradients.ts";
-import { type Callback, type GradientValue, Hooks, type Phase, type Values } from "./hooks.ts";
+import {
+  type Callback,
+  type DeviceGradientValue,
+  type GradientValue,
+  Hooks,
+  type Phase,
+  type Values,
+} from "./hooks.ts";
 import { TrainMeters } from "./meters.ts";
+import { perturbedGradient } from "./perturbed_gradient.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import { PredictionCollector } from "./predictions.ts";
 import type { RunView } from "./run_view.ts";
@@ -106,6 +116,12 @@ export class BaseIterationRunner implements RunView {
   #disposed = false;
 
   constructor(parts: RunParts) {
+    if (parts.optimizer.needsClosure && !parts.optimizer.perturbs) {
+      throw new ConfigError(
+        "optimizer.type",
+        "needs step(closure) and one loss for many steps, which a run over batches does not have",
+      );
+    }
     this.#parts = parts;
     this.settings = parts.settings;
     this.model = parts.model;
@@ -303,23 +319,30 @@ export class BaseIterationRunner implements RunView {
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = this.optimizer.paramGroups[0].lr;
-    const gradient = await iterationGradient(
-      this.#pass,
-      batch,
-      bounds,
-      i,
-      this.#random.fork("train").fork(i),
-    );
+    const pass = () =>
+      iterationGradient(this.#pass, batch, bounds, i, this.#random.fork("train").fork(i));
+    const gradient = this.optimizer.perturbs
+      ? await perturbedGradient(this.optimizer, this.model, pass)
+      : await pass();
+    this.#state.iteration = i;
+    let totals: Totals;
     try {
-      if (!gradient.finite) this.#refuseOrWarn(gradient, i);
-      this.#state.iteration = i;
-      if (gradient.finite) this.#update(gradient);
-      else this.#state.skipped++;
+      const early = this.#updatesBeforeRead();
+      if (early) this.#updateOnDevice(gradient);
+      totals = await gradient.read();
+      if (early) this.optimizer.settle(totals.finite);
+      if (!totals.finite) {
+        this.#skip(totals);
+      } else {
+        this.#count(totals);
+        if (!early) this.#update(gradient.grads, totals);
+        if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+      }
     } finally {
       gradient.dispose();
     }
     this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
-    if (gradient.finite) await this.#hooks.emit("updateEnd", this);
+    if (totals.finite) await this.#hooks.emit("updateEnd", this);
 
     if (i === settings.train.iterations || i % settings.log.interval === 0) {
       await this.#log("train", { ...this.#meters.take(), lr });
@@ -360,44 +383,60 @@ export class BaseIterationRunner implements RunView {
     }
   }
 
-  /** The optimizer's and the scheduler's step. */
-  #update(gradient: IterationGradient): void {
-    this.lastLoss = gradient.lossSum / gradient.count;
-    this.lastGradNorm = gradient.norm;
-    this.#meters.add(gradient.lossSum, gradient.count, gradient.norm, gradient.metricSums);
-    let value: GradientValue = {
-      grads: gradient.grads,
-      scale: gradient.scale,
-      norm: gradient.norm,
-    };
+  /** Whether the update can do without numbers on the host, and is better off so. */
+  #updatesBeforeRead(): boolean {
+    return this.#parts.backend === "webgpu" && this.optimizer.obeysGuards &&
+      this.#hooks.having("gradients").every((callback) => callback.deviceGradients !== undefined);
+  }
+
+  /** The optimizer's step, which leaves everything as it is if loss or gradient is not finite. */
+  #updateOnDevice(gradient: IterationGradient): void {
+    tf.tidy(() => {
+      let value: DeviceGradientValue = { grads: gradient.grads, ...gradient.onDevice() };
+      for (const callback of this.#hooks.having("deviceGradients")) {
+        const next = callback.deviceGradients(value, this);
+        const sameNorm = next.grads === value.grads && next.scale === value.scale;
+        value = sameNorm ? next : { ...next, norm: undefined };
+      }
+      this.optimizer.applyGradients(value.grads, { scale: value.scale, guard: gradient.guard() });
+    });
+  }
+
+  /** The optimizer's step. */
+  #update(grads: Record<string, tf.Tensor>, totals: Totals): void {
+    let value: GradientValue = { grads, scale: totals.scale, norm: totals.norm };
     for (const callback of this.#hooks.having("gradients")) {
       const next = callback.gradients(value, this);
-      if (value.grads !== gradient.grads && next.grads !== value.grads) {
+      if (value.grads !== grads && next.grads !== value.grads) {
         tf.dispose(Object.values(value.grads));
       }
-      const norm = next.grads === gradient.grads
-        ? gradient.norm * (next.scale / gradient.scale)
-        : undefined;
+      const norm = next.grads === grads ? totals.norm * (next.scale / totals.scale) : undefined;
       value = { ...next, norm };
     }
     this.optimizer.applyGradients(value.grads, { scale: value.scale });
-    if (value.grads !== gradient.grads) tf.dispose(Object.values(value.grads));
-    if (this.#parts.schedulerMonitor === undefined) this.#parts.scheduler?.step();
+    if (value.grads !== grads) tf.dispose(Object.values(value.grads));
+  }
+
+  #count({ lossSum, count, norm, metricSums }: Totals): void {
+    this.lastLoss = lossSum / count;
+    this.lastGradNorm = norm;
+    this.#meters.add(lossSum, count, norm, metricSums);
   }
 
   /** A loss or gradient that is not finite: the run ends, or the iteration is skipped with a line. */
-  #refuseOrWarn(gradient: IterationGradient, i: number): void {
-    const what = Number.isFinite(gradient.lossSum) ? "the gradient" : "the loss";
+  #skip({ lossSum, count, norm }: Totals): void {
+    const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
+    const { iteration } = this.#state;
     if (this.settings.train.nonFinite === "stop") {
+      this.#state.iteration--;
       throw new NonFiniteError(
-        i,
-        `${what} is not finite (loss ${
-          gradient.lossSum / gradient.count
-        }, gradient norm ${gradient.norm}); ` +
+        iteration,
+        `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
           `lower the learning rate, clip, or set train.nonFinite to "skip"`,
       );
     }
-    this.output.line(`iteration ${i}: skipped, ${what} is not finite`);
+    this.#state.skipped++;
+    this.output.line(`iteration ${iteration}: skipped, ${what} is not finite`);
   }
 
   /** Validation, the best value and its weights, and what follows a validation. */
@@ -573,11 +612,13 @@ export class BaseIterationRunner implements RunView {
 
   /** Runs `work` with the weights that evaluation should see (averages of EMA and the like). */
   async #withEvaluationWeights<T>(work: () => Promise<T>): Promise<T> {
-    await this.#hooks.emit("evaluationStart", this);
+    this.optimizer.eval();
     try {
+      await this.#hooks.emit("evaluationStart", this);
       return await work();
     } finally {
       await this.#hooks.emit("evaluationEnd", this);
+      this.optimizer.train();
     }
   }
 

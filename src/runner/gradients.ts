@@ -3,6 +3,9 @@
  * leaf gives the gradient of its loss SUM, and the leaves are added in a fixed binary tree. One
  * division by the item count follows. So accumulation, shards and one big batch give the same
  * numbers up to rounding, and the placement of leaves gives the same bits.
+ *
+ * What the host needs to know of an iteration is one small read. Until it is done everything is on
+ * the device, where an update may use it already.
  */
 import type { RandomStream } from "../core/random.ts";
 import { sliceBatch, toTensors } from "../data/batch.ts";
@@ -32,7 +35,18 @@ export interface PassParts {
 export interface IterationGradient {
   /** By parameter name: the gradient of `lossSum * scale`'s numerator; parameters not reached are absent. */
   readonly grads: Record<string, tf.Tensor>;
-  /** Multiply `grads` by this for the gradient of the mean loss. */
+  /** Scale and norm as in {@link Totals}, before anything is read. Call inside tidy. */
+  onDevice(): { scale: number | tf.Scalar; norm: tf.Scalar };
+  /** Its elements are finite if loss and gradient are. Call inside tidy. */
+  guard(): tf.Tensor;
+  /** The one read; a pass that is not finite then leaves no statistics behind. */
+  read(): Promise<Totals>;
+  dispose(): void;
+}
+
+/** What the host knows of an iteration. */
+export interface Totals {
+  /** Multiply the gradients by this for the gradient of the mean loss. */
   readonly scale: number;
   readonly lossSum: number;
   readonly count: number;
@@ -41,7 +55,6 @@ export interface IterationGradient {
   readonly metricSums: Float64Array;
   /** Whether loss and gradient are finite. */
   readonly finite: boolean;
-  dispose(): void;
 }
 
 /** What a leaf adds to the iteration; tensors stay on the device. */
@@ -73,7 +86,7 @@ export function leafBounds(rows: number, microBatch: number, shards: number): [n
   return bounds;
 }
 
-/** Forward and backward over every leaf, one read. */
+/** Forward and backward over every leaf. */
 export async function iterationGradient(
   parts: PassParts,
   batch: HostBatch,
@@ -122,25 +135,29 @@ export async function iterationGradient(
     tf.tidy(() => buffers[k].assign(tf.add(before[k], tf.div(sum, rows))));
   });
   const tensors = Object.values(grads);
-  const read = [squaredNorm(tensors), sum];
-  if (typeof items !== "number") read.push(items);
-  if (metricSums !== undefined) read.push(metricSums);
-  const [square, lossSum, ...rest] = await readTogether(read);
-  const count = typeof items === "number" ? items : rest.shift()!;
-  const finite = Number.isFinite(lossSum) && Number.isFinite(square);
-  // A pass that is not finite must not leave its statistics behind either.
-  if (!finite) restore(buffers, before);
-  tf.dispose([...read, ...before, ...moved]);
-  const scale = single ? 1 : 1 / Math.max(count, TINY);
+  const squares = squaredNorm(tensors);
+  const scalars = [squares, sum];
+  if (typeof items !== "number") scalars.push(items);
+  if (metricSums !== undefined) scalars.push(metricSums);
   return {
     grads,
-    scale,
-    lossSum,
-    count,
-    norm: Math.sqrt(square) * scale,
-    metricSums: Float64Array.from(rest),
-    finite,
-    dispose: () => tf.dispose(tensors),
+    onDevice() {
+      const norm = tf.sqrt(squares);
+      if (single) return { scale: 1, norm };
+      const scale = tf.div<tf.Scalar>(1, tf.maximum(items, TINY));
+      return { scale, norm: tf.mul(norm, scale) };
+    },
+    guard: () => tf.stack([squares, sum]),
+    async read() {
+      const [square, lossSum, ...rest] = await readTogether(scalars);
+      const count = typeof items === "number" ? items : rest.shift()!;
+      const scale = single ? 1 : 1 / Math.max(count, TINY);
+      const finite = Number.isFinite(lossSum) && Number.isFinite(square);
+      if (!finite) restore(buffers, before);
+      const norm = Math.sqrt(square) * scale;
+      return { scale, lossSum, count, norm, metricSums: Float64Array.from(rest), finite };
+    },
+    dispose: () => tf.dispose([...tensors, ...scalars, ...before, ...moved]),
   };
 }
 

@@ -11,6 +11,7 @@
  * | output          | prediction, target, mask -> the same, in the tape           |      |       |          |
  * | loss            | sum and count -> sum and count, in the tape                 |      |       |          |
  * | gradients       | summed gradients, scale, norm -> gradients, scale           |      |       |          |
+ * | deviceGradients | the same before scale and norm are read, where a read waits |      |       |          |
  * | updateEnd       | after the optimizer's and the scheduler's step              |      |       |          |
  * | values          | a record's values -> values, before it is written           |      |       | finished |
  * | log             | a record of values is written                               |      |       | finished |
@@ -29,7 +30,8 @@
  * stop: also after a callback, a signal or the time limit has asked the run to stop. error: also on
  * the way out with an error. resume: when `train()` finds a checkpoint; `finished`, only when that is
  * of a finished run, which is tested again. `output` and `loss` are called for every leaf of an
- * iteration (micro-batch times shard). A skipped iteration has no `gradients` and no `updateEnd`.
+ * iteration (micro-batch times shard). A skipped iteration has no `gradients` and no `updateEnd`;
+ * `deviceGradients` comes before it is known.
  */
 import type { HostBatch } from "../data/dataset.ts";
 import type { LossResult } from "../loss/loss.ts";
@@ -51,14 +53,17 @@ export interface OutputValue {
 }
 
 /** What `gradients` sees and may replace: the update uses `grads * scale`. */
-export interface GradientValue {
+export interface GradientValue<Scale = number, Norm = number> {
   /** By parameter name; summed over items. */
   grads: Record<string, tf.Tensor>;
   /** 1 / item count, times what callbacks before have multiplied in. */
-  scale: number;
+  scale: Scale;
   /** Global L2 norm of `grads * scale`; undefined once a callback has replaced `grads`. */
-  readonly norm: number | undefined;
+  readonly norm: Norm | undefined;
 }
+
+/** What `deviceGradients` sees and may replace. */
+export type DeviceGradientValue = GradientValue<number | tf.Scalar, tf.Scalar>;
 
 /** A piece of plain data a checkpoint keeps for a callback. */
 export interface CallbackState {
@@ -86,6 +91,11 @@ export interface Callback {
   output?(value: OutputValue, context: TapeContext): OutputValue;
   loss?(value: LossResult, context: TapeContext): LossResult;
   gradients?(value: GradientValue, run: RunView): GradientValue;
+  /**
+   * The same as `gradients`, with scale and norm on the device; runs in a tidy. On WebGPU it takes
+   * the place of `gradients` if every callback that has one has the other.
+   */
+  deviceGradients?(value: DeviceGradientValue, run: RunView): DeviceGradientValue;
   updateEnd?(run: RunView): Done;
   values?(phase: Phase, values: Values, run: RunView): Values;
   log?(phase: Phase, iteration: number, values: Values, run: RunView): Done;

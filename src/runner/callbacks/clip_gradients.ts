@@ -1,9 +1,9 @@
 /** Clips gradients before the update. */
 import { above, either, object, oneOf, parseOptions, type z } from "../../core/options.ts";
 import { ConfigError } from "../../core/errors.ts";
-import { clipGradNorm, clipGradValue } from "../../optim/clip.ts";
+import { clipFactor, clipGradNorm, clipGradValue } from "../../optim/clip.ts";
 import * as tf from "../../tensor/tf.ts";
-import type { Callback, GradientValue } from "../hooks.ts";
+import type { Callback, DeviceGradientValue, GradientValue } from "../hooks.ts";
 
 /** Options of {@link ClipGradients}. */
 export const clipGradientsOptions: z.ZodObject = object({
@@ -45,12 +45,34 @@ export class ClipGradients implements Callback {
     if (this.#normType === 2 && norm !== undefined) {
       return { ...value, scale: scale * Math.min(1, this.#maxNorm! / (norm + 1e-6)) };
     }
-    // A norm that is not known is taken of the mean gradient on the device: nothing is read back.
-    const mean = Object.fromEntries(
-      Object.entries(grads).map(([name, g]) => [name, tf.mul(g, scale)]),
-    );
-    const clipped = clipGradNorm(mean, this.#maxNorm!, this.#normType);
-    tf.dispose([clipped.norm, ...Object.values(mean)]);
-    return { ...value, grads: clipped.grads, scale: 1 };
+    return { ...value, grads: tf.tidy(() => this.#clipMean(grads, scale)), scale: 1 };
   }
+
+  deviceGradients(value: DeviceGradientValue): DeviceGradientValue {
+    const { grads, scale, norm } = value;
+    if (this.#clipValue !== undefined) {
+      return { ...value, ...clipGradValue(scaled(grads, scale), this.#clipValue), scale: 1 };
+    }
+    if (this.#normType === 2 && norm !== undefined) {
+      return { ...value, scale: tf.mul<tf.Scalar>(clipFactor(norm, this.#maxNorm!), scale) };
+    }
+    return { ...value, grads: this.#clipMean(grads, scale), scale: 1 };
+  }
+
+  /** A norm that is not known is taken of the mean gradient on the device: nothing is read back. */
+  #clipMean(
+    grads: Record<string, tf.Tensor>,
+    scale: number | tf.Scalar,
+  ): Record<string, tf.Tensor> {
+    return clipGradNorm(scaled(grads, scale), this.#maxNorm!, this.#normType).grads;
+  }
+}
+
+function scaled(
+  grads: Record<string, tf.Tensor>,
+  scale: number | tf.Scalar,
+): Record<string, tf.Tensor> {
+  return Object.fromEntries(
+    Object.entries(grads).map(([name, gradient]) => [name, tf.mul(gradient, scale)]),
+  );
 }
