@@ -25,6 +25,7 @@ import {
   dotted,
   type Fault,
   faults,
+  FEW,
   jsonSchema,
   type KeyPath,
   sample,
@@ -89,7 +90,7 @@ test("config: every leaf of the schema refuses every wrong value in one line", a
       const found = complaint(await refusal(withFault(base, fault)), fault);
       if (found !== undefined) complaints.push(found);
     }
-    assert.ok(cases > 800, `${cases} cases`);
+    assert.ok(cases > 600, `${cases} cases`);
     assert.deepEqual(complaints, []);
     assert.ok(!existsSync(join(folder, "runs")));
   });
@@ -121,6 +122,17 @@ const OPTIMIZERS: Record<string, Record<string, unknown>> = {
   Lookahead: { optimizer: "SGD" },
   Muon: { aux: { betas: [0.9, 0.95] } },
   SAM: { optimizer: "SGD" },
+};
+
+const SCHEDULERS: Record<string, Record<string, unknown>> = {
+  ClampedOneCycleLR: { total_steps: 20 },
+  LambdaLR: { lr_lambda: () => 1 },
+  MultiplicativeLR: { lr_lambda: () => 1 },
+  OneCycleLR: { total_steps: 20 },
+  cosine_warmup_with_min_lr: { min_lr: 0 },
+  cosine_with_min_lr: { min_lr: 0 },
+  polynomial: { num_training_steps: 20 },
+  warmup_stable_decay: { num_training_steps: 20 },
 };
 
 const CALLBACKS: Record<string, z.ZodObject> = {
@@ -159,7 +171,7 @@ function components(): Row[] {
   }
   for (const type of schedulerNames()) {
     const rule = findScheduler(type, "") as { options?: z.ZodObject; composite?: boolean };
-    if (!rule.composite) add("scheduler", type, rule.options);
+    if (!rule.composite) add("scheduler", type, rule.options, SCHEDULERS[type]);
   }
   for (const [type, schema] of Object.entries(CALLBACKS)) {
     add("callbacks", type, schema, type === "AuxiliaryLoss" ? { keys: ["prediction"] } : {});
@@ -179,14 +191,15 @@ test("config: every param of every component refuses every wrong value in one li
     for (const [path, schema, overrides] of components()) {
       const base = smallConfig({ ...overrides, checkpoint: { directory: join(folder, "runs") } });
       assert.equal((await refusal(base)).message, "accepted", show(overrides));
-      for (const found of faults(jsonSchema(schema))) {
+      const pool = ["optimizer", "scheduler"].includes(String(path[0])) ? FEW : undefined;
+      for (const found of faults(jsonSchema(schema), pool)) {
         cases++;
         const fault = { ...found, path: [...path, ...found.path] };
         const told = complaint(await refusal(withFault(base, fault)), fault);
         if (told !== undefined) complaints.push(told);
       }
     }
-    assert.ok(cases > 1000, `${cases} cases`);
+    assert.ok(cases > 3000, `${cases} cases`);
     assert.deepEqual(complaints, []);
     assert.ok(!existsSync(join(folder, "runs")));
   });
