@@ -44,7 +44,7 @@ const POOL: readonly unknown[] = [
 
 /** Every fault that `schema` must refuse, at `path` and below. */
 export function* faults(schema: JsonSchema, path: KeyPath = []): Generator<Fault> {
-  const options = schema.anyOf ?? [schema];
+  const options = alternatives(schema);
   if (path.length > 0) {
     const tried = [...POOL, ...options.flatMap(edges)];
     for (const value of tried) {
@@ -62,6 +62,11 @@ export function* faults(schema: JsonSchema, path: KeyPath = []): Generator<Fault
     if (option.items) yield* faults(option.items, [...path, 0]);
     for (const [i, part] of (option.prefixItems ?? []).entries()) yield* faults(part, [...path, i]);
   }
+}
+
+/** The alternatives of a schema, those in alternatives too. */
+function alternatives(schema: JsonSchema): readonly JsonSchema[] {
+  return schema.anyOf?.flatMap(alternatives) ?? [schema];
 }
 
 /** Values just outside the range. */
