@@ -573,8 +573,8 @@ export class BaseIterationRunner implements RunView {
 
   /** Runs `work` with the weights that evaluation should see (averages of EMA and the like). */
   async #withEvaluationWeights<T>(work: () => Promise<T>): Promise<T> {
-    await this.#hooks.emit("evaluationStart", this);
     try {
+      await this.#hooks.emit("evaluationStart", this);
       return await work();
     } finally {
       await this.#hooks.emit("evaluationEnd", this);
