@@ -49,7 +49,15 @@ export { registerCallback } from "./src/runner/callbacks/registry.ts";
 // Optimizers and schedules, also without a run.
 export { buildOptimizer } from "./src/optim/builder.ts";
 export { clipGradNorm, clipGradValue } from "./src/optim/clip.ts";
-export { Optimizer, type OptimizerStateDict, type ParamGroup } from "./src/optim/optimizer.ts";
+export {
+  type Closure,
+  type ClosureResult,
+  Optimizer,
+  type OptimizerStateDict,
+  type ParamGroup,
+  type SavedState,
+} from "./src/optim/optimizer.ts";
+export { type AveragingOptions, averagingOptions, WeightAverage } from "./src/optim/averaging.ts";
 export { buildScheduler } from "./src/schedule/builder.ts";
 export type { Scheduler } from "./src/schedule/scheduler.ts";
 
@@ -78,6 +86,11 @@ export type {
 } from "./src/model/model.ts";
 
 // Weights and files.
+export {
+  type FromTorchOptions,
+  fromTorchStateDict,
+  type TorchStateDict,
+} from "./src/checkpoint/torch_state.ts";
 export { loadWeights, saveWeights } from "./src/checkpoint/weights.ts";
 export { FileStore } from "./src/checkpoint/file_store.ts";
 export { MemoryStore } from "./src/checkpoint/memory_store.ts";

@@ -163,7 +163,7 @@ export class Lbfgs extends Optimizer {
   }
 
   override loadStateDict(dict: SavedState): void {
-    const memory = readMemory(dict?.state?.["0"]);
+    const memory = readMemory(dict?.state?.[String(dict.param_groups?.[0]?.params?.[0] ?? 0)]);
     super.loadStateDict({ ...dict, state: {} });
     this.#replace(memory);
   }

@@ -75,6 +75,7 @@ export const muon: OptimizerRule = {
   name: "Muon",
   options,
   slots: { momentum_buffer: {} },
+  obeysGuards: true,
   refuses: ({ rank, shape }) =>
     rank === 2
       ? undefined

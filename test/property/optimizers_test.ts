@@ -188,6 +188,26 @@ for (const config of configs) {
 for (const config of firstOrder) {
   const { type } = config;
 
+  test(`${type}: where guards are obeyed, a step whose guard is not finite leaves no trace`, () => {
+    const results: unknown[] = [];
+    for (const guards of [[1, 1, 1], [NaN, 1, Infinity, 1, NaN, 1]]) {
+      const parameters = variables();
+      const optimizer = buildOptimizer(config, parameters);
+      if (!optimizer.obeysGuards) return;
+      for (const value of guards) {
+        const grads = gradientsAt(0, parameters);
+        const guard = tf.tensor([1, value]);
+        optimizer.applyGradients(grads, { guard });
+        optimizer.settle(Number.isFinite(value));
+        tf.dispose([grads, guard]);
+      }
+      results.push([valuesOf(parameters), onHost(optimizer), optimizer.iterations]);
+      optimizer.dispose();
+      tf.dispose(parameters);
+    }
+    assert.deepEqual(results[1], results[0]);
+  });
+
   test(`${type}: minimize() lowers the loss of variables it adopts`, () => {
     const w = tf.variable(tf.tensor([[3, -2], [1, 2]]));
     const bias = tf.variable(tf.tensor([1, -1]));

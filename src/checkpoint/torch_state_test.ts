@@ -1,0 +1,151 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { useBackend } from "../../test/support/backend.ts";
+import { assertClose } from "../../test/support/close.ts";
+import { readFixture } from "../../test/support/fixture.ts";
+import { buildOptimizer } from "../optim/builder.ts";
+import * as tf from "../tensor/tf.ts";
+import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
+import { fromTorchStateDict, type TorchStateDict } from "./torch_state.ts";
+
+interface Checkpoint {
+  type: string;
+  params: Record<string, unknown>;
+  x: number[][];
+  y: number[][];
+  /** Safetensors files in base64. */
+  weights: string;
+  state: string;
+  plain: TorchStateDict;
+  losses: number[];
+  final: Record<string, number[] | number[][]>;
+}
+
+const { checkpoints } = readFixture<{ checkpoints: Checkpoint[] }>("torch/optimizers_more.json");
+
+const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+/** The variables of the saved model; matrices transposed, except for LBFGS. */
+function variablesOf({ weights }: Checkpoint, transpose: boolean): Record<string, tf.Variable> {
+  const { tensors } = decodeSafetensors(bytesOf(weights), "weights");
+  return Object.fromEntries(
+    ["first.weight", "first.bias", "last.weight", "last.bias"].map((name) => [
+      name,
+      tf.tidy(() => {
+        const { data, shape } = tensors[name];
+        const tensor = tf.tensor(data as Float32Array, [...shape]);
+        return tf.variable(transpose ? tf.transpose(tensor) : tensor);
+      }),
+    ]),
+  );
+}
+
+for (const checkpoint of checkpoints) {
+  const { type, params, losses, final } = checkpoint;
+  const transpose = type !== "LBFGS";
+
+  test(`fromTorchStateDict() lets ${type} go on where torch stopped`, async () => {
+    await useBackend("cpu");
+    for (const source of [bytesOf(checkpoint.state), checkpoint.plain]) {
+      const variables = variablesOf(checkpoint, transpose);
+      const optimizer = buildOptimizer(
+        transpose ? { type, groups: [{ match: "bias$" }] } : { type },
+        variables,
+      );
+      optimizer.loadStateDict(
+        fromTorchStateDict(source, { transpose: transpose ? "weight$" : false, optimizer }),
+      );
+      const [group] = optimizer.paramGroups;
+      assert.equal(group.lr, transpose ? 0.01 : params.lr);
+      const x = tf.tensor2d(checkpoint.x), y = tf.tensor2d(checkpoint.y);
+      const loss = () => {
+        const linear = (input: tf.Tensor2D, name: string) =>
+          tf.add(
+            tf.matMul(input, variables[`${name}.weight`] as tf.Tensor2D, false, !transpose),
+            variables[`${name}.bias`],
+          ) as tf.Tensor2D;
+        return tf.mean(
+          tf.square(tf.sub(tf.tanh(linear(linear(x, "first"), "last")), y)),
+        ) as tf.Scalar;
+      };
+      const seen: number[] = [];
+      for (const _ of losses) seen.push(await optimizer.step(loss));
+      assertClose(seen, losses, 1e-5, "losses");
+      for (const [name, expected] of Object.entries(final)) {
+        const value = variables[name];
+        const actual = tf.tidy(() => (transpose ? tf.transpose(value) : value).dataSync());
+        assertClose(actual, (expected as number[]).flat(), 1e-5, name);
+      }
+      optimizer.dispose();
+      tf.dispose([variables, x, y]);
+    }
+  });
+}
+
+test("fromTorchStateDict() without an optimizer keeps torch's order and indices", () => {
+  const [adamw] = checkpoints;
+  const { state, param_groups } = fromTorchStateDict(bytesOf(adamw.state), { transpose: true });
+  assert.deepEqual(Object.keys(state), ["0", "1", "2", "3"]);
+  assert.deepEqual(param_groups.map(({ params, lr }) => [params, lr]), [[[0, 1], 0.01], [
+    [2, 3],
+    0.05,
+  ]]);
+  const given = adamw.plain.state[2].exp_avg as unknown as number[][];
+  const { data, shape } = state[2].exp_avg as { data: number[]; shape: number[] };
+  assert.deepEqual(shape, [4, 3]);
+  assertClose(data, given[0].flatMap((_, column) => given.map((row) => row[column])), 1e-7);
+});
+
+test("fromTorchStateDict() says in one line what does not fit", async () => {
+  await useBackend("cpu");
+  const [adamw] = checkpoints, lbfgs = checkpoints[4];
+  const variables = variablesOf(adamw, true);
+  const optimizer = buildOptimizer({ type: "AdamW" }, variables);
+  const { "last.bias": _, ...fewer } = variables;
+  const nameless = {
+    ...adamw.plain,
+    param_groups: adamw.plain.param_groups.map(({ param_names: _, ...group }) => group),
+  } as unknown as TorchStateDict;
+  const file = (name: string, metadata: Record<string, string>) =>
+    encodeSafetensors(
+      { [name]: { dtype: "F32", shape: [1], data: new Float32Array(1) } },
+      metadata,
+    );
+  const rows: [() => unknown, RegExp][] = [
+    [() => fromTorchStateDict({} as never), /torch state: must hold state and param_groups$/],
+    [() => fromTorchStateDict(file("a", {})), /metadata must hold param_groups as JSON$/],
+    [
+      () => fromTorchStateDict(file("a", { param_groups: "[]" })),
+      /tensors are named state\.<index>\.<slot>, received "a"$/,
+    ],
+    [
+      () => fromTorchStateDict(file("state.0.step", { param_groups: "[" })),
+      /param_groups must be JSON, received "\["$/,
+    ],
+    [
+      () => fromTorchStateDict(nameless, { transpose: "weight" }),
+      /no name is known for parameter 0; give names$/,
+    ],
+    [
+      () => fromTorchStateDict(adamw.plain, { optimizer }),
+      /group 0 would join parameters of the groups 1, 0$/,
+    ],
+    [
+      () => fromTorchStateDict(adamw.plain, { optimizer: buildOptimizer({ type: "Adam" }, fewer) }),
+      /"last\.bias" is no parameter of the optimizer$/,
+    ],
+    [
+      () => fromTorchStateDict(adamw.plain, { optimizer, rename: (name) => `model.${name}` }),
+      /has no parameter "first\.weight"; names: model\.first\.bias, /,
+    ],
+    [
+      () => fromTorchStateDict(lbfgs.plain, { transpose: true }),
+      /the flat vectors of LBFGS cannot be transposed/,
+    ],
+    [
+      () => fromTorchStateDict({ state: { 0: { m: [[1], [2, 3]] } }, param_groups: [] }),
+      /state\.0\.m: must be a regular array of shape \[2,1\]$/,
+    ],
+  ];
+  for (const [act, message] of rows) assert.throws(act, message);
+});
