@@ -6,11 +6,11 @@ import { ConfigError, suggest } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
 import { toTensors } from "../data/batch.ts";
 import type { DataSplits, HostBatch } from "../data/dataset.ts";
-import { brackets } from "../loss/items.ts";
 import type { RunParts } from "../runner/base_iteration_runner.ts";
 import { AuxiliaryLoss } from "../runner/callbacks/auxiliary_loss.ts";
 import { namedOutput } from "../runner/gradients.ts";
 import type { Callback } from "../runner/hooks.ts";
+import { isMisfit, misfit } from "../runner/misfit.ts";
 import * as tf from "../tensor/tf.ts";
 
 /** What is tried. */
@@ -46,16 +46,9 @@ export async function checkFit(parts: FitParts, random: RandomStream): Promise<v
     try {
       tf.tidy(() => tryPart(parts, part, sample, random));
     } catch (error) {
-      if (!isMisfit(error)) throw error;
-      const shapes = Object.entries(sample).map(([name, { shape }]) =>
-        `${name} ${brackets(shape)}`
-      );
-      throw new ConfigError(
-        "model",
-        `${parts.name} does not fit the ${part === "train" ? "training" : part} data: ${
-          error.message.split("\n")[0]
-        } (${shapes.join(", ")})`,
-      );
+      if (!isMisfit(error) || hasPlace(error)) throw error;
+      const which = part === "train" ? "training" : part;
+      throw misfit("model", `${parts.name} does not fit the ${which} data`, error, sample);
     }
   }
 }
@@ -99,9 +92,7 @@ function checkAuxiliary({ keys, path }: AuxiliaryLoss, outputs: string[], name: 
   );
 }
 
-/** A refused shape; a misplaced option has its own path, and a fault in a program its own trace. */
-function isMisfit(error: unknown): error is Error {
-  if (error instanceof ConfigError) return !/^(test|callbacks)\b/.test(error.path);
-  return error instanceof Error &&
-    ![TypeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+/** Errors of `test.horizons` and of callbacks say where they stand. */
+function hasPlace(error: Error): boolean {
+  return error instanceof ConfigError && /^(test|callbacks)\b/.test(error.path);
 }

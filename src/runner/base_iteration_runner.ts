@@ -138,7 +138,11 @@ export class BaseIterationRunner implements RunView {
       task: parts.task,
       loss: parts.loss,
       metrics: parts.metrics,
-      breathe: () => this.#breathe(),
+      inputScaler: parts.settings.rescale ? parts.data.inputScaler ?? parts.data.scaler : undefined,
+      breathe: async () => {
+        await this.#breathe();
+        if (this.#signalled) throw new Interrupted();
+      },
     };
     this.#meters = new TrainMeters(trainMetrics);
     this.#random = randomStream(parts.settings.seed);
@@ -158,8 +162,8 @@ export class BaseIterationRunner implements RunView {
    * Trains to the last iteration, then tests the best weights.
    *
    * Resumes from the newest checkpoint of the run's directory as `checkpoint.resume` says; a run
-   * that has finished is only tested. SIGTERM and SIGINT end it after the iteration, with a
-   * checkpoint and exit code 75. Afterwards the model holds the last weights.
+   * that has finished is only tested. SIGTERM and SIGINT end it after the update or evaluation batch
+   * at hand, with a checkpoint and exit code 75; a resumed run makes up for a broken evaluation. Afterwards the model holds the last weights.
    *
    * @throws {CheckpointError} If the directory holds a run with another config.
    * @throws {NonFiniteError} If loss or gradient is not finite and `train.nonFinite` is `stop`.
@@ -173,7 +177,7 @@ export class BaseIterationRunner implements RunView {
     this.#stopping = undefined;
     this.#signalled = false;
     const release = listenForSignals((signal) => {
-      this.output.line(`${signal}: stopping after this iteration`);
+      this.output.line(`${signal}: stopping`);
       this.#signalled = true;
       this.stop("signal");
     });
@@ -193,6 +197,7 @@ export class BaseIterationRunner implements RunView {
       throw error;
     } finally {
       release();
+      this.#signalled = false;
     }
   }
 
@@ -276,7 +281,8 @@ export class BaseIterationRunner implements RunView {
   /** One pass over the iterations that are left; returns why it ended. */
   async #loop(): Promise<FinishReason> {
     const { iterations, maxTime } = this.settings.train;
-    await this.#sanityCheck();
+    await this.#unlessInterrupted(() => this.#sanityCheck());
+    if (this.#state.pending !== undefined) await this.#evaluateAfter(this.#state.iteration);
     while (this.#state.iteration < iterations && this.#stopping === undefined) {
       await this.#iterate(this.#state.iteration + 1);
       if (this.timing.seconds >= maxTime && this.#state.iteration < iterations) {
@@ -287,8 +293,9 @@ export class BaseIterationRunner implements RunView {
     const reason = this.#state.iteration >= iterations
       ? this.#stopping ?? "iterations"
       : this.#stopping!;
-    const ended = reason === "iterations" || reason === "early-stopping" ||
-      this.#state.iteration >= iterations;
+    const ended = this.#state.pending === undefined &&
+      (reason === "iterations" || reason === "early-stopping" ||
+        this.#state.iteration >= iterations);
     if (ended) this.#state.finished = reason === "early-stopping" ? reason : "iterations";
     await this.saveCheckpoint();
     return this.#state.finished ?? reason;
@@ -332,15 +339,43 @@ export class BaseIterationRunner implements RunView {
     this.timing.iteration(rows, this.#parts.clock.now() - begin, waited);
     if (totals.finite) await this.#hooks.emit("updateEnd", this);
 
-    const last = i === settings.train.iterations;
-    if (last || i % settings.log.interval === 0) {
+    if (i === settings.train.iterations || i % settings.log.interval === 0) {
       await this.#log("train", { ...this.#meters.take(), lr });
     }
-    if (last || i % settings.validation.interval === 0) await this.#validateAndCompare();
-    if (i % settings.test.interval === 0 && this.#parts.loaders.test !== undefined) {
-      await this.#log("test", await this.#withEvaluationWeights(() => this.#evaluateSplit("test")));
-    }
+    await this.#evaluateAfter(i);
+  }
+
+  /** Validation and test at their cadences, and the end of iteration `i`; all of it, or from what is pending. */
+  async #evaluateAfter(i: number): Promise<void> {
+    const { train, validation, test } = this.settings;
+    const due = { val: i % validation.interval === 0 || i === train.iterations, test: false };
+    due.test = i % test.interval === 0 && this.#parts.loaders.test !== undefined;
+    const state = this.#state;
+    const done = await this.#unlessInterrupted(async () => {
+      if (due.val && state.pending !== "test") {
+        state.pending = "val";
+        await this.#validateAndCompare();
+      }
+      if (due.test) {
+        state.pending = "test";
+        const values = await this.#withEvaluationWeights(() => this.#evaluateSplit("test"));
+        await this.#log("test", values);
+      }
+      return true;
+    });
+    if (done === undefined) return;
+    delete state.pending;
     await this.#hooks.emit("iterationEnd", this);
+  }
+
+  /** Undefined if a signal broke `work` off. */
+  async #unlessInterrupted<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof Interrupted) return undefined;
+      throw error;
+    }
   }
 
   /** Whether the update can do without numbers on the host, and is better off so. */
@@ -491,14 +526,18 @@ export class BaseIterationRunner implements RunView {
     let test: Values | undefined;
     let naive: Summary["naive"];
     if (reason !== "signal" && loaders.test !== undefined) {
-      test = await this.#withBestWeights(() =>
-        this.#evaluateSplit("test", this.settings.test.savePredictions)
-      );
-      await this.#log("test", test);
-      naive = await this.#naive(data.naive ?? {});
+      await this.#unlessInterrupted(async () => {
+        const values = await this.#withBestWeights(() =>
+          this.#evaluateSplit("test", this.settings.test.savePredictions)
+        );
+        await this.#log("test", values);
+        naive = await this.#naive(data.naive ?? {});
+        test = values;
+      });
     }
+    const finished = test === undefined && this.#signalled ? "signal" : reason;
     const summary: Summary = {
-      finished: reason,
+      finished,
       iterations: this.#state.iteration,
       skipped: this.#state.skipped,
       backend,
@@ -515,7 +554,7 @@ export class BaseIterationRunner implements RunView {
     if (persistent) {
       await store.write("summary.json", encode(`${JSON.stringify(summary, finiteOrText, 2)}\n`));
     }
-    if (reason === "signal" && this.#signalled && hostProcess !== undefined) {
+    if (finished === "signal" && this.#signalled && hostProcess !== undefined) {
       hostProcess.exitCode = RESUMABLE;
     }
     return summary;
@@ -629,6 +668,9 @@ export function disposeModel(model: Model): void {
   if (model.dispose !== undefined) model.dispose();
   else tf.dispose(Object.values(modelTensors(model)));
 }
+
+/** A signal broke an evaluation off. */
+class Interrupted extends Error {}
 
 function encode(text: string): Uint8Array {
   return new TextEncoder().encode(text);

@@ -6,6 +6,7 @@
 import type { RandomStream } from "../core/random.ts";
 import { toTensors } from "../data/batch.ts";
 import type { HostArray } from "../data/dataset.ts";
+import type { AffineScaler } from "../data/scaler.ts";
 import type { DataLoader } from "../data/loader.ts";
 import type { Loss } from "../loss/loss.ts";
 import type { Metric } from "../metric/metric.ts";
@@ -23,7 +24,9 @@ export interface EvaluationParts {
   readonly task: Task;
   readonly loss: Loss;
   readonly metrics: readonly Metric[];
-  /** Called after every batch: keeps the loop reachable, throws nothing. */
+  /** Puts the inputs that a visitor sees into original units; absent where they stay scaled. */
+  readonly inputScaler?: AffineScaler;
+  /** Called after every batch: keeps the loop reachable; what it throws ends the evaluation. */
   breathe(): Promise<void>;
 }
 
@@ -60,7 +63,7 @@ export async function evaluate(
         sums: totals.of(units.prediction, units.target, flow.mask),
         ...(visit === undefined
           ? {}
-          : { visited: { ...units, inputs: tf.clone(batch.inputs ?? units.target) } }),
+          : { visited: { ...units, inputs: inputsOf(batch, parts) ?? tf.clone(units.target) } }),
       };
     });
     const [sum, count, ...sums] = await readTogether([pass.sum, pass.count, pass.sums]);
@@ -73,6 +76,14 @@ export async function evaluate(
     await parts.breathe();
   }
   return { loss: lossSum / lossCount, ...totals.values() };
+}
+
+function inputsOf(
+  { inputs }: Record<string, tf.Tensor>,
+  { inputScaler }: EvaluationParts,
+): tf.Tensor | undefined {
+  if (inputs === undefined) return undefined;
+  return inputScaler === undefined ? tf.clone(inputs) : inputScaler.inverseTensor(inputs);
 }
 
 /** The metrics of a forecast that needs no model, given as host arrays for the same samples. */

@@ -8,6 +8,7 @@ import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
 import { namedOutput } from "./gradients.ts";
+import { isMisfit, misfit } from "./misfit.ts";
 
 /** One field: a tensor, an array with its shape, or nested arrays of numbers. */
 export type PredictField = tf.Tensor | HostArray | tf.TensorLike;
@@ -38,11 +39,17 @@ export async function predict(
   const rows = batch.inputs.shape[0];
   const slices: Record<string, tf.Tensor>[] = [];
   for (let start = 0; start < rows; start += parts.batchSize) {
-    slices.push(tf.tidy(() => {
-      const fields = toTensors(sliceBatch(batch, start, Math.min(rows, start + parts.batchSize)));
-      const output = namedOutput(parts.model.forward(fields, { training: false, random }));
-      return parts.task.answer(output, fields);
-    }));
+    const slice = sliceBatch(batch, start, Math.min(rows, start + parts.batchSize));
+    try {
+      slices.push(tf.tidy(() => {
+        const fields = parts.task.prepare(toTensors(slice));
+        const output = namedOutput(parts.model.forward(fields, { training: false, random }));
+        return parts.task.answer(output, fields);
+      }));
+    } catch (error) {
+      slices.forEach((named) => tf.dispose(Object.values(named)));
+      throw isMisfit(error) ? misfit("inputs", "do not fit the model", error, slice) : error;
+    }
     await parts.breathe();
   }
   if (slices.length === 1) return slices[0];
@@ -71,15 +78,16 @@ async function hostFields(
       `must have at least one row on its first axis, received shape [${shape}]`,
     );
   }
-  if (scaler === undefined || dtype !== "float32") return batch;
+  if (dtype !== "float32") return batch;
   const channels = shape[shape.length - 1];
-  if (scaler.shift.length !== 1 && scaler.shift.length !== channels) {
+  if (scaler !== undefined && scaler.shift.length !== 1 && scaler.shift.length !== channels) {
     throw new ConfigError(
       "inputs",
       `must have ${scaler.shift.length} channels on its last axis, received shape [${shape}]`,
     );
   }
-  const scaled = scaler.transform(Float32Array.from(data));
+  const copy = Float32Array.from(data);
+  const scaled = scaler === undefined ? copy : scaler.transform(copy);
   if (scaled.some(Number.isNaN)) {
     batch.inputsMask ??= {
       data: scaled.map((v) => Number.isNaN(v) ? 0 : 1),
@@ -108,6 +116,8 @@ async function hostArray(field: PredictField, name: string): Promise<HostArray> 
       dtype,
     } as const;
     if (tensor !== field) tensor.dispose();
+    // tfjs takes the shape of nested arrays from the first of each.
+    if (array.data.length !== tensor.size) throw new Error("rows of different lengths");
     return array;
   } catch (error) {
     throw new ConfigError(

@@ -19,6 +19,8 @@ export interface RunState {
   best: Best | undefined;
   /** Set when the run has ended; a signal or the time limit leave it open. */
   finished: FinishReason | undefined;
+  /** The evaluation after this iteration that a signal broke off: a resumed run begins with it. */
+  pending?: "val" | "test";
 }
 
 /** A new run. */

@@ -176,12 +176,12 @@ test("EarlyStopping: what it could never follow is refused before anything is bu
     ],
     [
       linearConfig({ callbacks: [{ type: "EarlyStopping", params: { monitor: "accuracy" } }] }),
-      /^earlyStopping\.monitor: unknown validation value "accuracy"/,
+      /^callbacks\[0\]\.params\.monitor: unknown validation value "accuracy"/,
     ],
     [linearConfig({ earlyStopping: {}, validation: false }), /^earlyStopping: needs validation/],
     [
       linearConfig({ callbacks: ["EarlyStopping"] }, { validation: undefined }),
-      /^earlyStopping: needs validation/,
+      /^callbacks\[0\]\S*: needs validation/,
     ],
     [
       linearConfig({ earlyStopping: { patience: 0 } }),

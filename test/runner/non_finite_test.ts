@@ -86,7 +86,7 @@ for (const what of ["loss", "gradient"] as const) {
             ...part,
             name: "run",
             checkpoint: { directory, interval: 2 },
-            callbacks: [{ name: "Spoil" }],
+            callbacks: [{ name: "Spoil", setup() {} }],
           }),
         );
         const clean = await observe(config(part));

@@ -1,5 +1,5 @@
 /** The command line in a process of its own, in the runtime that runs the test. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -17,7 +17,8 @@ export const libraryUrl: string = pathToFileURL(sourceFile("mod")).href;
 
 /** A command line that runs. */
 export interface Running {
-  readonly process: ChildProcess;
+  /** Sends a signal. */
+  kill(signal: "SIGTERM" | "SIGINT"): void;
   /** Resolves when standard output has matched `pattern`. */
   printed(pattern: RegExp): Promise<void>;
   readonly ended: Promise<Finished & { readonly signal: string | null }>;
@@ -56,7 +57,9 @@ export function startDownhill(
       look();
       ended.then(() => reject(new Error(`ended before ${pattern}: ${stdout}${stderr}`)));
     });
-  return { process: child, printed, ended };
+  // By its number: after `child.kill` Deno reports the signal in place of the exit status.
+  const kill = (signal: "SIGTERM" | "SIGINT") => void process.kill(child.pid as number, signal);
+  return { kill, printed, ended };
 }
 
 /** Runs `downhill ARGS` to its end. */
