@@ -1,5 +1,6 @@
 /**
- * `downhill train|test|predict CONFIG`: the same run as `IterationRunner.create(config)`.
+ * `downhill train|test|predict CONFIG`: the same run as `IterationRunner.create(config)`; `downhill lr
+ * CONFIG` draws its learning rates.
  *
  * Exit codes: 0 done, 2 the config or the data is wrong, 75 stopped and resumable, 1 a fault of ours.
  */
@@ -19,24 +20,27 @@ import type { Summary } from "../runner/state.ts";
 import { IterationRunner } from "./iteration_runner.ts";
 import { setPath } from "./overrides.ts";
 import { readInputs, writeOutputs } from "./prediction_files.ts";
+import { rateLines } from "./rate_chart.ts";
 import type { RunConfig } from "./schema.ts";
 
 const USAGE = `downhill train CONFIG [--set path=value]... [--import FILE]...
 downhill test CONFIG [--set path=value]... [--import FILE]...
 downhill predict CONFIG --input FILE --output FILE [--set path=value]... [--import FILE]...
+downhill lr CONFIG [--set path=value]... [--import FILE]...
 
 CONFIG is a JSON file; data paths in it are relative to it, the run directory to the working directory.
 --set train.iterations=100 changes one value (JSON, or text); --import registers components of your own.
-predict reads and writes .csv or .safetensors.`;
+predict reads and writes .csv or .safetensors. lr draws the learning rate of every iteration.`;
 
-const COMMANDS = ["train", "test", "predict"];
+const COMMANDS = ["train", "test", "predict", "lr"];
 
 /** Runs a command line and resolves to the exit code. */
 export async function main(
   args: readonly string[],
   output: Output = consoleOutput(),
 ): Promise<number> {
-  const fail = (text: string): void => (output.error ?? output.line)(text);
+  const fail = (text: string): void =>
+    output.error === undefined ? output.line(text) : output.error(text);
   try {
     return await run(args, output);
   } catch (error) {
@@ -75,6 +79,12 @@ async function run(args: readonly string[], output: Output): Promise<number> {
   const imports = (values.import ?? []).map((path) =>
     urlModule().pathToFileURL(pathModule().resolve(path)).href
   );
+  if (command === "lr") {
+    for (const line of await rateLines(config as unknown as RunConfig, { imports })) {
+      output.line(line);
+    }
+    return 0;
+  }
   const create = () =>
     IterationRunner.create(config as unknown as RunConfig, {
       imports,

@@ -34,10 +34,12 @@ import { TensorBoard } from "../runner/callbacks/tensorboard.ts";
 import type { Callback } from "../runner/hooks.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
+import { isPart } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
 import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
+import { resolveScheduler } from "./scheduler_config.ts";
 
 /** What a program may give beside the config. */
 export interface CreateOptions {
@@ -113,9 +115,10 @@ async function buildParts(
   const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
   const horizons = config.test === false ? [] : config.test.horizons;
   const settings = settingsOf(config, metrics, callbacks);
+  config = { ...config, scheduler: resolveScheduler(config, settings) };
   const loaders = loadersOf(config, settings, data, seed);
   checkMonitors(callbacks, metrics, loaders);
-  const schedulerMonitor = monitorOf(config, metrics, loaders);
+  const schedulerMonitor = monitorOf(config.scheduler, metrics, loaders);
   const name = config.name ?? await runName(config);
 
   const backend = await selectBackend(config.backend, {
@@ -167,6 +170,10 @@ async function buildTrained(
     const scheduler = config.scheduler === undefined
       ? undefined
       : buildScheduler(config.scheduler as never, optimizer);
+    // A schedule with an end (OneCycleLR) refuses a longer run here, not hours later.
+    if (scheduler !== undefined && isPart(scheduler)) {
+      scheduler.lrAt(parts.settings.train.iterations);
+    }
     await checkFit({ ...parts, model, name }, randomStream(config.seed, "fit"));
     return { model, optimizer, scheduler };
   } catch (error) {
@@ -284,11 +291,10 @@ function bestOf(best: ResolvedConfig["best"], metrics: readonly Metric[]): RunSe
 }
 
 function monitorOf(
-  config: ResolvedConfig,
+  scheduler: ResolvedConfig["scheduler"],
   metrics: readonly Metric[],
   loaders: RunParts["loaders"],
 ): string | undefined {
-  const { scheduler } = config;
   if (scheduler?.monitor === undefined) return undefined;
   needsValidation("scheduler.monitor", loaders);
   return monitored(String(scheduler.monitor), metrics, "scheduler.monitor");
@@ -385,7 +391,8 @@ function asDataset(dataset: Dataset | IterableDataset | undefined, path: string)
   return dataset;
 }
 
-async function importModule(specifier: string): Promise<void> {
+/** Imports a module that registers components. */
+export async function importModule(specifier: string): Promise<void> {
   try {
     await import(specifier);
   } catch (error) {

@@ -191,6 +191,7 @@ const scheduler = object({
   schedulers: list(anyObject(), "must be an array of schedulers").optional(),
   milestones: list(integer(0), "must be an array of integers >= 0").optional(),
   monitor: text().optional(),
+  target: text().optional(),
 });
 
 const orFalse = <T extends z.ZodObject>(schema: T) =>

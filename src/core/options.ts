@@ -137,6 +137,8 @@ function canonicalKeys(
         `unknown option ${show(key)}${owner}${suggest(key, known)}`,
       );
     }
+    const value = input[key];
+    if (value === undefined) continue;
     const earlier = spelt.get(name);
     if (earlier !== undefined) {
       throw new ConfigError(
@@ -145,9 +147,7 @@ function canonicalKeys(
       );
     }
     spelt.set(name, key);
-    const value = input[key];
     const section = objectSchema(schema.shape[name] as z.ZodType | undefined);
-    if (value === undefined) continue;
     out[name] = section !== undefined && isPlainObject(value)
       ? canonicalKeys(value, section, join(path, key), what)
       : value;

@@ -183,25 +183,28 @@ function readTrained(
       throw new ConfigError(join(path, key), `is the same option as ${show(name)}, received both`);
     } else own[name] = value;
   }
-  // The base as { type, params }, or its name and its options beside the wrapper's own.
-  const inside = typeof given === "string";
-  const { type, typePath, params: baseParams, paramsPath, rest: extra } = inside
-    ? { type: given, typePath: join(path, "optimizer"), params: others, paramsPath: path, rest: {} }
-    : readComponent(given, join(path, "optimizer"));
-  parseOptions(object({}), extra, join(path, "optimizer"));
-  const wrapperOptions = parseOptions(
-    entry.options,
-    inside ? own : { ...own, ...others },
-    path,
-    entry.name,
-  );
-  const baseEntry = entryOf(type, typePath);
-  if (typeof baseEntry === "function") {
-    throw new ConfigError(typePath, "must be an optimizer with a rule");
+  if (typeof given === "string") {
+    // The base's options lie beside the wrapper's own.
+    const base = ruleOf(entryOf(given, join(path, "optimizer")), join(path, "optimizer"));
+    const rule = wrapRule(entry, base);
+    return { rule, options: readParams(rule, { ...others, ...own }, path) };
   }
-  const base = readTrained(baseEntry, baseParams, paramsPath);
-  return { rule: wrapRule(entry, base.rule), options: { ...base.options, ...wrapperOptions } };
+  const inner = readComponent(given, join(path, "optimizer"));
+  parseOptions(object({}), inner.rest, join(path, "optimizer"));
+  const baseEntry = entryOf(inner.type, inner.typePath);
+  if (typeof baseEntry === "function") throw needsRule(inner.typePath);
+  const base = readTrained(baseEntry, inner.params, inner.paramsPath);
+  const ownOptions = parseOptions(entry.options, { ...own, ...others }, path, entry.name);
+  return { rule: wrapRule(entry, base.rule), options: { ...base.options, ...ownOptions } };
 }
+
+function ruleOf(entry: OptimizerEntry, path: string): OptimizerRule {
+  if (typeof entry === "object" && "step" in entry) return entry;
+  throw needsRule(path);
+}
+
+const needsRule = (path: string): ConfigError =>
+  new ConfigError(path, "must be an optimizer with a rule");
 
 function fromFactory(
   factory: OptimizerFactory,
@@ -257,9 +260,7 @@ function readGroupOptimizer(config: unknown, path: string): TrainedBy {
   const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
   parseOptions(object({}), rest, path);
   const entry = entryOf(type, typePath);
-  if (typeof entry === "function") {
-    throw new ConfigError(typePath, "must be an optimizer with a rule");
-  }
+  if (typeof entry === "function") throw needsRule(typePath);
   return { ...readTrained(entry, params, paramsPath), ownDecay: setsDecay(params) };
 }
 

@@ -28,10 +28,10 @@ export const lookahead: OptimizerWrapper = {
     numbers: (o) => ({ ...base.numbers?.(o), lookahead_step: 0 }),
     step(entries, shared) {
       base.step(entries, shared);
-      for (const { param, gradient, options: o, state } of entries) {
+      for (const { param, gradient, guard, options: o, state } of entries) {
         const { lookahead_k, lookahead_alpha: alpha } = o as z.output<typeof options>;
         if (++state.numbers.lookahead_step % lookahead_k !== 0) continue;
-        applyUpdate(sync, { param, gradient, slots: state.slots, scalars: { alpha } });
+        applyUpdate(sync, { param, gradient, guard, slots: state.slots, scalars: { alpha } });
       }
     },
   }),

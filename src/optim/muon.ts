@@ -91,11 +91,11 @@ const remember: Update = {
 };
 
 function update(entry: UpdateEntry): void {
-  const { param, state: { slots }, baseLr } = entry;
+  const { param, guard, state: { slots }, baseLr } = entry;
   const o = entry.options as Options;
   const given = scaledGradient(entry);
   const g = o.maximize ? tf.neg(given) : given;
-  applyUpdate(remember, { param, gradient: g, slots, scalars: { take: 1 - o.momentum } });
+  applyUpdate(remember, { param, gradient: g, guard, slots, scalars: { take: 1 - o.momentum } });
   const buffer = slots.momentum_buffer;
   const u = o.nesterov ? lerpTensors(g, buffer, o.momentum) : buffer;
   const [out, into] = o.layout === "torch" ? param.shape : [...param.shape].reverse();
@@ -107,6 +107,7 @@ function update(entry: UpdateEntry): void {
   applyUpdate(o.cautious_weight_decay ? moveCautiously : move, {
     param,
     gradient: direction,
+    guard,
     slots,
     scalars,
   });

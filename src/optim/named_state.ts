@@ -77,6 +77,11 @@ export function byIndex(
 
 const sharedPrefix = /^param_groups\.(\d+)$/;
 
+/** Whether `key` is one of {@link sharedKey}. */
+export function isSharedKey(key: string): boolean {
+  return sharedPrefix.test(splitKey(key)[0]);
+}
+
 /** The key of a scalar that a group's rule keeps for all parameters. */
 export function sharedKey(group: number, key: string): string {
   return joinKey(`param_groups.${group}`, key);

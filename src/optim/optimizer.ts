@@ -13,6 +13,7 @@ import {
   byIndex,
   disposeImported,
   type ImportedState,
+  isSharedKey,
   joinKey,
   keepImported,
   type OptimizerState,
@@ -399,7 +400,7 @@ export class Optimizer extends tf.Optimizer {
     for (const [name, tensor] of Object.entries(tensors)) weights.push({ name, tensor });
     for (const [name, numbers] of Object.entries(meta.numbers)) {
       for (const [key, value] of Object.entries(numbers)) {
-        weights.push({ name: joinKey(name, key + numberSuffix), tensor: tf.scalar(value) });
+        weights.push({ name: joinKey(name, key + numberSuffix), tensor: numberTensor(value) });
       }
     }
     return weights;
@@ -409,15 +410,17 @@ export class Optimizer extends tf.Optimizer {
   override async setWeights(weights: NamedTensor[]): Promise<void> {
     const rest = await this.extractIterations(weights);
     const tensors: Record<string, tf.Tensor> = {};
+    // In the order of the parameters, by which renamed ones are told.
     const numbers = new Map<string, Record<string, number>>();
     for (const { name, tensor } of rest) {
       const [parameter, key] = splitKey(name);
+      const known = numbers.get(parameter) ?? {};
       if (key.endsWith(numberSuffix)) {
-        const value = (await tensor.data())[0];
-        const known = numbers.get(parameter);
+        const value = Array.from(await tensor.data()).reduce((sum, part) => sum + part, 0);
         numbers.set(parameter, { ...known, [key.slice(0, -numberSuffix.length)]: value });
       } else {
         tensors[name] = tensor;
+        if (!isSharedKey(name)) numbers.set(parameter, known);
       }
     }
     const meta = { iterations: this.iterations, numbers: Object.fromEntries(numbers) };
@@ -621,6 +624,14 @@ export class Optimizer extends tf.Optimizer {
     for (const [rule, variables] of shared) this.#shared.set(rule, variables);
     loaded.groups.forEach((options, i) => Object.assign(this.paramGroups[i], copyOptions(options)));
   }
+}
+
+/** A number as float32 parts that add up to it: a scalar if one suffices. */
+function numberTensor(value: number): tf.Tensor {
+  const high = Math.fround(value);
+  if (high === value) return tf.scalar(value);
+  const middle = Math.fround(value - high);
+  return tf.tensor1d([high, middle, value - high - middle]);
 }
 
 function isEmpty(state: ParameterState): boolean {

@@ -10,7 +10,7 @@ import {
   object,
   oneOf,
   pair,
-  z,
+  type z,
 } from "../core/options.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import { applyUpdate } from "../fuse/apply.ts";
@@ -43,13 +43,7 @@ const options = object({
   safeguard_warmup: flag().default(false),
   d0: above(0).default(1e-6),
   d_coef: above(0).default(1),
-  growth_rate: either(
-    'must be a number > 0 or "inf"',
-    above(0),
-    z.literal(Infinity),
-    oneOf(["inf"]),
-  )
-    .default("inf"),
+  growth_rate: either('must be a number > 0 or "inf"', above(0), oneOf(["inf"])).default("inf"),
   slice_p: integer(1).default(1),
   maximize: flag().default(false),
 });
@@ -125,8 +119,9 @@ function update(entries: readonly UpdateEntry[], { d, d_max, d_numerator }: Shar
     before,
   );
   const highest = tf.maximum(d_max, estimate);
-  const growth = first.growth_rate === "inf" ? Infinity : first.growth_rate;
-  const next = growth === Infinity ? highest : tf.minimum(highest, tf.mul(grown, growth));
+  const next = first.growth_rate === "inf"
+    ? highest
+    : tf.minimum(highest, tf.mul(grown, first.growth_rate));
   d_numerator.assign(tf.where(moved, numerator, d_numerator));
   d_max.assign(tf.where(moved, highest, d_max));
   d.assign(tf.where(moved, next, before));

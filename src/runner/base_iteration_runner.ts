@@ -115,6 +115,12 @@ export class BaseIterationRunner implements RunView {
   #disposed = false;
 
   constructor(parts: RunParts) {
+    if (parts.optimizer.needsClosure && !parts.optimizer.perturbs) {
+      throw new ConfigError(
+        "optimizer.type",
+        "needs step(closure) and one loss for many steps, which a run over batches does not have",
+      );
+    }
     this.#parts = parts;
     this.settings = parts.settings;
     this.model = parts.model;
@@ -312,12 +318,8 @@ export class BaseIterationRunner implements RunView {
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = this.optimizer.paramGroups[0].lr;
-    const gradient = await iterationGradient(
-      this.#pass,
-      batch,
-      bounds,
-      i,
-      this.#random.fork("train").fork(i),
+    const gradient = await this.#gradient(() =>
+      iterationGradient(this.#pass, batch, bounds, i, this.#random.fork("train").fork(i))
     );
     this.#state.iteration = i;
     let totals: Totals;
@@ -375,6 +377,36 @@ export class BaseIterationRunner implements RunView {
     } catch (error) {
       if (error instanceof Interrupted) return undefined;
       throw error;
+    }
+  }
+
+  /**
+   * The gradient of the iteration. An optimizer that perturbs the parameters (SAM) has it taken there,
+   * by a second pass over the same batch; loss, metrics and buffers are those of the first.
+   */
+  async #gradient(pass: () => Promise<IterationGradient>): Promise<IterationGradient> {
+    if (!this.optimizer.perturbs) return await pass();
+    const buffers = Object.values(this.model.buffers ?? {});
+    const before = buffers.map((buffer) => tf.clone(buffer));
+    const first = await pass();
+    const totals = await first.read();
+    const after = buffers.map((buffer) => tf.clone(buffer));
+    let finite = totals.finite;
+    try {
+      if (!finite) return { ...first, read: () => Promise.resolve(totals) };
+      this.optimizer.perturb(first.grads, { scale: totals.scale });
+      const second = await pass();
+      const there = await second.read();
+      finite = there.finite;
+      const { lossSum, count, metricSums } = totals;
+      const both = finite ? { ...there, lossSum, count, metricSums } : there;
+      return { ...second, read: () => Promise.resolve(both) };
+    } finally {
+      if (!finite) this.optimizer.restore();
+      if (totals.finite) first.dispose();
+      const kept = finite ? after : before;
+      buffers.forEach((buffer, k) => buffer.assign(kept[k]));
+      tf.dispose([before, after]);
     }
   }
 
@@ -607,11 +639,13 @@ export class BaseIterationRunner implements RunView {
 
   /** Runs `work` with the weights that evaluation should see (averages of EMA and the like). */
   async #withEvaluationWeights<T>(work: () => Promise<T>): Promise<T> {
-    await this.#hooks.emit("evaluationStart", this);
+    this.optimizer.eval();
     try {
+      await this.#hooks.emit("evaluationStart", this);
       return await work();
     } finally {
       await this.#hooks.emit("evaluationEnd", this);
+      this.optimizer.train();
     }
   }
 

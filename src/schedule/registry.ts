@@ -1,21 +1,87 @@
 /** Scheduler types by name. */
 import { Registry } from "../core/registry.ts";
-import { cosineWarmup } from "./cosine_warmup.ts";
+import { chainedScheduler } from "./chained_scheduler.ts";
+import { constantLr } from "./constant_lr.ts";
+import { clampedCosineAnnealingLr, cosineAnnealingLr } from "./cosine_annealing_lr.ts";
+import { cosineAnnealingWarmRestarts } from "./cosine_annealing_warm_restarts.ts";
+import { clampedCosineWarmup, cosineWarmup } from "./cosine_warmup.ts";
+import { cosineWarmupRestarts } from "./cosine_warmup_restarts.ts";
+import { cosineWarmupWithMinLr, cosineWithMinLr } from "./cosine_with_min_lr.ts";
+import { cyclicLr } from "./cyclic_lr.ts";
+import { exponentialLr } from "./exponential_lr.ts";
+import { inverseSqrt } from "./inverse_sqrt.ts";
+import { lambdaLr } from "./lambda_lr.ts";
+import { linearLr } from "./linear_lr.ts";
+import { constant, constantWithWarmup, linear } from "./linear_warmup.ts";
+import { multiCosineAnnealingWarmup } from "./multi_cosine_annealing_warmup.ts";
 import { multiStepLr } from "./multi_step_lr.ts";
+import { multiplicativeLr } from "./multiplicative_lr.ts";
+import { clampedOneCycleLr, oneCycleLr } from "./one_cycle_lr.ts";
+import { polynomialLr } from "./polynomial_lr.ts";
+import { polynomial } from "./polynomial_warmup.ts";
+import { reduceLrOnPlateau } from "./reduce_lr_on_plateau.ts";
 import type { SchedulerRule } from "./schedule.ts";
 import type { Schedulable, Scheduler } from "./scheduler.ts";
+import { sequentialLr } from "./sequential_lr.ts";
 import { stepLr } from "./step_lr.ts";
+import { swaLr } from "./swa_lr.ts";
+import { timmCosine, timmPoly, timmTanh } from "./timm_curves.ts";
+import { timmMultiStep, timmStep } from "./timm_steps.ts";
+import { warmupStableDecay } from "./warmup_stable_decay.ts";
 
 /** Makes a scheduler from its options: a function, or a class with this constructor. */
 export type SchedulerFactory =
   | ((params: Readonly<Record<string, unknown>>, optimizer: Schedulable) => Scheduler)
   | (new (params: Readonly<Record<string, unknown>>, optimizer: Schedulable) => Scheduler);
 
+const torchRules: readonly SchedulerRule[] = [
+  lambdaLr,
+  multiplicativeLr,
+  stepLr,
+  multiStepLr,
+  constantLr,
+  linearLr,
+  exponentialLr,
+  polynomialLr,
+  cosineAnnealingLr,
+  cosineAnnealingWarmRestarts,
+  cyclicLr,
+  oneCycleLr,
+  chainedScheduler,
+  sequentialLr,
+];
+
+/** Other rules, each with its further names. */
+const rules: readonly (readonly [SchedulerRule, ...string[]])[] = [
+  [reduceLrOnPlateau, "torch.optim.lr_scheduler.ReduceLROnPlateau", "reduce_lr_on_plateau"],
+  [swaLr, "torch.optim.swa_utils.SWALR"],
+  [clampedCosineAnnealingLr],
+  [clampedOneCycleLr],
+  [clampedCosineWarmup],
+  [cosineWarmup, "cosine"],
+  [cosineWarmupRestarts, "cosine_with_restarts"],
+  [multiCosineAnnealingWarmup, "MultiCosineAnnealingWarmupLR"],
+  [constant],
+  [constantWithWarmup],
+  [linear],
+  [polynomial],
+  [inverseSqrt],
+  [cosineWithMinLr],
+  [cosineWarmupWithMinLr],
+  [warmupStableDecay],
+  [timmCosine, "CosineLRScheduler"],
+  [timmPoly, "PolyLRScheduler"],
+  [timmTanh, "TanhLRScheduler"],
+  [timmStep, "StepLRScheduler"],
+  [timmMultiStep, "MultiStepLRScheduler"],
+];
+
 const registry: Registry<SchedulerRule | SchedulerFactory> = new Registry("scheduler");
 
-for (const rule of [stepLr, multiStepLr, cosineWarmup]) {
+for (const rule of torchRules) {
   registry.register(rule.name, rule, [`torch.optim.lr_scheduler.${rule.name}`]);
 }
+for (const [rule, ...aliases] of rules) registry.register(rule.name, rule, aliases);
 
 /** Makes `name` usable as a scheduler's `type`: by a rule, or by a factory. */
 export function registerScheduler(

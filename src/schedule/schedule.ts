@@ -3,11 +3,15 @@
  *
  * torch's semantics: making a scheduler notes each group's rate as its `initial_lr` (unless one is
  * noted) and sets the rates of step 0. A step then moves the current rate, so that schedulers can be
- * chained and a rate changed by hand is kept; `lrAt` uses the closed form instead.
+ * chained and a rate changed by hand is kept; `lrAt` uses the closed form where there is one, else
+ * it replays the steps.
  */
 import { ConfigError, show } from "../core/errors.ts";
-import type { z } from "../core/options.ts";
-import type { Schedulable, Scheduler } from "./scheduler.ts";
+import { join, type z } from "../core/options.ts";
+import { readMomentum, writeMomentum } from "./momentum.ts";
+import { groupOptions } from "./options.ts";
+import { checkStep, type Origin, Replay } from "./replay.ts";
+import type { Part, Schedulable, Scheduler } from "./scheduler.ts";
 
 /** One scheduler type. */
 export interface SchedulerRule {
@@ -19,22 +23,43 @@ export interface SchedulerRule {
   readonly composite?: boolean;
   /** Whether `step` needs a metric (`monitor` in the config). */
   readonly monitored?: boolean;
-  /** Makes the scheduler; `parts` are the schedulers of a composite, made for the same optimizer. */
-  create(
-    options: Record<string, unknown>,
-    optimizer: Schedulable,
-    parts: readonly Scheduler[],
-  ): Scheduler;
+  /** Makes the scheduler and sets the rates of step 0. */
+  create(context: SchedulerContext): Scheduler;
 }
 
-/** A schedule as its file writes it; `O` are its options. */
+/** What a scheduler is made from. */
+export interface SchedulerContext {
+  /** Checked, with defaults. */
+  readonly options: Record<string, unknown>;
+  readonly optimizer: Schedulable;
+  /** Where the component stands, for errors. */
+  readonly path: string;
+  /** Where its options stand, for errors. */
+  readonly paramsPath: string;
+  /** Makes the schedulers of a composite, in order. */
+  parts(optimizer: Schedulable): Part[];
+}
+
+/** A schedule as its file writes it; `O` are its options, `top` is the largest base rate of all groups. */
 export interface ScheduleSpec<O extends Record<string, unknown>> {
   readonly name: string;
   readonly options: z.ZodObject & { readonly _zod: { readonly output: O } };
+  /** Options that may be arrays of one value a group. */
+  readonly perGroup?: readonly (keyof O & string)[];
+  /** A fault that no single option shows: the option and its rule. */
+  check?(options: O, top: number): [keyof O & string, string] | undefined;
+  /** Changes a group before its initial rate is noted. */
+  start?(group: Schedulable["paramGroups"][number], options: O): void;
+  /** The base rate after step 0, where it is an option. */
+  base?(options: O): number;
   /** The rate at step k from the rate before it (at k = 0: from the group's rate). */
-  next(k: number, lr: number, base: number, options: O, group: number): number;
-  /** The rate at step k from the base rate. Default: `next`, k + 1 times from the base rate. */
-  at?(k: number, base: number, options: O, group: number): number;
+  next(k: number, lr: number, base: number, options: O, top: number): number;
+  /** The closed form: the rate at step k from the base rate. */
+  at?(k: number, base: number, options: O, top: number): number;
+  /** The rate at step 0 after another schedule. Default: the closed form, else `next`. */
+  restart?(lr: number, base: number, options: O): number;
+  /** The momentum at step k, undefined where it stays. */
+  momentum?(k: number, options: O): number | undefined;
 }
 
 /** The rule of a schedule. */
@@ -42,43 +67,85 @@ export function schedule<O extends Record<string, unknown>>(spec: ScheduleSpec<O
   return {
     name: spec.name,
     options: spec.options,
-    create: (options, optimizer) => new Schedule(spec, options as O, optimizer),
+    create: (context) => new Schedule(spec, context),
   };
+}
+
+/** The rule of a schedule that knows only step and base rate: it overwrites what others did to the rate. */
+export function absoluteSchedule<O extends Record<string, unknown>>(
+  spec: Omit<ScheduleSpec<O>, "next" | "restart"> & Required<Pick<ScheduleSpec<O>, "at">>,
+): SchedulerRule {
+  return schedule<O>({
+    ...spec,
+    next: (k, _lr, base, options, top) => spec.at(k, base, options, top),
+  });
 }
 
 /** The rule of a schedule that is a factor of the base rate, as torch's LambdaLR. */
 export function factorSchedule<O extends Record<string, unknown>>(
-  spec: Pick<ScheduleSpec<O>, "name" | "options"> & { factor(k: number, options: O): number },
+  spec: Omit<ScheduleSpec<O>, "next" | "at" | "restart"> & {
+    factor(k: number, options: O, top: number): number;
+  },
 ): SchedulerRule {
-  return schedule<O>({
-    name: spec.name,
-    options: spec.options,
-    next: (k, _lr, base, options) => base * spec.factor(k, options),
-    at: (k, base, options) => base * spec.factor(k, options),
+  return absoluteSchedule<O>({
+    ...spec,
+    at: (k, base, options, top) => base * spec.factor(k, options, top),
   });
 }
 
-class Schedule<O extends Record<string, unknown>> implements Scheduler {
+class Schedule<O extends Record<string, unknown>> implements Part {
   readonly #spec: ScheduleSpec<O>;
-  readonly #options: O;
   readonly #optimizer: Schedulable;
+  /** One a group. */
+  readonly #options: O[];
+  readonly #replay: Replay;
   #baseLrs: number[];
   #k = -1;
 
-  constructor(spec: ScheduleSpec<O>, options: O, optimizer: Schedulable) {
+  constructor(spec: ScheduleSpec<O>, context: SchedulerContext) {
+    const { optimizer, paramsPath } = context;
+    const groups = optimizer.paramGroups;
     this.#spec = spec;
-    this.#options = options;
     this.#optimizer = optimizer;
+    this.#options = groupOptions(
+      context.options as O,
+      spec.perGroup ?? [],
+      groups.length,
+      paramsPath,
+    );
+    this.#check(groups, paramsPath);
+    this.#replay = new Replay(
+      optimizer,
+      (copy) => new Schedule(spec, { ...context, optimizer: copy }),
+    );
+    groups.forEach((group, i) => spec.start?.(group, this.#options[i]));
     this.#baseLrs = noteInitialRates(optimizer);
     this.step();
+    if (spec.base !== undefined) this.#baseLrs = this.#options.map(spec.base);
   }
 
   step(): void {
-    const groups = sameGroups(this.#optimizer, this.#baseLrs.length);
-    this.#k += 1;
-    const { next } = this.#spec;
-    const rates = groups.map(({ lr }, i) => next(this.#k, lr, this.#baseLrs[i], this.#options, i));
-    groups.forEach((group, i) => group.lr = rates[i]);
+    this.#advance(this.#k + 1, this.#spec.next);
+  }
+
+  begin(): void {
+    this.#advance(0, this.#spec.next);
+  }
+
+  restart(): void {
+    const { at, restart, next } = this.#spec;
+    this.#advance(
+      0,
+      restart !== undefined
+        ? (_k, lr, base, options) => restart(lr, base, options)
+        : at !== undefined
+        ? (k, _lr, base, options, top) => at(k, base, options, top)
+        : next,
+    );
+  }
+
+  hold(): void {
+    this.#k = -1;
   }
 
   getLastLr(): number[] {
@@ -86,23 +153,65 @@ class Schedule<O extends Record<string, unknown>> implements Scheduler {
   }
 
   lrAt(k: number): number[] {
-    const { next, at } = this.#spec;
-    return this.#baseLrs.map((base, i) => {
-      if (at !== undefined) return at(k, base, this.#options, i);
-      let lr = base;
-      for (let j = 0; j <= k; j++) lr = next(j, lr, base, this.#options, i);
-      return lr;
-    });
+    checkStep(k);
+    const { at } = this.#spec;
+    if (at === undefined) return this.#replay.lrAt(k);
+    const top = Math.max(...this.#baseLrs);
+    return this.#baseLrs.map((base, i) => at(k, base, this.#options[i], top));
   }
 
   stateDict(): Record<string, unknown> {
-    return { type: this.#spec.name, last_epoch: this.#k, base_lrs: [...this.#baseLrs] };
+    const momenta = this.#optimizer.paramGroups.map(readMomentum);
+    return {
+      type: this.#spec.name,
+      last_epoch: this.#k,
+      base_lrs: [...this.#baseLrs],
+      last_lr: this.getLastLr(),
+      ...(this.#spec.momentum === undefined ? {} : { last_momentum: momenta }),
+      origin: this.#replay.origin(),
+    };
   }
 
   loadStateDict(state: Record<string, unknown>): void {
     const saved = readScheduleState(state, this.#spec.name, this.#baseLrs.length);
     this.#k = saved.k;
     this.#baseLrs = saved.baseLrs;
+    if (saved.origin !== undefined) this.#replay.startFrom(saved.origin);
+    putRates(this.#optimizer, saved.lastLr);
+    if (!Array.isArray(state.last_momentum)) return;
+    for (const [i, group] of this.#optimizer.paramGroups.entries()) {
+      const momentum: unknown = state.last_momentum[i];
+      if (typeof momentum === "number") writeMomentum(group, momentum);
+    }
+  }
+
+  /** Sets the rates of step k; nothing has changed if a rule throws. */
+  #advance(k: number, rule: ScheduleSpec<O>["next"]): void {
+    const groups = sameGroups(this.#optimizer, this.#baseLrs.length);
+    const top = Math.max(...this.#baseLrs);
+    const rates = groups.map(({ lr }, i) => rule(k, lr, this.#baseLrs[i], this.#options[i], top));
+    const momenta = this.#options.map((options) => this.#spec.momentum?.(k, options));
+    this.#k = k;
+    groups.forEach((group, i) => {
+      group.lr = rates[i];
+      const momentum = momenta[i];
+      if (momentum !== undefined) writeMomentum(group, momentum);
+    });
+  }
+
+  #check(groups: Schedulable["paramGroups"], path: string): void {
+    const { check, momentum, name } = this.#spec;
+    const top = Math.max(...groups.map((group) => (group.initial_lr ?? group.lr) as number));
+    for (const [i, options] of this.#options.entries()) {
+      const fault = check?.(options, top);
+      if (fault !== undefined) throw new ConfigError(join(path, fault[0]), fault[1]);
+      if (momentum?.(0, options) !== undefined && readMomentum(groups[i]) === undefined) {
+        throw new ConfigError(
+          join(path, "cycle_momentum"),
+          `must be false for ${name} where a group has neither momentum nor betas: group ${i}`,
+        );
+      }
+    }
   }
 }
 
@@ -130,28 +239,55 @@ export function sameGroups(
   return groups;
 }
 
-/** Checks the plain state of a schedule. */
+/** Puts saved rates into force. */
+export function putRates(optimizer: Schedulable, rates: readonly number[] | undefined): void {
+  if (rates === undefined) return;
+  sameGroups(optimizer, rates.length).forEach((group, i) => group.lr = rates[i]);
+}
+
+/** Checks the plain state of a schedule; -1 steps: it waits in a composite. */
 export function readScheduleState(
   state: Record<string, unknown>,
   name: string,
   groups: number,
-): { k: number; baseLrs: number[] } {
-  const { type, last_epoch: k, base_lrs: rates } = state;
+): { k: number; baseLrs: number[]; lastLr?: number[]; origin?: Origin } {
+  const { last_epoch: k, base_lrs: rates, last_lr: last, origin } = state;
+  checkType(state, name);
+  if (!Number.isInteger(k) || (k as number) < -1) {
+    throw new ConfigError(
+      "scheduler state.last_epoch",
+      `must be an integer >= -1, received ${show(k)}`,
+    );
+  }
+  if (origin !== undefined && (!Array.isArray(origin) || origin.length !== groups)) {
+    throw new ConfigError(
+      "scheduler state.origin",
+      `must hold ${groups} groups, received ${show(origin)}`,
+    );
+  }
+  return {
+    k: k as number,
+    baseLrs: readRates(rates, groups, "base_lrs"),
+    ...(last === undefined ? {} : { lastLr: readRates(last, groups, "last_lr") }),
+    ...(origin === undefined ? {} : { origin: origin as Origin }),
+  };
+}
+
+/** Refuses the state of another type. */
+export function checkType({ type }: Record<string, unknown>, name: string): void {
   if (type !== undefined && type !== name) {
     throw new ConfigError("scheduler state", `must be of ${name}, received ${show(type)}`);
   }
-  if (!Number.isInteger(k) || (k as number) < 0) {
-    throw new ConfigError(
-      "scheduler state.last_epoch",
-      `must be an integer >= 0, received ${show(k)}`,
-    );
-  }
+}
+
+/** One finite number a group, as a new array. */
+export function readRates(rates: unknown, groups: number, key: string): number[] {
   const isRates = Array.isArray(rates) && rates.every((rate) => Number.isFinite(rate));
   if (!isRates || rates.length !== groups) {
     throw new ConfigError(
-      "scheduler state.base_lrs",
+      `scheduler state.${key}`,
       `must hold ${groups} numbers, received ${show(rates)}`,
     );
   }
-  return { k: k as number, baseLrs: [...rates] };
+  return [...rates];
 }

@@ -11,9 +11,28 @@ export interface Scheduler {
   step(metric?: number): void;
   /** The rates now in force, one a group. */
   getLastLr(): number[];
-  /** The rates after `k` steps, without side effects, from the base rates. */
+  /**
+   * The rates after `k` steps, without side effects, as if nobody had edited one by hand. A schedule
+   * that follows a metric answers what holds while the metric keeps improving.
+   */
   lrAt(k: number): number[];
   /** Plain data: numbers, strings, arrays. */
   stateDict(): Record<string, unknown>;
+  /** Goes on from a saved state; the rates of then are put into the groups. */
   loadStateDict(state: Record<string, unknown>): void;
+}
+
+/** A scheduler that a composite can hold back and start. */
+export interface Part extends Scheduler {
+  /** Step 0 as when it was made: most types start from the rate in force. */
+  begin(): void;
+  /** Step 0 in the middle of a run: types with a closed form start from the base rate. */
+  restart(): void;
+  /** Forgets its steps and waits. */
+  hold(): void;
+}
+
+/** Whether a composite can hold it. */
+export function isPart(scheduler: Scheduler): scheduler is Part {
+  return ["begin", "restart", "hold"].every((method) => method in scheduler);
 }

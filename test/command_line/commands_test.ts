@@ -10,6 +10,7 @@ import { runtime } from "../../src/core/host.ts";
 import { formatNumber } from "../../src/report/format.ts";
 import { downhill, libraryUrl, startDownhill } from "../support/command_line.ts";
 import { Lines, series, withFolder } from "../support/runs.ts";
+import { webgpuEnvironment } from "../support/webgpu.ts";
 import { config, wavesCsv, writeFiles } from "./files.ts";
 
 /** A linear map of the last row of the window, for every step: y = last w + b. */
@@ -35,7 +36,7 @@ const summaryOf = (folder: string) =>
   JSON.parse(readFileSync(join(folder, "runs", "waves", "summary.json"), "utf8"));
 
 function assertPlain(text: string): void {
-  assert.ok(!/[\x1b\r]/.test(text), JSON.stringify(text));
+  assert.ok(!text.includes("\x1b") && !text.includes("\r"), JSON.stringify(text));
 }
 
 test("train, train again, test and predict with a model brought by --import", async () => {
@@ -259,5 +260,26 @@ test("no command prints the usage, and a fault of ours exits with 1 and its trac
     const path = join(folder, "configs", "waves.json");
     assert.equal(await main(["train", path, "--import", join(folder, "broken.js")], output), 1);
     assert.match(errors[0], /TypeError[^]*broken\.js/);
+  });
+});
+
+test("nothing keeps the process alive after the last line, on wasm and webgpu", async () => {
+  await withFolder(async (folder) => {
+    writeFiles(folder, { train: { iterations: 2, batchSize: 8 } });
+    for (const backend of ["wasm", "webgpu"]) {
+      const set = [`backend=${backend}`, `name=${backend}`].flatMap((value) => ["--set", value]);
+      // Where there is no adapter at all, another backend stands in, with a line that says so.
+      const run = startDownhill(
+        ["train", "configs/waves.json", ...set],
+        folder,
+        webgpuEnvironment(),
+      );
+      await run.printed(/^ended .*\n/m);
+      const printedAt = Date.now();
+      const { status, stdout, stderr } = await run.ended;
+      assert.equal(status, 0, stdout + stderr);
+      assert.ok(Date.now() - printedAt < 2000, `${backend}: ${Date.now() - printedAt} ms`);
+      assertPlain(stdout);
+    }
   });
 });

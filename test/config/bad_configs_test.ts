@@ -116,6 +116,13 @@ const MODELS: Record<string, Record<string, unknown>> = {
   PatchTST: { ...windows, channels: 2, patchLength: 4, stride: 2 },
 };
 
+const OPTIMIZERS: Record<string, Record<string, unknown>> = {
+  ASAM: { optimizer: "SGD" },
+  Lookahead: { optimizer: "SGD" },
+  Muon: { aux: { betas: [0.9, 0.95] } },
+  SAM: { optimizer: "SGD" },
+};
+
 const CALLBACKS: Record<string, z.ZodObject> = {
   AuxiliaryLoss: auxiliaryLossOptions,
   Checkpoint: checkpointOptions,
@@ -143,7 +150,12 @@ function components(): Row[] {
     add("model", type, modelSchema(type), MODELS[type] ?? { ...windows, channels: 2 });
   }
   for (const type of optimizerNames()) {
-    add("optimizer", type, (findOptimizer(type, "") as { options?: z.ZodObject }).options);
+    add(
+      "optimizer",
+      type,
+      (findOptimizer(type, "") as { options?: z.ZodObject }).options,
+      OPTIMIZERS[type],
+    );
   }
   for (const type of schedulerNames()) {
     const rule = findScheduler(type, "") as { options?: z.ZodObject; composite?: boolean };

@@ -56,7 +56,8 @@ export function* faults(schema: JsonSchema, path: KeyPath = []): Generator<Fault
       // An object with `update` or `name` is a metric or callback of a program.
       if (option.additionalProperties !== false && ["update", "name"].includes(key)) continue;
       yield* faults(part, [...path, key]);
-      yield { kind: "misspelt", path: [...path, misspell(key)], meant: key };
+      // What a single letter was meant to be cannot be told.
+      if (key.length > 1) yield { kind: "misspelt", path: [...path, misspell(key)], meant: key };
       if (option.required?.includes(key)) yield { kind: "missing", path: [...path, key] };
     }
     if (option.items) yield* faults(option.items, [...path, 0]);

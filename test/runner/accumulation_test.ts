@@ -90,6 +90,7 @@ async function compare(overrides: Overrides): Promise<void> {
     const { train, ...rest } = overrides;
     return linearConfig({
       validation: false,
+      metrics: ["mse"],
       ...rest,
       train: { ...train as object, ...part.train, metrics: true },
       shards: part.shards ?? 1,

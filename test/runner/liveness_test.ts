@@ -29,7 +29,7 @@ function busy(ms: number): void {
 }
 
 const slow = linear((y) => {
-  busy(4);
+  busy(3);
   return y;
 });
 
@@ -45,7 +45,7 @@ const works: [string, () => Promise<unknown>][] = [
 
 for (const [title, work] of works) {
   test(`timers run during ${title}`, async () => {
-    // 100 passes of 4 ms.
+    // 100 passes of 3 ms.
     const [longest, turns] = await longestSilence(work);
     assert.ok(longest < 500, `nothing ran for ${longest} ms`);
     assert.ok(turns >= 3, `${turns} turns`);

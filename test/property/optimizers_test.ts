@@ -1,0 +1,246 @@
+/** What every registered optimizer keeps to. */
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { randomStream } from "../../src/core/random.ts";
+import { buildOptimizer } from "../../src/optim/builder.ts";
+import type { Optimizer, SavedState } from "../../src/optim/optimizer.ts";
+import { optimizerNames } from "../../src/optim/registry.ts";
+import * as tf from "../../src/tensor/tf.ts";
+import { useBackend } from "../support/backend.ts";
+
+await useBackend("cpu");
+
+const base = { optimizer: { type: "SGD", params: { lr: 0.05, momentum: 0.9 } } };
+
+/** Options that make a type move in a few steps, and use what state it has. */
+const params: Record<string, Record<string, unknown>> = {
+  ASAM: base,
+  Adadelta: { lr: 1 },
+  AdEMAMix: { lr: 0.05, beta3_warmup: 6, alpha_warmup: 4 },
+  Lookahead: { k: 2, optimizer: { type: "AdamW", params: { lr: 0.05, amsgrad: true } } },
+  Muon: { lr: 0.05, aux: { lr: 0.05 } },
+  Prodigy: { d0: 1e-2, use_bias_correction: true },
+  RMSprop: { lr: 0.05, momentum: 0.5, centered: true },
+  SAM: base,
+  SGD: { lr: 0.05, momentum: 0.9, dampening: 0.3 },
+};
+
+const configs: { type: string; params: Record<string, unknown> }[] = optimizerNames().map((
+  type,
+) => ({
+  type,
+  params: params[type] ?? (type === "LBFGS" ? { max_iter: 3 } : { lr: 0.05 }),
+}));
+
+const firstOrder = configs.filter(({ type }) => type !== "LBFGS");
+
+const shapes = { matrix: [3, 2], vector: [2], cube: [2, 2, 2] };
+
+function variables(): Record<string, tf.Variable> {
+  return Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => {
+      const values = randomStream(3, name).normal(new Float32Array(tf.util.sizeFromShape(shape)));
+      return [name, tf.tidy(() => tf.variable(tf.tensor(values, shape)))];
+    }),
+  );
+}
+
+/** Gradients that depend on the step and on the parameters, as a closure gives them. */
+function gradientsAt(step: number, parameters: Record<string, tf.Variable>) {
+  return Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => {
+      const values = randomStream(5, name, step).normal(
+        new Float32Array(tf.util.sizeFromShape(shape)),
+      );
+      return [name, tf.tidy(() => tf.add(tf.tensor(values, shape), parameters[name]))];
+    }),
+  );
+}
+
+async function update(
+  optimizer: Optimizer,
+  step: number,
+  parameters: Record<string, tf.Variable>,
+): Promise<void> {
+  await optimizer.step(() => {
+    const grads = gradientsAt(step, parameters);
+    const value = tf.tidy(() => tf.addN(Object.values(grads).map((g) => tf.sum(tf.square(g)))));
+    return { value, grads };
+  });
+}
+
+const valuesOf = (parameters: Record<string, tf.Variable>) =>
+  Object.values(parameters).map((variable) => [...variable.dataSync()]);
+
+/** A state dict as a file holds it: host arrays. */
+function onHost(optimizer: Optimizer): SavedState {
+  const { state, param_groups } = optimizer.stateDict();
+  const host = (value: unknown) =>
+    value instanceof tf.Tensor ? { data: [...value.dataSync()], shape: value.shape } : value;
+  const all = (record: object) =>
+    Object.fromEntries(Object.entries(record).map(([key, value]) => [key, host(value)]));
+  return JSON.parse(JSON.stringify({
+    state: Object.fromEntries(Object.entries(state).map(([index, slots]) => [index, all(slots)])),
+    param_groups: param_groups.map(all),
+  }));
+}
+
+for (const config of configs) {
+  const { type } = config;
+
+  test(`${type}: saved at every step and loaded in three ways, it goes on as if not stopped`, async () => {
+    const one = variables();
+    const whole = buildOptimizer(config, one);
+    for (let stop = 0; stop < 7; stop++) {
+      const byName = whole.exportState();
+      const meta = JSON.parse(JSON.stringify(byName.meta));
+      const loaders: ((optimizer: Optimizer) => unknown)[] = [
+        (optimizer) => optimizer.loadStateDict(onHost(whole)),
+        (optimizer) => optimizer.importState({ tensors: byName.tensors, meta }),
+        async (optimizer) => optimizer.setWeights(await whole.getWeights()),
+      ];
+      const resumed = [];
+      for (const load of loaders) {
+        const copy = variables();
+        for (const name of Object.keys(copy)) copy[name].assign(one[name]);
+        const optimizer = buildOptimizer(config, copy);
+        await load(optimizer);
+        resumed.push({ copy, optimizer });
+      }
+      await update(whole, stop, one);
+      for (const [i, { copy, optimizer }] of resumed.entries()) {
+        await update(optimizer, stop, copy);
+        assert.deepEqual(valuesOf(copy), valuesOf(one), `loader ${i} after ${stop} steps`);
+        assert.deepEqual(onHost(optimizer), onHost(whole));
+        optimizer.dispose();
+        tf.dispose(copy);
+      }
+    }
+    whole.dispose();
+    tf.dispose(one);
+  });
+
+  test(`${type}: updates leak nothing, and clones of the parameters stay as they were`, async () => {
+    const parameters = variables();
+    const before = tf.memory().numTensors;
+    const optimizer = buildOptimizer(config, parameters);
+    const kept = Object.values(parameters).map((variable) => tf.clone(variable));
+    const start = valuesOf(parameters);
+    await update(optimizer, 0, parameters);
+    const { numTensors } = tf.memory();
+    for (let step = 1; step < 8; step++) await update(optimizer, step, parameters);
+    optimizer.eval();
+    optimizer.train();
+    assert.equal(tf.memory().numTensors, numTensors);
+    assert.deepEqual(kept.map((tensor) => [...tensor.dataSync()]), start);
+    assert.notDeepEqual(valuesOf(parameters), start);
+    assert.ok(valuesOf(parameters).flat().every(Number.isFinite));
+    optimizer.dispose();
+    tf.dispose(kept);
+    assert.equal(tf.memory().numTensors, before);
+    tf.dispose(parameters);
+  });
+
+  test(`${type}: maximize moves as the negated gradient does`, () => {
+    if (type === "LBFGS") return;
+    const [up, down] = [variables(), variables()];
+    const inner = params[type]?.optimizer as { type: string; params: object } | undefined;
+    const climbing = inner === undefined
+      ? { ...config.params, maximize: true }
+      : { ...config.params, optimizer: { ...inner, params: { ...inner.params, maximize: true } } };
+    const optimizers = [
+      buildOptimizer({ type, params: climbing }, up),
+      buildOptimizer(config, down),
+    ];
+    for (let step = 0; step < 4; step++) {
+      const grads = gradientsAt(step, down);
+      const negated = Object.fromEntries(
+        Object.entries(grads).map(([name, g]) => [name, tf.neg(g)]),
+      );
+      for (const [i, g] of [negated, grads].entries()) {
+        if (optimizers[i].perturbs) optimizers[i].perturb(g);
+        optimizers[i].applyGradients(g);
+      }
+      tf.dispose([grads, negated]);
+      assert.deepEqual(valuesOf(up), valuesOf(down), `step ${step}`);
+    }
+    tf.dispose([up, down]);
+  });
+
+  test(`${type}: a parameter without a gradient is skipped`, () => {
+    if (type === "LBFGS") return;
+    const parameters = variables();
+    const optimizer = buildOptimizer(config, parameters);
+    const { vector, cube } = gradientsAt(0, parameters);
+    const still = [...parameters.matrix.dataSync()];
+    for (const grads of [{ vector, cube, matrix: null }, { vector, cube }]) {
+      if (optimizer.perturbs) optimizer.perturb(grads);
+      optimizer.applyGradients(grads);
+    }
+    assert.deepEqual([...parameters.matrix.dataSync()], still);
+    const index = optimizer.paramGroups.flatMap(({ names }) => names).indexOf("matrix");
+    assert.ok(!Object.hasOwn(optimizer.stateDict().state, index));
+    optimizer.dispose();
+    tf.dispose([parameters, vector, cube]);
+  });
+}
+
+for (const config of firstOrder) {
+  const { type } = config;
+
+  test(`${type}: minimize() lowers the loss of variables it adopts`, () => {
+    const w = tf.variable(tf.tensor([[3, -2], [1, 2]]));
+    const bias = tf.variable(tf.tensor([1, -1]));
+    const optimizer = buildOptimizer(config);
+    const loss = () => tf.add(tf.sum(tf.square(w)), tf.sum(tf.square(bias))) as tf.Scalar;
+    const first = optimizer.minimize(loss, true, [w, bias])!.dataSync()[0];
+    const { numTensors } = tf.memory();
+    for (let i = 0; i < 80; i++) optimizer.minimize(loss, false, [w, bias]);
+    assert.equal(tf.memory().numTensors, numTensors);
+    optimizer.eval();
+    const last = tf.tidy(loss).dataSync()[0];
+    assert.ok(last < 0.9 * first, `${first} -> ${last}`);
+    optimizer.dispose();
+    tf.dispose([w, bias]);
+  });
+
+  test(`${type}: compile() and fit() train a tfjs model, which saves the state`, async () => {
+    const model = tf.sequential({
+      layers: [
+        tf.layers.dense({ units: 4, activation: "tanh", inputShape: [3] }),
+        tf.layers.dense({ units: 2 }),
+      ],
+    });
+    model.layers.forEach((layer, i) => {
+      layer.setWeights(
+        layer.getWeights().map((w, j) => {
+          const values = randomStream(11, i, j).normal(new Float32Array(w.size));
+          return tf.tensor(values.map((x) => x / 2), w.shape);
+        }),
+      );
+    });
+    const optimizer = buildOptimizer(config);
+    model.compile({ optimizer, loss: "meanSquaredError" });
+    const x = tf.tensor(randomStream(1).normal(new Float32Array(96)), [32, 3]);
+    const y = tf.matMul(x as tf.Tensor2D, tf.tensor2d([[1, 0], [0.5, -1], [0, 0.3]]));
+    const options = { batchSize: 16, shuffle: false, verbose: 0 as const };
+    const { history } = await model.fit(x, y, { ...options, epochs: 12 });
+    const losses = history.loss as number[];
+    assert.ok(losses[11] < 0.97 * losses[0], String(losses));
+    assert.equal(optimizer.iterations, 24);
+
+    const saved: { artifacts?: tf.io.ModelArtifacts } = {};
+    await model.save(
+      tf.io.withSaveHandler((artifacts) => {
+        saved.artifacts = artifacts;
+        return Promise.resolve({
+          modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: "JSON" as const },
+        });
+      }),
+      { includeOptimizer: true },
+    );
+    const loaded = await tf.loadLayersModel(tf.io.fromMemory(saved.artifacts!)) as tf.LayersModel;
+    const [expected, actual] = [model, loaded].map((m) => m.fit(x, y, { ...options, epochs: 2 }));
+    assert.deepEqual((await actual).history.loss, (await expected).history.loss);
+  });
+}
