@@ -1,5 +1,5 @@
 /** tfjs' WebGPU backend on an adapter that was looked at first. */
-import { hostProcess, runtime } from "../core/host.ts";
+import { runtime } from "../core/host.ts";
 import type * as tf from "../tensor/tf.ts";
 
 /** The adapter of a WebGPU backend: how it names itself, and whether it computes on the CPU. */
@@ -34,10 +34,8 @@ const adapters = new WeakMap<tf.KernelBackend, AdapterName>();
  */
 export async function openWebgpu(takeSoftware: boolean): Promise<tf.KernelBackend> {
   const gpu = await findGpu();
-  const adapter = await quietly(async () =>
-    await gpu.requestAdapter({ powerPreference: "high-performance" }) ??
-      (takeSoftware ? await gpu.requestAdapter({ forceFallbackAdapter: true }) : null)
-  );
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" }) ??
+    (takeSoftware ? await gpu.requestAdapter({ forceFallbackAdapter: true }) : null);
   if (adapter === null) throw new Error("no adapter answers");
   const name = describe(adapter.info, adapter);
   if (name.software && !takeSoftware) throw new Error(softwareRefused(name));
@@ -113,17 +111,5 @@ async function importDawn(id: string): Promise<Dawn> {
     throw code === "ERR_MODULE_NOT_FOUND"
       ? new Error(`the optional npm package ${id} is not installed`)
       : error;
-  }
-}
-
-/** Mesa's drivers complain on standard error where XDG_RUNTIME_DIR is missing, as in containers. */
-async function quietly<T>(request: () => Promise<T>): Promise<T> {
-  const env = runtime === "deno" ? hostProcess?.env : undefined;
-  if (env === undefined || env.XDG_RUNTIME_DIR !== undefined) return await request();
-  env.XDG_RUNTIME_DIR = "/tmp";
-  try {
-    return await request();
-  } finally {
-    delete env.XDG_RUNTIME_DIR;
   }
 }

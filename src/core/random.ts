@@ -51,12 +51,14 @@ export function threefry(
   out[at + 1] = x1 + k0 + 5;
 }
 
+/** The block being read; streams are many and short-lived, and none keeps one. */
+const block: Uint32Array = new Uint32Array(2);
+
 /** A stream of random numbers: a key and a position. */
 export class RandomStream {
   readonly #k0: number;
   readonly #k1: number;
   #position = 0;
-  readonly #block: Uint32Array = new Uint32Array(2);
 
   /** Use {@link randomStream} and {@link fork}. */
   constructor(k0: number, k1: number) {
@@ -72,17 +74,16 @@ export class RandomStream {
   /** The independent stream named `label`; the same label always gives the same stream. */
   fork(label: number | string): RandomStream {
     const [low, high] = typeof label === "number" ? words(label) : hash(label);
-    const out = new Uint32Array(2);
     // Numbers and texts live in different halves of the counter space, away from the draws.
     threefry(
       this.#k0,
       this.#k1 ^ (typeof label === "number" ? 0x6e756d62 : 0x74657874),
       low,
       high,
-      out,
+      block,
       0,
     );
-    return new RandomStream(out[0], out[1]);
+    return new RandomStream(block[0], block[1]);
   }
 
   /** Fills `out` with uniform 32-bit words. */
@@ -90,8 +91,8 @@ export class RandomStream {
     const pairs = out.length >> 1;
     for (let i = 0; i < pairs; i++) threefry(this.#k0, this.#k1, this.#position + i, 0, out, 2 * i);
     if (out.length & 1) {
-      threefry(this.#k0, this.#k1, this.#position + pairs, 0, this.#block, 0);
-      out[out.length - 1] = this.#block[0];
+      threefry(this.#k0, this.#k1, this.#position + pairs, 0, block, 0);
+      out[out.length - 1] = block[0];
     }
     this.#position += (out.length + 1) >> 1;
     return out;
@@ -121,9 +122,9 @@ export class RandomStream {
   integer(n: number): number {
     const limit = 0x100000000 - (0x100000000 % n);
     for (;;) {
-      threefry(this.#k0, this.#k1, this.#position++, 0, this.#block, 0);
-      if (this.#block[0] < limit) return this.#block[0] % n;
-      if (this.#block[1] < limit) return this.#block[1] % n;
+      threefry(this.#k0, this.#k1, this.#position++, 0, block, 0);
+      if (block[0] < limit) return block[0] % n;
+      if (block[1] < limit) return block[1] % n;
     }
   }
 

@@ -180,3 +180,36 @@ test("evaluate() gives the value of an expression as a new tensor", async () => 
     tf.dispose([value, variable, grad]);
   }
 });
+
+test("applyUpdate() in place reaches products and convolutions, which keep packed weights", async () => {
+  await useBackend("wasm");
+  const weights = [[3, 2], [2], [1, 1, 2, 3], [1, 1, 2, 1]].map((shape) =>
+    tf.tidy(() => tf.variable(tf.fill(shape, 2)))
+  );
+  const [dense, bias, kernel, depthwise] = weights;
+  const x = tf.ones([1, 3]) as tf.Tensor2D;
+  const image = tf.ones([1, 2, 2, 2]) as tf.Tensor4D;
+  const results = () =>
+    tf.tidy(() =>
+      [
+        tf.matMul(x, dense as tf.Tensor2D),
+        tf.fused.matMul({ a: x, b: dense as tf.Tensor2D, bias }),
+        tf.conv2d(image, kernel as tf.Tensor4D, 1, "valid"),
+        tf.fused.conv2d({
+          ...{ x: image, filter: tf.reshape(kernel, [1, 1, 2, 3]) as tf.Tensor4D },
+          ...{ strides: 1, pad: "valid" as const },
+        }),
+        tf.depthwiseConv2d(image, depthwise as tf.Tensor4D, 1, "valid"),
+      ].map((tensor) => tensor.dataSync()[0])
+    );
+  assert.deepEqual(results(), [6, 8, 4, 4, 2]);
+  for (const expected of [[3, 4, 2, 2, 1], [1.5, 2, 1, 1, 0.5]]) {
+    for (const variable of weights) {
+      applyUpdate({ param: mul(param, 0.5) }, {
+        ...{ param: variable, gradient: variable, slots: {}, scalars: {} },
+      });
+    }
+    assert.deepEqual(results(), expected);
+  }
+  tf.dispose([...weights, x, image]);
+});

@@ -8,8 +8,20 @@ import { wasmLoop } from "./wasm.ts";
 
 /** What is used of tfjs' WebAssembly backend. */
 interface WasmBackend extends tf.KernelBackend {
-  readonly wasm: { readonly asm: { readonly memory: WebAssembly.Memory } };
-  readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } };
+  readonly wasm: {
+    readonly asm: { readonly memory: WebAssembly.Memory };
+    readonly tfjs: {
+      registerTensor(id: number, size: number, address: number): void;
+      disposeData(id: number): void;
+    };
+  };
+  readonly dataIdMap: { get(dataId: object): WasmData };
+}
+
+interface WasmData {
+  /** The module's number of the tensor. */
+  readonly id: number;
+  readonly memoryOffset: number;
 }
 
 /** Updates of one call: what several of them read is read once. */
@@ -67,19 +79,29 @@ function runWasm(
   if (memory === undefined || dataIdMap === undefined) return false;
   const run = wasmLoop(loop, memory);
   if (run === undefined) return false;
-  const values = [operands.param.size];
+  const { size } = operands.param;
+  const written: WasmData[] = [];
+  const values = [size];
   loop.tensors.forEach((leaf, i) => {
     const tensor = tensorOf(leaf, operands);
     // Getting the data moves them here from another backend; only then is their count known.
     let data = dataIdMap.get(tensor.dataId);
-    if (loop.stores[i] !== undefined && backend.refCount(tensor.dataId) > 1) {
-      unshare(tensor as tf.Variable);
-      data = dataIdMap.get(tensor.dataId);
+    if (loop.stores[i] !== undefined) {
+      if (backend.refCount(tensor.dataId) > 1) {
+        unshare(tensor as tf.Variable);
+        data = dataIdMap.get(tensor.dataId);
+      }
+      written.push(data);
     }
     if (data.memoryOffset === 0) throw new Error("an optimizer step: the WASM heap is full");
     values.push(data.memoryOffset);
   });
   run(...values, ...inputs);
+  for (const { id, memoryOffset } of written) {
+    // XNNPACK's products and convolutions keep a packed copy of their weights until these go.
+    wasm!.tfjs.disposeData(id);
+    wasm!.tfjs.registerTensor(id, size, memoryOffset);
+  }
   return true;
 }
 

@@ -104,6 +104,7 @@ export function abs(x: tf.Tensor): tf.Tensor {
 /** Sums over all but the first axis: [batch]. */
 export function sampleSums(x: tf.Tensor): tf.Tensor1D {
   if (x.rank === 1) return x as tf.Tensor1D;
+  if (x.rank === 2) return tf.sum(x, 1);
   const [batch, ...rest] = x.shape;
   return tf.sum(tf.reshape(x, [batch, rest.reduce((a, b) => a * b, 1)]), 1);
 }

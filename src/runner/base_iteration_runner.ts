@@ -107,6 +107,7 @@ export class BaseIterationRunner implements RunView {
   readonly #evaluation: EvaluationParts;
   readonly #meters: TrainMeters;
   readonly #random: RandomStream;
+  readonly #trainRandom: RandomStream;
   #state: RunState = initialState();
   #stopping: FinishReason | undefined;
   /** Whether the process was told to end, as against a program that called `stop`. */
@@ -153,6 +154,7 @@ export class BaseIterationRunner implements RunView {
     };
     this.#meters = new TrainMeters(trainMetrics);
     this.#random = randomStream(parts.settings.seed);
+    this.#trainRandom = this.#random.fork("train");
   }
 
   /** Counters: iterations done, skipped, the best validation, why it ended. */
@@ -319,8 +321,7 @@ export class BaseIterationRunner implements RunView {
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = this.optimizer.paramGroups[0].lr;
-    const pass = () =>
-      iterationGradient(this.#pass, batch, bounds, i, this.#random.fork("train").fork(i));
+    const pass = () => iterationGradient(this.#pass, batch, bounds, i, this.#trainRandom.fork(i));
     const gradient = this.optimizer.perturbs
       ? await perturbedGradient(this.optimizer, this.model, pass)
       : await pass();

@@ -42,6 +42,9 @@ const set = (length) => ({
 registerDataset("Long", () => ({ train: set(100), validation: set(1e8) }));
 `;
 
+/** What is waited for takes minutes or for ever; a busy machine may take seconds to end a process. */
+const SOON_MS = 5000;
+
 const TRAIN = ["train", "configs/waves.json", "--import", "pause.js"];
 
 function prepare(folder: string): void {
@@ -118,7 +121,7 @@ test("a signal stops training with exit code 75; the resumed run ends with the s
         assert.equal(stopped.status, 75, `${pause}: ${stopped.stdout}${stopped.stderr}`);
         assert.equal(stopped.stderr, "", pause);
         assert.match(stopped.stdout, new RegExp(`^${signal}: stopping$`, "m"));
-        assert.ok(Date.now() - began < 2000, `${pause}: ${Date.now() - began} ms`);
+        assert.ok(Date.now() - began < SOON_MS, `${pause}: ${Date.now() - began} ms`);
         assert.equal(JSON.parse(file(folder, "summary.json")).finished, "signal", pause);
         assert.equal(file(folder, "checkpoints/latest"), latest);
         assert.equal(lastRecord(folder), last, pause);
@@ -149,7 +152,7 @@ test("a signal breaks a long validation off", async () => {
     const began = Date.now();
     const { status, stdout, stderr } = await run.ended;
     assert.equal(status, 75, stdout + stderr);
-    assert.ok(Date.now() - began < 2000, `${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < SOON_MS, `${Date.now() - began} ms`);
     assert.equal(file(folder, "checkpoints/latest"), "step-00000001.safetensors");
   });
 });
@@ -165,7 +168,7 @@ test("a second signal ends the process at once", async () => {
     const began = Date.now();
     const { status, stdout, stderr } = await run.ended;
     assert.equal(status, 75, stdout + stderr);
-    assert.ok(Date.now() - began < 1000, `${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < SOON_MS, `${Date.now() - began} ms`);
     assert.ok(!existsSync(join(folder, "runs", "waves", "checkpoints", "latest")));
   });
 });

@@ -27,7 +27,13 @@ export type KeyPath = readonly (string | number)[];
 
 /** One fault. */
 export type Fault =
-  | { readonly kind: "value"; readonly path: KeyPath; readonly value: unknown }
+  | {
+    readonly kind: "value";
+    readonly path: KeyPath;
+    readonly value: unknown;
+    /** The tuple around the value, at the path but its last key. */
+    readonly tuple?: readonly unknown[];
+  }
   | { readonly kind: "missing"; readonly path: KeyPath }
   /** `path` ends in the misspelt key; `meant` is the right one. */
   | { readonly kind: "misspelt"; readonly path: KeyPath; readonly meant: string };
@@ -38,15 +44,31 @@ export function jsonSchema(schema: z.ZodType): JsonSchema {
 }
 
 const POOL: readonly unknown[] = [
-  ...[null, NaN, Infinity, -Infinity, 0, -1, 0.5, 2 ** 60, true, false],
-  ...["", "no such value", "1", {}, [], Number.MIN_SAFE_INTEGER],
+  null,
+  NaN,
+  Infinity,
+  -1,
+  0.5,
+  2 ** 60,
+  true,
+  "",
+  "no such value",
+  {},
+  [],
 ];
 
-/** Every fault that `schema` must refuse, at `path` and below. */
-export function* faults(schema: JsonSchema, path: KeyPath = []): Generator<Fault> {
-  const options = schema.anyOf ?? [schema];
+/** A few of each kind, where many components share the same rules. */
+export const FEW: readonly unknown[] = [null, NaN, "no such value", {}];
+
+/** Every fault that `schema` must refuse, at `path` and below; values out of range beside those of `pool`. */
+export function* faults(
+  schema: JsonSchema,
+  pool: readonly unknown[] = POOL,
+  path: KeyPath = [],
+): Generator<Fault> {
+  const options = alternatives(schema);
   if (path.length > 0) {
-    const tried = [...POOL, ...options.flatMap(edges)];
+    const tried = new Set([...pool, ...options.flatMap(edges)]);
     for (const value of tried) {
       if (!options.some((option) => accepts(option, value))) yield { kind: "value", path, value };
     }
@@ -55,14 +77,21 @@ export function* faults(schema: JsonSchema, path: KeyPath = []): Generator<Fault
     for (const [key, part] of Object.entries(option.properties ?? {})) {
       // An object with `update` or `name` is a metric or callback of a program.
       if (option.additionalProperties !== false && ["update", "name"].includes(key)) continue;
-      yield* faults(part, [...path, key]);
+      yield* faults(part, pool, [...path, key]);
       // What a single letter was meant to be cannot be told.
       if (key.length > 1) yield { kind: "misspelt", path: [...path, misspell(key)], meant: key };
       if (option.required?.includes(key)) yield { kind: "missing", path: [...path, key] };
     }
-    if (option.items) yield* faults(option.items, [...path, 0]);
-    for (const [i, part] of (option.prefixItems ?? []).entries()) yield* faults(part, [...path, i]);
+    if (option.items) yield* faults(option.items, pool, [...path, 0]);
+    for (const [i, part] of (option.prefixItems ?? []).entries()) {
+      const tuple = sample(option) as unknown[];
+      for (const fault of faults(part, pool, [...path, i])) yield { ...fault, tuple } as Fault;
+    }
   }
+}
+
+function alternatives(schema: JsonSchema): JsonSchema[] {
+  return schema.anyOf?.flatMap(alternatives) ?? [schema];
 }
 
 /** Values just outside the range. */
@@ -109,7 +138,7 @@ function misspell(key: string): string {
   return at < 1 || swapped[0] === "_" ? key + key[key.length - 1] : swapped;
 }
 
-/** A valid value: the required options of an object (and its tuples), the lowest number, the first choice. */
+/** A valid value: the required options of an object, the lowest number, the first choice. */
 export function sample(schema: JsonSchema): unknown {
   if (schema.default !== undefined) return schema.default;
   if (schema.anyOf !== undefined) return sample(schema.anyOf[0]);
@@ -117,12 +146,10 @@ export function sample(schema: JsonSchema): unknown {
   switch (schema.type) {
     case "object":
       return Object.fromEntries(
-        Object.entries(schema.properties ?? {})
-          .filter(([key, part]) => schema.required?.includes(key) || part.prefixItems !== undefined)
-          .map(([key, part]) => [key, sample(part)]),
+        (schema.required ?? []).map((key) => [key, sample(schema.properties?.[key] ?? {})]),
       );
     case "array":
-      return schema.prefixItems?.map(sample) ?? [sample(schema.items || {})];
+      return schema.prefixItems?.map((item) => sample(item)) ?? [sample(schema.items || {})];
     case "string":
       return "text";
     case "boolean":
@@ -134,8 +161,15 @@ export function sample(schema: JsonSchema): unknown {
 
 /** A copy of `config` with the fault in it; everything on the way is made an object or array. */
 export function withFault(config: unknown, fault: Fault): unknown {
-  const value = fault.kind === "value" ? fault.value : 1;
-  return change(config, fault.path, value, fault.kind === "missing");
+  if (fault.kind !== "value") return change(config, fault.path, 1, fault.kind === "missing");
+  const { path, value, tuple } = fault;
+  if (tuple === undefined) return change(config, path, value, false);
+  return change(
+    config,
+    path.slice(0, -1),
+    tuple.map((item, i) => i === path.at(-1) ? value : item),
+    false,
+  );
 }
 
 function change(config: unknown, path: KeyPath, value: unknown, drop: boolean): unknown {

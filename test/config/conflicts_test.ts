@@ -182,7 +182,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   ],
   [
     "scheduler",
-    { scheduler: { type: "StepLR", params: { step_size: 2 }, monitor: "val/x" } },
+    { scheduler: { type: "ReduceLROnPlateau", monitor: "val/x" } },
     /^scheduler\.monitor: unknown validation value "val\/x"/,
   ],
   // Names.

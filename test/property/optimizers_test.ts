@@ -4,33 +4,13 @@ import { test } from "node:test";
 import { randomStream } from "../../src/core/random.ts";
 import { buildOptimizer } from "../../src/optim/builder.ts";
 import type { Optimizer, SavedState } from "../../src/optim/optimizer.ts";
-import { optimizerNames } from "../../src/optim/registry.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import { useBackend } from "../support/backend.ts";
+import { optimizerConfigs } from "../support/optimizer_configs.ts";
 
 await useBackend("cpu");
 
-const base = { optimizer: { type: "SGD", params: { lr: 0.05, momentum: 0.9 } } };
-
-/** Options that make a type move in a few steps, and use what state it has. */
-const params: Record<string, Record<string, unknown>> = {
-  ASAM: base,
-  Adadelta: { lr: 1 },
-  AdEMAMix: { lr: 0.05, beta3_warmup: 6, alpha_warmup: 4 },
-  Lookahead: { k: 2, optimizer: { type: "AdamW", params: { lr: 0.05, amsgrad: true } } },
-  Muon: { lr: 0.05, aux: { lr: 0.05 } },
-  Prodigy: { d0: 1e-2, use_bias_correction: true },
-  RMSprop: { lr: 0.05, momentum: 0.5, centered: true },
-  SAM: base,
-  SGD: { lr: 0.05, momentum: 0.9, dampening: 0.3 },
-};
-
-const configs: { type: string; params: Record<string, unknown> }[] = optimizerNames().map((
-  type,
-) => ({
-  type,
-  params: params[type] ?? (type === "LBFGS" ? { max_iter: 3 } : { lr: 0.05 }),
-}));
+const configs = optimizerConfigs;
 
 const firstOrder = configs.filter(({ type }) => type !== "LBFGS");
 
@@ -144,7 +124,7 @@ for (const config of configs) {
   test(`${type}: maximize moves as the negated gradient does`, () => {
     if (type === "LBFGS") return;
     const [up, down] = [variables(), variables()];
-    const inner = params[type]?.optimizer as { type: string; params: object } | undefined;
+    const inner = config.params.optimizer as { type: string; params: object } | undefined;
     const climbing = inner === undefined
       ? { ...config.params, maximize: true }
       : { ...config.params, optimizer: { ...inner, params: { ...inner.params, maximize: true } } };

@@ -201,3 +201,24 @@ test("one seed, one run: equal seeds give equal bits, others other ones", async 
   assert.equal(hashes[0], hashes[1]);
   assert.equal(new Set(hashes).size, 3);
 });
+
+test("every iteration and leaf draws its own random numbers, the same in every run", async () => {
+  const draws = async (seed: number, iterations: number): Promise<number[]> => {
+    const seen: number[] = [];
+    const model = linear((y, _, { training, random }) => {
+      if (training) seen.push(random.uniform(new Float64Array(1))[0]);
+      return y;
+    });
+    await observe(linearConfig({
+      seed,
+      model: { type: model },
+      train: { iterations, batchSize: 2, accumulate: 2 },
+    }));
+    return seen;
+  };
+  const first = await draws(1, 8);
+  assert.equal(new Set(first).size, 16);
+  assert.deepEqual(await draws(1, 8), first);
+  assert.deepEqual(await draws(1, 3), first.slice(0, 6));
+  assert.equal(new Set([...first, ...await draws(2, 8)]).size, 32);
+});
