@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { buildOptimizer } from "../../src/optim/builder.ts";
-import { Lbfgs } from "../../src/optim/lbfgs.ts";
+import type { Lbfgs } from "../../src/optim/lbfgs.ts";
 import type { SavedState } from "../../src/optim/optimizer.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import { useBackend } from "../support/backend.ts";
