@@ -12,7 +12,8 @@ import { pow } from "../core/math.ts";
 import { above, atLeast, between, flag, integer, object, oneOf, type z } from "../core/options.ts";
 import * as tf from "../tensor/tf.ts";
 
-const schema = object({
+/** Options of {@link WeightAverage}, by name. */
+export const averagingOptions: z.ZodObject = object({
   kind: oneOf(["ema", "swa"]).default("ema"),
   decay: between(0, 1).default(0.999),
   update_every: integer(1).default(1),
@@ -24,11 +25,18 @@ const schema = object({
   use_buffers: flag().default(false),
 });
 
-/** Options of {@link WeightAverage}. */
-export const averagingOptions: z.ZodObject = schema;
-
 /** Options of {@link WeightAverage}, checked. */
-export type AveragingOptions = z.output<typeof schema>;
+export interface AveragingOptions {
+  readonly kind: "ema" | "swa";
+  readonly decay: number;
+  readonly update_every: number;
+  readonly update_after_step: number;
+  readonly warmup: boolean;
+  readonly inv_gamma: number;
+  readonly power: number;
+  readonly min_decay: number;
+  readonly use_buffers: boolean;
+}
 
 /** Running averages of named tensors. */
 export class WeightAverage {

@@ -167,7 +167,9 @@ for (const backend of ["cpu", "wasm"] as const) {
     for (const [title, { options, averages }] of Object.entries(numpy.averages)) {
       const parameters = variables(golden.shapes);
       const optimizer = buildOptimizer({ type: "SGD", params: { lr: 0.1 } }, parameters);
-      const average = new WeightAverage(averagingOptions.parse(options) as AveragingOptions);
+      const average = new WeightAverage(
+        averagingOptions.parse(options) as unknown as AveragingOptions,
+      );
       golden.grads.forEach((grads, step) => {
         const given = tensors(grads, golden.shapes);
         optimizer.applyGradients(given);

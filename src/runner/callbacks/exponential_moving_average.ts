@@ -19,7 +19,12 @@ export class ExponentialMovingAverage implements Callback {
   readonly #useBuffers: boolean;
 
   constructor(params: Record<string, unknown> = {}, path = "callbacks.ExponentialMovingAverage") {
-    const options = parseOptions(averagingOptions, params, path, this.name) as AveragingOptions;
+    const options = parseOptions(
+      averagingOptions,
+      params,
+      path,
+      this.name,
+    ) as unknown as AveragingOptions;
     this.#average = new WeightAverage(options);
     this.#useBuffers = options.use_buffers;
   }
