@@ -1,6 +1,8 @@
 /**
  * Updates of plain memory, private or shared, whole or a slice: every element gets the bits it
- * would get in any other slice, and the same bits in JavaScript and in WebAssembly.
+ * would get in any other slice, and the same bits in JavaScript and in WebAssembly. Whoever writes
+ * to a tensor of tfjs' wasm backend this way tells its kernels, which keep packed weights: see
+ * `host.ts`.
  */
 import type { Update } from "./expression.ts";
 import { runJavaScript } from "./javascript.ts";
