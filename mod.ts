@@ -57,7 +57,7 @@ export {
   type ParamGroup,
   type SavedState,
 } from "./src/optim/optimizer.ts";
-export { type AveragingOptions, averagingOptions, WeightAverage } from "./src/optim/averaging.ts";
+export { type AveragingOptions, WeightAverage } from "./src/optim/averaging.ts";
 export { buildScheduler } from "./src/schedule/builder.ts";
 export type { Scheduler } from "./src/schedule/scheduler.ts";
 

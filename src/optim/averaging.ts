@@ -9,11 +9,20 @@
  * timm: clamp(1 - (1 + e / inv_gamma)^-power, min_decay, decay), e = update - update_after_step - 1.
  */
 import { pow } from "../core/math.ts";
-import { above, atLeast, between, flag, integer, object, oneOf, type z } from "../core/options.ts";
+import {
+  above,
+  atLeast,
+  between,
+  flag,
+  integer,
+  object,
+  oneOf,
+  parseOptions,
+  type z,
+} from "../core/options.ts";
 import * as tf from "../tensor/tf.ts";
 
-/** Options of {@link WeightAverage}, by name. */
-export const averagingOptions: z.ZodObject = object({
+const schema = object({
   kind: oneOf(["ema", "swa"]).default("ema"),
   decay: between(0, 1).default(0.999),
   update_every: integer(1).default(1),
@@ -25,29 +34,46 @@ export const averagingOptions: z.ZodObject = object({
   use_buffers: flag().default(false),
 });
 
-/** Options of {@link WeightAverage}, checked. */
+/** The schema of {@link AveragingOptions}. */
+export const averagingOptions: z.ZodObject = schema;
+
+/** Options of {@link WeightAverage}, in torch's spelling or camelCase. */
 export interface AveragingOptions {
-  readonly kind: "ema" | "swa";
-  readonly decay: number;
-  readonly update_every: number;
-  readonly update_after_step: number;
-  readonly warmup: boolean;
-  readonly inv_gamma: number;
-  readonly power: number;
-  readonly min_decay: number;
-  readonly use_buffers: boolean;
+  /** @default "ema" */
+  readonly kind?: "ema" | "swa";
+  /** In [0, 1]. @default 0.999 */
+  readonly decay?: number;
+  /** Updates from one average to the next. @default 1 */
+  readonly update_every?: number;
+  /** Updates before the first average. @default 0 */
+  readonly update_after_step?: number;
+  /** Whether the decay grows to its value. @default false */
+  readonly warmup?: boolean;
+  /** @default 1 */
+  readonly inv_gamma?: number;
+  /** @default 2/3 */
+  readonly power?: number;
+  /** @default 0 */
+  readonly min_decay?: number;
+  /** Whether the callback averages buffers too. @default false */
+  readonly use_buffers?: boolean;
 }
 
 /** Running averages of named tensors. */
 export class WeightAverage {
-  readonly #options: AveragingOptions;
+  readonly #options: z.output<typeof schema>;
   readonly #averages = new Map<string, tf.Tensor>();
   readonly #raw = new Map<string, tf.Tensor>();
   #count = 0;
 
-  /** @param options As {@link averagingOptions} parses them. */
-  constructor(options: AveragingOptions) {
-    this.#options = options;
+  /** @param path Where the options stand, for errors. */
+  constructor(options: AveragingOptions = {}, path = "averaging", what = "WeightAverage") {
+    this.#options = parseOptions(schema, options, path, what);
+  }
+
+  /** Whether buffers are to be averaged as well. */
+  get useBuffers(): boolean {
+    return this.#options.use_buffers;
   }
 
   /** How often the averages were updated. */

@@ -1,6 +1,6 @@
 /** Averages of the weights, used for evaluation and for the saved best weights. */
-import { parseOptions, type z } from "../../core/options.ts";
-import { type AveragingOptions, averagingOptions, WeightAverage } from "../../optim/averaging.ts";
+import type { z } from "../../core/options.ts";
+import { averagingOptions, WeightAverage } from "../../optim/averaging.ts";
 import type * as tf from "../../tensor/tf.ts";
 import type { Callback, CallbackState } from "../hooks.ts";
 import type { RunView } from "../run_view.ts";
@@ -16,17 +16,9 @@ export const exponentialMovingAverageOptions: z.ZodObject = averagingOptions;
 export class ExponentialMovingAverage implements Callback {
   readonly name = "ExponentialMovingAverage";
   readonly #average: WeightAverage;
-  readonly #useBuffers: boolean;
 
   constructor(params: Record<string, unknown> = {}, path = "callbacks.ExponentialMovingAverage") {
-    const options = parseOptions(
-      averagingOptions,
-      params,
-      path,
-      this.name,
-    ) as unknown as AveragingOptions;
-    this.#average = new WeightAverage(options);
-    this.#useBuffers = options.use_buffers;
+    this.#average = new WeightAverage(params, path, this.name);
   }
 
   updateEnd(run: RunView): void {
@@ -55,6 +47,6 @@ export class ExponentialMovingAverage implements Callback {
   }
 
   #weights({ model }: RunView): Record<string, tf.Variable> {
-    return this.#useBuffers ? { ...model.parameters, ...model.buffers } : model.parameters;
+    return this.#average.useBuffers ? { ...model.parameters, ...model.buffers } : model.parameters;
   }
 }
