@@ -7,7 +7,7 @@
 import * as tf from "../../tensor/tf.ts";
 import type { KernelContext } from "./context.ts";
 import type { Kernel, KernelRows } from "./kernel.ts";
-import type { KernelExports } from "./module.generated.ts";
+import type { KernelExports } from "./module.ts";
 import { broadcastStrides, forEachOffset } from "./strides.ts";
 
 /** One function of the module over rows. */

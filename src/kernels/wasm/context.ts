@@ -7,7 +7,7 @@
  */
 import * as tf from "../../tensor/tf.ts";
 import { fastestTile } from "./tiles.ts";
-import { fused, type KernelExports, plain } from "./module.generated.ts";
+import { instantiateKernels, type KernelExports } from "./module.ts";
 
 /** What the kernels use of tfjs' wasm backend. */
 export interface WasmBackend extends tf.KernelBackend {
@@ -38,26 +38,38 @@ const LIMIT = 256 * 2 ** 20;
 /** Room for shapes and strides, in 32-bit numbers. */
 const LIST = 256;
 
-const modules = new Map<string, WebAssembly.Module>();
-
 /** The module and the scratch memory of one backend instance. */
 export class KernelContext {
   readonly backend: WasmBackend;
-  readonly exports: KernelExports;
-  readonly tile: number;
+  #exports!: KernelExports;
+  #tile = 0;
+  #options: KernelOptions | null = null;
   #scratch = 0;
   #scratchBytes = 0;
   #list = 0;
 
-  constructor(backend: WasmBackend, { fused: isFused = false, tile }: KernelOptions) {
-    const imports = { env: { memory: backend.wasm.asm.memory } };
-    const instantiate = (base64: string): WebAssembly.Exports =>
-      new WebAssembly.Instance(compile(base64), imports).exports;
-    const exports: WebAssembly.Exports = { ...instantiate(plain) };
-    if (isFused) Object.assign(exports, instantiate(fused));
+  constructor(backend: WasmBackend, options: KernelOptions) {
     this.backend = backend;
-    this.exports = exports as unknown as KernelExports;
-    this.tile = tile ?? fastestTile(isFused);
+    this.configure(options);
+  }
+
+  /** Changes the options; the same object again costs nothing. */
+  configure(options: KernelOptions): void {
+    if (options === this.#options) return;
+    const { fused = false, tile = fastestTile(fused) } = options;
+    this.#exports = instantiateKernels(this.backend.wasm.asm.memory, fused);
+    this.#tile = tile;
+    this.#options = options;
+  }
+
+  /** The module's functions. */
+  get exports(): KernelExports {
+    return this.#exports;
+  }
+
+  /** The register tile of the matrix product, for as/gemm.ts. */
+  get tile(): number {
+    return this.#tile;
   }
 
   /** The byte address of a tensor's first element. */
@@ -111,14 +123,4 @@ export class KernelContext {
     if (address === 0) throw new Error(`out of memory: no ${bytes} bytes of scratch memory`);
     return address;
   }
-}
-
-/** Both modules, compiled once for all backends. */
-function compile(base64: string): WebAssembly.Module {
-  let module = modules.get(base64);
-  if (module === undefined) {
-    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-    modules.set(base64, module = new WebAssembly.Module(bytes));
-  }
-  return module;
 }

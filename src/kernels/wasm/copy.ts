@@ -9,8 +9,11 @@ import { stridesOf } from "./strides.ts";
 
 /** The rows of the kernel table. */
 export const copyKernels: KernelRows = {
-  Cast: (context, { x }, { dtype }) =>
-    x.dtype === dtype && isPlain(x) ? context.share(x, x.shape) : undefined,
+  Cast: (context, { x }, { dtype }) => {
+    if (!isPlain(x)) return undefined;
+    if (x.dtype === dtype) return context.share(x, x.shape);
+    return dtype === "bool" ? isNotZero(context, x) : undefined;
+  },
   Concat: (context, inputs, { axis }) => concat(context, Object.values(inputs), axis as number),
   Identity: (context, { x }) => isPlain(x) ? context.share(x, x.shape) : undefined,
   PadV2: pad,
@@ -31,6 +34,16 @@ export const copyKernels: KernelRows = {
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
 function isPlain({ dtype }: tf.TensorInfo): boolean {
   return dtype === "float32" || dtype === "int32" || dtype === "bool";
+}
+
+/** 1 where `x`, float32 or int32, is not zero (NaN is not). */
+function isNotZero(context: KernelContext, x: tf.TensorInfo): tf.TensorInfo {
+  const y = context.output(x.shape, "bool");
+  const { f32_not_equal, i32_not_equal } = context.exports;
+  const loop = x.dtype === "float32" ? f32_not_equal : i32_not_equal;
+  const size = tf.util.sizeFromShape(x.shape);
+  loop(1, size, context.address(x), 0, 1, context.list([0]), 0, 0, context.address(y));
+  return y;
 }
 
 /**

@@ -50,7 +50,7 @@ function fusedMatMul(
   return matMul(context, a, b, transposeA as boolean, transposeB as boolean, {
     bias: bias as tf.TensorInfo | undefined,
     activation: activation as string | undefined,
-    slopes: preluActivationWeights as tf.TensorInfo | undefined,
+    slopes: activation === "prelu" ? preluActivationWeights : undefined,
     slope: leakyreluAlpha as number | undefined,
   });
 }

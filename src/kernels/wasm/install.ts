@@ -14,15 +14,14 @@ const BACKEND = "wasm";
 /** tfjs' entries that ours replaced, undefined where it has none; null while nothing is installed. */
 let replaced: Map<string, tf.KernelConfig | undefined> | null = null;
 let options: KernelOptions = {};
-let contexts = new WeakMap<tf.KernelBackend, KernelContext>();
+const contexts = new WeakMap<tf.KernelBackend, KernelContext>();
 
 /**
  * Registers the kernels, or changes their options. Needs the backend's module to be imported, and a
  * runtime with 128-bit SIMD.
  */
 export function installKernels(wanted: KernelOptions = {}): void {
-  if (wanted.fused !== options.fused || wanted.tile !== options.tile) contexts = new WeakMap();
-  options = { ...wanted };
+  if (wanted.fused !== options.fused || wanted.tile !== options.tile) options = { ...wanted };
   if (replaced !== null) return;
   replaced = new Map();
   for (const [kernelName, kernel] of Object.entries(kernels)) {
@@ -56,6 +55,7 @@ export function contextOf(backend: tf.KernelBackend): KernelContext | undefined 
     context = new KernelContext(backend as WasmBackend, options);
     contexts.set(backend, context);
   }
+  context.configure(options);
   return context;
 }
 

@@ -50,21 +50,18 @@ function exponent(x: v128): v128 {
   return f32x4.nearest(f32x4.mul(x, splat(LOG2E)));
 }
 
-/** r of x = n ln 2 + r. */
+/** exp(r) - 1 for r = x - n ln 2, |r| <= ln 2 / 2; what r rounds away is added with the small terms. */
 @inline
-function remainder(x: v128, n: v128): v128 {
+function expm1Reduced(x: v128, n: v128): v128 {
   const high = f32x4.sub(x, f32x4.mul(n, splat(LN2_HI)));
-  return f32x4.sub(high, f32x4.mul(n, splat(LN2_LO)));
-}
-
-/** exp(r) - 1 for |r| <= ln 2 / 2. */
-@inline
-function expm1Reduced(r: v128): v128 {
+  const low = f32x4.mul(n, splat(LN2_LO));
+  const r = f32x4.sub(high, low);
+  const lost = f32x4.sub(f32x4.sub(high, r), low);
   let p = step(splat(0.0013946059625595808), r, 0.008366312831640244);
   p = step(p, r, 0.041666287928819656);
   p = step(p, r, 0.1666654646396637);
   p = step(p, r, 0.5);
-  return f32x4.add(r, f32x4.mul(f32x4.mul(r, r), p));
+  return f32x4.add(r, f32x4.add(lost, f32x4.mul(f32x4.mul(r, r), p)));
 }
 
 /** e^x within 1 ulp, subnormal results included. */
@@ -72,7 +69,7 @@ function expm1Reduced(r: v128): v128 {
 export function exp4(x: v128): v128 {
   x = f32x4.min(f32x4.max(x, splat(-104)), splat(89));
   const n = exponent(x);
-  const y = f32x4.add(splat(1), expm1Reduced(remainder(x, n)));
+  const y = f32x4.add(splat(1), expm1Reduced(x, n));
   // The scale in two factors: each is a normal number, and only the last product rounds.
   const k = i32x4.trunc_sat_f32x4_s(n);
   const half = i32x4.shr_s(k, 1);
@@ -84,7 +81,7 @@ export function exp4(x: v128): v128 {
 export function expm14(x: v128): v128 {
   const c = f32x4.min(f32x4.max(x, splat(-20)), splat(89));
   const n = exponent(c);
-  const p = expm1Reduced(remainder(c, n));
+  const p = expm1Reduced(c, n);
   // Half of the result, so that 2^n does not overflow before the result does.
   const s = power2(i32x4.sub(i32x4.trunc_sat_f32x4_s(n), ints(1)));
   const y = f32x4.add(f32x4.mul(s, p), f32x4.sub(s, splat(0.5)));
@@ -180,7 +177,7 @@ export function tanh4(x: v128): v128 {
   return pick(f32x4.lt(size, splat(0.625)), small, copySign(large, x));
 }
 
-/** 1 / (1 + e^-x) within 2 ulp, subnormal results included. */
+/** 1 / (1 + e^-x) within 2.5 ulp, subnormal results included. */
 @inline
 export function sigmoid4(x: v128): v128 {
   const e = exp4(f32x4.neg(f32x4.abs(x)));
