@@ -79,10 +79,15 @@ export class KernelContext {
 
   /** A new tensor with unset elements, which the caller (the engine, from a kernel) disposes. */
   output(shape: number[], dtype: tf.DataType): tf.TensorInfo {
+    const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
+    const tooLarge = (): Error =>
+      new Error(`out of memory: a ${dtype} tensor of shape [${shape}] does not fit`);
+    // malloc would take the size modulo 2^32.
+    if (bytes >= 2 ** 32) throw tooLarge();
     const result = this.backend.makeOutput(shape, dtype);
-    if (this.address(result) === 0 && tf.util.sizeFromShape(shape) > 0) {
+    if (bytes > 0 && this.address(result) === 0) {
       this.backend.disposeData(result.dataId);
-      throw new Error(`out of memory: a ${dtype} tensor of shape [${shape}] does not fit`);
+      throw tooLarge();
     }
     return result;
   }
