@@ -26,7 +26,6 @@ const ROWS: readonly Row[] = [
   { kernel: "Maximum", float: (e) => e.f32_maximum, int: (e) => e.i32_maximum },
   { kernel: "Minimum", float: (e) => e.f32_minimum, int: (e) => e.i32_minimum },
   { kernel: "Multiply", float: (e) => e.f32_mul, int: (e) => e.i32_mul },
-  { kernel: "Pow", float: (e) => e.f32_pow },
   { kernel: "RealDiv", float: (e) => e.f32_div },
   {
     kernel: "SquaredDifference",
@@ -55,6 +54,7 @@ const ROWS: readonly Row[] = [
 /** The rows of the kernel table. */
 export const binaryKernels: KernelRows = {
   ...Object.fromEntries(ROWS.map((row) => [row.kernel, binary(row)])),
+  Pow: pow,
   Prelu: (context, { x, alpha }) =>
     x.dtype === "float32" && alpha.dtype === "float32"
       ? elementwise(context, context.exports.f32_prelu, x, alpha, "float32")
@@ -69,6 +69,18 @@ function binary({ float, int, isTest = false }: Row): Kernel {
     if (loop === undefined) return undefined;
     return elementwise(context, loop(context.exports), a, b, isTest ? "bool" : a.dtype);
   };
+}
+
+function pow(context: KernelContext, { a, b }: Parameters<Kernel>[1]): ReturnType<Kernel> {
+  if (a.dtype !== "float32" || b.dtype !== "float32") return undefined;
+  const { exports, backend } = context;
+  const isSquare = b.shape.length === 0 &&
+    new Float32Array(backend.wasm.HEAPU8.buffer, context.address(b), 1)[0] === 2;
+  if (!isSquare) return elementwise(context, exports.f32_pow, a, b, "float32");
+  const y = context.output(a.shape, "float32");
+  const size = tf.util.sizeFromShape(a.shape);
+  exports.f32_square(size, context.address(a), context.address(y), 0);
+  return y;
 }
 
 /** f(a, b) with broadcasting. */

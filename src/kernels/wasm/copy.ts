@@ -63,13 +63,20 @@ function copyBox(
   while (rank > 0 && isRun(rank - 1)) run *= shape[--rank];
   if (run === 0 || shape.includes(0)) return;
   const kept = [...shape.keys()].slice(0, rank).filter((axis) => shape[axis] !== 1);
+  const last = kept.pop();
   const list = [shape, fromStrides, toStrides].flatMap((all) => kept.map((axis) => all[axis]));
+  const inner = last === undefined ? [1, 0, 0] as const : [
+    shape[last],
+    fromStrides[last],
+    toStrides[last],
+  ] as const;
   const bytes = tf.util.bytesPerElement(from.dtype);
   context.exports.copy_runs(
     kept.length,
     context.list([...list, ...kept]),
     bytes,
     run * bytes,
+    ...inner,
     context.address(from) + fromOffset * bytes,
     context.address(to) + toOffset * bytes,
   );

@@ -47,18 +47,30 @@ function clear(rank: i32, list: usize): void {
   for (let axis = 0; axis < rank; axis++) setItem(list, 3 * rank + axis, 0);
 }
 
-/** Runs of `bytes` contiguous bytes, at every index of the loops, whose strides count `unit` bytes. */
+/**
+ * Runs of `bytes` contiguous bytes, at every index of the loops, whose strides count `unit` bytes.
+ * The runs of one more loop inside of them, `count` runs, lie `sourceStep` and `targetStep` apart.
+ */
 export function copy_runs(
   rank: i32,
   list: usize,
   unit: usize,
   bytes: usize,
+  count: i32,
+  sourceStep: usize,
+  targetStep: usize,
   source: usize,
   target: usize,
 ): void {
   clear(rank, list);
   while (true) {
-    copyRun(bytes, source, target);
+    let from = source;
+    let to = target;
+    for (let i = 0; i < count; i++) {
+      copyRun(bytes, from, to);
+      from += sourceStep * unit;
+      to += targetStep * unit;
+    }
     const axis = advance(rank, list);
     if (axis < 0) return;
     source += (move(rank, list, axis, 1) as usize) * unit;

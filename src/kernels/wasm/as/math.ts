@@ -3,12 +3,16 @@
  * runtime computes the same bits. Bounds in units in the last place (ulp) are asserted by
  * unary_test.ts over sweeps of the whole range; polynomials come from tools/fit_polynomials.py.
  *
- * ln 2 is split in HI (10 bits, so n * HI is exact for every exponent n) and LO.
+ * ln 2 is split in HI (10 bits, so n * HI is exact for every exponent n) and LO. Clamps are pmin and
+ * pmax, one instruction where min and max are seven; with the argument first they keep a NaN. Adding
+ * ROUND leaves a whole number in the low bits of the sum, which saves the costly conversion.
  */
 
 const LOG2E: f32 = 1.4426950408889634;
 const LN2_HI: f32 = 0.693359375;
 const LN2_LO: f32 = -0.00021219444005469057;
+/** 1.5 * 2^23 */
+const ROUND: f32 = 12582912;
 
 @inline
 function splat(x: f32): v128 {
@@ -32,7 +36,7 @@ function pick(mask: v128, x: v128, y: v128): v128 {
   return v128.bitselect(x, y, mask);
 }
 
-/** 2^k for -126 <= k <= 127. */
+/** 2^k for -126 <= k <= 127, of which only the low nine bits count. */
 @inline
 function power2(k: v128): v128 {
   return i32x4.shl(i32x4.add(k, ints(127)), 23);
@@ -44,10 +48,10 @@ function copySign(x: v128, y: v128): v128 {
   return v128.bitselect(y, x, ints(0x80000000));
 }
 
-/** n of x = n ln 2 + r, |r| <= ln 2 / 2. */
+/** n + ROUND, where x = n ln 2 + r and |r| <= ln 2 / 2. */
 @inline
 function exponent(x: v128): v128 {
-  return f32x4.nearest(f32x4.mul(x, splat(LOG2E)));
+  return f32x4.add(f32x4.mul(x, splat(LOG2E)), splat(ROUND));
 }
 
 /** exp(r) - 1 for r = x - n ln 2, |r| <= ln 2 / 2; what r rounds away is added with the small terms. */
@@ -67,11 +71,11 @@ function expm1Reduced(x: v128, n: v128): v128 {
 /** e^x within 1 ulp, subnormal results included. */
 @inline
 export function exp4(x: v128): v128 {
-  x = f32x4.min(f32x4.max(x, splat(-104)), splat(89));
-  const n = exponent(x);
-  const y = f32x4.add(splat(1), expm1Reduced(x, n));
+  x = f32x4.pmin(f32x4.pmax(x, splat(-104)), splat(89));
+  const sum = exponent(x);
+  const y = f32x4.add(splat(1), expm1Reduced(x, f32x4.sub(sum, splat(ROUND))));
   // The scale in two factors: each is a normal number, and only the last product rounds.
-  const k = i32x4.trunc_sat_f32x4_s(n);
+  const k = i32x4.sub(sum, ints(0x4b400000));
   const half = i32x4.shr_s(k, 1);
   return f32x4.mul(f32x4.mul(y, power2(half)), power2(i32x4.sub(k, half)));
 }
@@ -79,11 +83,11 @@ export function exp4(x: v128): v128 {
 /** e^x - 1 within 2 ulp. */
 @inline
 export function expm14(x: v128): v128 {
-  const c = f32x4.min(f32x4.max(x, splat(-20)), splat(89));
-  const n = exponent(c);
-  const p = expm1Reduced(c, n);
+  const c = f32x4.pmin(f32x4.pmax(x, splat(-20)), splat(89));
+  const sum = exponent(c);
+  const p = expm1Reduced(c, f32x4.sub(sum, splat(ROUND)));
   // Half of the result, so that 2^n does not overflow before the result does.
-  const s = power2(i32x4.sub(i32x4.trunc_sat_f32x4_s(n), ints(1)));
+  const s = power2(i32x4.sub(sum, ints(1)));
   const y = f32x4.add(f32x4.mul(s, p), f32x4.sub(s, splat(0.5)));
   return pick(f32x4.eq(x, splat(0)), x, f32x4.add(y, y));
 }
@@ -188,7 +192,7 @@ export function sigmoid4(x: v128): v128 {
 /** log(1 + e^x) within 2 ulp. */
 @inline
 export function softplus4(x: v128): v128 {
-  return f32x4.add(f32x4.max(x, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(x)))));
+  return f32x4.add(f32x4.pmax(x, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(x)))));
 }
 
 /** The error function within 2 ulp: x P(x^2) below 1, 1 - e^-Q(x) above. */
@@ -202,7 +206,9 @@ export function erf4(x: v128): v128 {
   p = step(p, square, -0.3761262595653534);
   p = step(p, square, 0.12837916612625122);
   const small = f32x4.add(x, f32x4.mul(x, p));
-  const size = f32x4.min(f32x4.abs(x), splat(4));
+  const isLarge = f32x4.ge(f32x4.abs(x), splat(1));
+  if (!v128.any_true(isLarge)) return small;
+  const size = f32x4.pmin(f32x4.abs(x), splat(4));
   let q = step(splat(-1.7247219830096583e-07), size, 2.417125324427616e-05);
   q = step(q, size, -0.00045667641097679734);
   q = step(q, size, 0.004257604945451021);
@@ -212,7 +218,7 @@ export function erf4(x: v128): v128 {
   q = step(q, size, 1.129634141921997);
   q = step(q, size, -0.00019900646293535829);
   const large = f32x4.sub(splat(1), exp4(f32x4.neg(q)));
-  return pick(f32x4.lt(f32x4.abs(x), splat(1)), small, copySign(large, x));
+  return pick(isLarge, copySign(large, x), small);
 }
 
 /** x (1 + erf(x / sqrt 2)) / 2, within 4 ulp of the larger of |result| and |x| / 2. */
@@ -230,12 +236,13 @@ export function elu4(x: v128): v128 {
 
 @inline
 export function relu4(x: v128): v128 {
-  return f32x4.max(x, splat(0));
+  // The sum makes -0 a 0.
+  return f32x4.add(f32x4.pmax(x, splat(0)), splat(0));
 }
 
 @inline
 export function relu64(x: v128): v128 {
-  return f32x4.min(f32x4.max(x, splat(0)), splat(6));
+  return f32x4.pmin(relu4(x), splat(6));
 }
 
 /** x above 0, else alpha x; the slope of NaN is NaN. */

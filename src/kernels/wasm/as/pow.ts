@@ -3,6 +3,9 @@
  * x^y = e^(y log x) with both functions as series that are exact to 2^-33.
  */
 
+/** 1.5 * 2^52: the sum with a small number holds the nearest whole number in its low bits. */
+const ROUND: f64 = 6755399441055744;
+
 @inline
 function splat(x: f64): v128 {
   return f64x2.splat(x);
@@ -40,8 +43,9 @@ function logOfTwo(x: v128): v128 {
 /** e^t, of which only what a float can hold matters: t is clamped. */
 @inline
 function expOfTwo(t: v128): v128 {
-  const x = f64x2.min(f64x2.max(t, splat(-200)), splat(200));
-  const n = f64x2.nearest(f64x2.mul(x, splat(1.4426950408889634)));
+  const x = f64x2.pmin(f64x2.pmax(t, splat(-200)), splat(200));
+  const sum = f64x2.add(f64x2.mul(x, splat(1.4426950408889634)), splat(ROUND));
+  const n = f64x2.sub(sum, splat(ROUND));
   const r = f64x2.sub(x, f64x2.mul(n, splat(0.6931471805599453)));
   let p = step(splat(1.0 / 3628800), r, 1.0 / 362880);
   p = step(p, r, 1.0 / 40320);
@@ -53,8 +57,7 @@ function expOfTwo(t: v128): v128 {
   p = step(p, r, 0.5);
   p = step(p, r, 1);
   p = step(p, r, 1);
-  const k = i32x4.trunc_sat_f64x2_s_zero(n);
-  const scale = i64x2.shl(i64x2.add(i64x2.extend_low_i32x4_s(k), i64x2.splat(1023)), 52);
+  const scale = i64x2.shl(i64x2.add(sum, i64x2.splat(1023)), 52);
   return f64x2.mul(p, scale);
 }
 

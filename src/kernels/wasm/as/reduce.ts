@@ -169,7 +169,7 @@ function leaf(rows: i32, x: usize, step: usize, lanes: i32): v128 {
   return s;
 }
 
-/** A combination of two vectors that needs no order; a type argument. */
+/** A combination of two vectors, NaN if either is, that needs no order; a type argument. */
 abstract class Fold {
   abstract of(a: v128, b: v128): v128;
   abstract start(): f32;
@@ -181,11 +181,19 @@ function foldRows<F extends Fold>(rows: i32, columns: i32, x: usize, y: usize): 
   const start = f32x4.splat(f.start());
   for (let i = 0; i < rows; i++) {
     let s = start;
+    let t = start;
     let j = 0;
-    for (; j + 4 <= columns; j += 4) {
+    for (; j + 8 <= columns; j += 8) {
+      s = f.of(s, v128.load(x));
+      t = f.of(t, v128.load(x, 16));
+      x += 32;
+    }
+    if (j + 4 <= columns) {
       s = f.of(s, v128.load(x));
       x += 16;
+      j += 4;
     }
+    s = f.of(s, t);
     s = f.of(s, v128.shuffle<f32>(s, start, 2, 3, 4, 4));
     s = f.of(s, v128.shuffle<f32>(s, start, 1, 4, 4, 4));
     for (; j < columns; j++) {
@@ -230,7 +238,7 @@ function foldColumns<F extends Fold>(
 class Max extends Fold {
   @inline
   of(a: v128, b: v128): v128 {
-    return f32x4.max(a, b);
+    return v128.bitselect(b, a, v128.or(f32x4.lt(a, b), f32x4.ne(b, b)));
   }
   @inline
   start(): f32 {
@@ -257,7 +265,7 @@ export function f32_max_columns(
 class Min extends Fold {
   @inline
   of(a: v128, b: v128): v128 {
-    return f32x4.min(a, b);
+    return v128.bitselect(b, a, v128.or(f32x4.gt(a, b), f32x4.ne(b, b)));
   }
   @inline
   start(): f32 {
