@@ -95,7 +95,7 @@ export function f32_gemm(
 @inline
 function isDirect(tile: i32, m: i32, n: i32, k: i32): bool {
   if (tile == 0 || m < 4 || n < 24) return true;
-  return (m as f32) * (n as f32) * (k as f32) < 20000;
+  return (m as f32) * (n as f32) * (k as f32) < 60000;
 }
 
 // --- packed ---
