@@ -60,6 +60,12 @@ const stages: readonly Stage[] = [
   check("types", "deno check", ["check", "--quiet", "."]),
   check("imports", "imports point one way", ["run", "-A", "tools/check_imports.ts"]),
   check("exports", "deno.json and package.json agree", ["run", "-A", "tools/check_exports.ts"]),
+  check("wasm", "the kernel module is what its sources compile to", [
+    "run",
+    "-A",
+    "tools/build_wasm.ts",
+    "--check",
+  ]),
   check("publish", "no slow types, nothing missing for JSR", [
     "publish",
     "--dry-run",
@@ -93,6 +99,12 @@ const stages: readonly Stage[] = [
       await buildTests();
       return some(tests.map(inNodeBuild), [...nodeTest, "--test-concurrency=2"]);
     },
+  },
+  {
+    name: "tfjs",
+    title: "tfjs-core's own op tests on our kernels, in Node",
+    counts: true,
+    command: () => positionals.length > 0 ? undefined : [deno, "run", "-A", "test/tfjs_ops/run.ts"],
   },
   {
     name: "doc",

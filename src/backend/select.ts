@@ -7,6 +7,7 @@
  */
 import { ConfigError, show, suggest } from "../core/errors.ts";
 import { flag, object, parseOptions, text, z } from "../core/options.ts";
+import { installKernels } from "../kernels/wasm/install.ts";
 import * as tf from "../tensor/tf.ts";
 import { openCpu } from "./cpu.ts";
 import { selfTest } from "./probe.ts";
@@ -106,7 +107,7 @@ async function choose(
   for (const name of preference === "auto" ? ORDER : ORDER.slice(ORDER.indexOf(preference))) {
     try {
       const takeSoftware = preference === "webgpu";
-      await use(name, () => open(name, takeSoftware, wasmPath), takeSoftware);
+      await use(name, () => open(name, takeSoftware, wasmPath), takeSoftware, deterministic);
     } catch (error) {
       reasons.push(`${name}: ${line(error)}`);
       continue;
@@ -147,8 +148,12 @@ async function use(
   name: BackendName,
   make: () => Promise<tf.KernelBackend>,
   takeSoftware: boolean,
+  deterministic: boolean,
 ): Promise<void> {
-  if (name === "wasm") await loadWasm();
+  if (name === "wasm") {
+    await loadWasm();
+    if (hasSimd()) installKernels({ fused: !deterministic && hasFusedRelaxedSimd() });
+  }
   if (live(name) === undefined) await register(name, make);
   const backend = live(name) as tf.KernelBackend;
   if (name === "webgpu" && !takeSoftware && adapterOf(backend).software) {
@@ -157,7 +162,6 @@ async function use(
   await tf.setBackend(name);
   if (trusted.has(backend)) return;
   try {
-    // Our kernels for this backend instance belong here, so that the self-test runs on them.
     await selfTest();
   } catch (error) {
     tf.removeBackend(name);

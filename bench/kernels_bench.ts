@@ -1,0 +1,233 @@
+/**
+ * Our wasm kernels beside tfjs' own, in one process, turn by turn.
+ *
+ *     deno run -A bench/kernels_bench.ts [part of a row's name ...]
+ *     bun bench/kernels_bench.ts
+ *
+ * `--best` prints the best of many short rounds instead: on a shared machine it tells kernels apart
+ * where medians tell the load.
+ *
+ * A row prints the median of several rounds for tfjs' kernels, ours, and ours with fused multiply-add
+ * where the runtime has it, as GFLOP/s of products and as nanoseconds an element of everything else. The
+ * first rows time the register tiles of the product on operands that stay in the cache: what a
+ * product can reach.
+ */
+import process from "node:process";
+import { hasFusedRelaxedSimd } from "../src/backend/wasm_features.ts";
+import { installKernels, uninstallKernels } from "../src/kernels/wasm/install.ts";
+import { instantiateKernels, type KernelExports } from "../src/kernels/wasm/module.ts";
+import * as tf from "../src/tensor/tf.ts";
+import { useBackend } from "../test/support/backend.ts";
+
+interface Row {
+  readonly name: string;
+  /** Floating-point operations of a product, or elements of anything else. */
+  readonly work: number;
+  readonly isProduct: boolean;
+  /** Makes the inputs, and answers the operation to time, which disposes its result. */
+  prepare(): () => void;
+}
+
+const isBest = process.argv.includes("--best");
+const ROUNDS = isBest ? 60 : 7;
+const ROUND_MS = isBest ? 2 : 25;
+const hasFused = hasFusedRelaxedSimd();
+
+/** Products [batch, m, k, n, transposeA, transposeB] of the six reference workloads. */
+const WORKLOADS: readonly (readonly [string, number, number, number, number, boolean, boolean])[] =
+  [
+    ["mlp forward", 1, 64, 64, 128, false, false],
+    ["mlp weight gradient", 1, 128, 64, 128, true, false],
+    ["mlp input gradient", 1, 64, 128, 128, false, true],
+    ["dlinear forward", 1, 224, 336, 96, false, false],
+    ["dlinear weight gradient", 1, 336, 224, 96, true, false],
+    ["dlinear input gradient", 1, 224, 96, 336, false, true],
+    ["block qkv", 1, 1344, 64, 192, false, false],
+    ["block qkv weight gradient", 1, 64, 1344, 192, true, false],
+    ["block feed-forward", 1, 1344, 64, 256, false, false],
+    ["block feed-forward gradient", 1, 1344, 256, 64, false, true],
+    ["block attention scores", 128, 42, 16, 42, false, true],
+    ["block attention values", 128, 42, 42, 16, false, false],
+    ["block attention gradient", 128, 42, 42, 16, true, false],
+    ["cnn head", 1, 32, 3872, 10, false, false],
+    ["cnn head weight gradient", 1, 3872, 32, 10, true, false],
+    ["lstm gates", 1, 32, 64, 256, false, false],
+    ["lstm weight gradient", 1, 64, 32, 256, true, false],
+    ["patch qkv", 1, 9184, 16, 48, false, false],
+    ["patch qkv weight gradient", 1, 16, 9184, 48, true, false],
+    ["patch feed-forward", 1, 9184, 16, 128, false, false],
+    ["patch feed-forward gradient", 1, 9184, 128, 16, false, true],
+    ["patch attention scores", 896, 41, 4, 41, false, true],
+    ["patch attention values", 896, 41, 41, 4, false, false],
+    ["patch head", 1, 224, 656, 96, false, false],
+  ];
+
+function product(
+  name: string,
+  batch: number,
+  m: number,
+  k: number,
+  n: number,
+  transposeA: boolean,
+  transposeB: boolean,
+): Row {
+  const letters = `${transposeA ? "T" : "N"}${transposeB ? "T" : "N"}`;
+  return {
+    name: `${name} ${batch > 1 ? `${batch}x` : ""}${m}x${k}x${n} ${letters}`,
+    work: 2 * batch * m * k * n,
+    isProduct: true,
+    prepare: () => {
+      const a = tf.randomNormal([batch, ...transposeA ? [k, m] : [m, k]]);
+      const b = tf.randomNormal([batch, ...transposeB ? [n, k] : [k, n]]);
+      return () => tf.matMul(a, b, transposeA, transposeB).dispose();
+    },
+  };
+}
+
+function elementwise(
+  name: string,
+  shape: number[],
+  op: (x: tf.Tensor) => tf.Tensor | tf.Tensor[],
+): Row {
+  return {
+    name: `${name} [${shape}]`,
+    work: tf.util.sizeFromShape(shape),
+    isProduct: false,
+    prepare: () => {
+      const x = tf.randomUniform(shape, 0.1, 2);
+      return () => tf.dispose(tf.tidy(() => op(x)));
+    },
+  };
+}
+
+const transposes: readonly (readonly [boolean, boolean])[] = [
+  [false, false],
+  [true, false],
+  [false, true],
+  [true, true],
+];
+
+const row = (shape: number[]): tf.Tensor => tf.ones(shape);
+const BIG = [512, 512];
+const ROWS: readonly Row[] = [
+  ...[256, 512, 1024].flatMap((n) =>
+    transposes.map(([a, b]) => product("matMul", 1, n, n, n, a, b))
+  ),
+  ...WORKLOADS.map((shape) => product(...shape)),
+  elementwise("add itself", BIG, (x) => tf.add(x, x)),
+  elementwise("add scalar", BIG, (x) => tf.add(x, 1)),
+  elementwise("add row", BIG, (x) => tf.add(x, row([512]))),
+  elementwise("mul column", BIG, (x) => tf.mul(x, row([512, 1]))),
+  elementwise("add row of 7", [32, 336, 7], (x) => tf.add(x, row([7]))),
+  elementwise("greater scalar", BIG, (x) => tf.greater(x, 1)),
+  elementwise("relu", BIG, tf.relu),
+  elementwise("exp", BIG, tf.exp),
+  elementwise("log", BIG, tf.log),
+  elementwise("tanh", BIG, tf.tanh),
+  elementwise("sigmoid", BIG, tf.sigmoid),
+  elementwise("softplus", BIG, tf.softplus),
+  elementwise("erf", BIG, tf.erf),
+  elementwise("sin", BIG, tf.sin),
+  elementwise("sqrt", BIG, tf.sqrt),
+  elementwise("pow 3", BIG, (x) => tf.pow(x, 3)),
+  elementwise("sum", BIG, (x) => tf.sum(x)),
+  elementwise("sum axis 0", BIG, (x) => tf.sum(x, 0)),
+  elementwise("sum axis 1", BIG, (x) => tf.sum(x, 1)),
+  elementwise("sum axes 0 and 1", [32, 42, 64], (x) => tf.sum(x, [0, 1])),
+  elementwise("mean axis 1", [32, 336, 7], (x) => tf.mean(x, 1)),
+  elementwise("max axis 1", BIG, (x) => tf.max(x, 1)),
+  elementwise("softmax", [128, 42, 42], (x) => tf.softmax(x)),
+  elementwise("transpose", BIG, (x) => tf.transpose(x)),
+  elementwise("transpose 0213", [32, 42, 4, 16], (x) => tf.transpose(x, [0, 2, 1, 3])),
+  elementwise("transpose 021", [32, 336, 7], (x) => tf.transpose(x, [0, 2, 1])),
+  elementwise("split 5-D", [32, 42, 3, 4, 16], (x) => tf.split(x, 3, 2)),
+  elementwise("concat", BIG, (x) => tf.concat([x, x], 1)),
+  elementwise("slice", BIG, (x) => tf.slice(x, [0, 100], [512, 300])),
+  elementwise("pad", [32, 28, 28, 16], (x) => tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])),
+  elementwise("add of 64", [64], (x) => tf.add(x, x)),
+];
+
+/** Milliseconds a call in one round of about ROUND_MS. */
+function time(run: () => void, calls: number): number {
+  const start = performance.now();
+  for (let i = 0; i < calls; i++) run();
+  return (performance.now() - start) / calls;
+}
+
+/** How many calls fill a round, and how many rounds fit the time for a row. */
+function planOf(run: () => void): { calls: number; rounds: number } {
+  run();
+  const once = Math.max(time(run, 1), 1e-3);
+  const calls = Math.max(1, Math.min(5000, Math.round(ROUND_MS / once)));
+  const rounds = Math.max(3, Math.min(ROUNDS, Math.round(200 / (calls * once))));
+  return { calls, rounds };
+}
+
+/** The median, or the best of many short rounds. */
+function typical(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[isBest ? 0 : values.length >> 1];
+}
+
+const VARIANTS: readonly (readonly [string, () => void])[] = [
+  ["tfjs", () => uninstallKernels()],
+  ["ours", () => installKernels({ fused: false })],
+  ...hasFused ? [["fused", () => installKernels({ fused: true })] as const] : [],
+];
+
+function measure({ name, work, isProduct, prepare }: Row): void {
+  const times = VARIANTS.map((): number[] => []);
+  tf.engine().startScope(name);
+  const run = prepare();
+  const plans = VARIANTS.map(([, use]) => {
+    use();
+    return planOf(run);
+  });
+  for (let round = 0; round < ROUNDS; round++) {
+    VARIANTS.forEach(([, use], v) => {
+      const { calls, rounds } = plans[v];
+      if (round >= rounds) return;
+      use();
+      times[v].push(time(run, calls));
+    });
+  }
+  tf.engine().endScope();
+  const figures = times.map((list) => {
+    const ms = typical(list);
+    return isProduct ? work / ms / 1e6 : ms * 1e6 / work;
+  });
+  const best = times.slice(1).map(typical).reduce((a, b) => Math.min(a, b));
+  console.log([
+    name.padEnd(44),
+    ...figures.map((figure) => figure.toFixed(2).padStart(9)),
+    isProduct ? "GFLOP/s" : "ns/element",
+    `${(typical(times[0]) / best).toFixed(1)}x`.padStart(8),
+  ].join(" "));
+}
+
+/** GFLOP/s of the tiles on one panel of each side, over and over. */
+function measureTiles(): void {
+  const memory = new WebAssembly.Memory({ initial: 8 });
+  new Float32Array(memory.buffer).fill(0.5);
+  const k = 256;
+  for (const isFused of hasFused ? [false, true] : [false]) {
+    const exports = instantiateKernels(memory, isFused);
+    const names = Object.keys(exports).filter((key) => key.startsWith("f32_gemm_tile__"));
+    const figures = names.map((name) => {
+      const [m, n] = name.slice("f32_gemm_tile__".length).split("x").map(Number);
+      const tile = exports[name as keyof KernelExports] as KernelExports["f32_gemm_tile__4x8"];
+      const run = (): void => tile(k, 64, 65536, 4 * n, 131072, 4 * n, 0);
+      time(run, 30000);
+      const ms = typical(Array.from({ length: ROUNDS }, () => time(run, isBest ? 300 : 5000)));
+      return `${m}x${n} ${(2 * m * n * k / ms / 1e6).toFixed(1)}`;
+    });
+    console.log(`tiles${isFused ? ", fused" : ""}: ${figures.join("  ")} GFLOP/s`);
+  }
+}
+
+await useBackend("wasm");
+const wanted = process.argv.slice(2).filter((argument) => argument !== "--best");
+measureTiles();
+console.log(["".padEnd(44), ...VARIANTS.map(([name]) => name.padStart(9))].join(" "));
+for (const item of ROWS) {
+  if (wanted.length === 0 || wanted.some((text) => item.name.includes(text))) measure(item);
+}

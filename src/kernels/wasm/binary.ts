@@ -1,0 +1,150 @@
+/**
+ * Elementwise functions of two tensors with broadcasting, on as/binary.ts.
+ *
+ * Neighbouring axes that broadcast alike are one axis. The two innermost of what is left are rows and
+ * columns of one call; the others are a loop of calls.
+ */
+import * as tf from "../../tensor/tf.ts";
+import type { KernelContext } from "./context.ts";
+import type { Kernel, KernelRows } from "./kernel.ts";
+import type { KernelExports } from "./module.ts";
+import { broadcastStrides, forEachOffset } from "./strides.ts";
+
+/** One function of the module over rows. */
+type Loop = KernelExports["f32_add"];
+
+/** tfjs' kernel name, the loops for two float32 or int32 tensors, and whether the result is bool. */
+interface Row {
+  readonly kernel: string;
+  readonly float: (exports: KernelExports) => Loop;
+  readonly int?: (exports: KernelExports) => Loop;
+  readonly isTest?: boolean;
+}
+
+const ROWS: readonly Row[] = [
+  { kernel: "Add", float: (e) => e.f32_add, int: (e) => e.i32_add },
+  { kernel: "Maximum", float: (e) => e.f32_maximum, int: (e) => e.i32_maximum },
+  { kernel: "Minimum", float: (e) => e.f32_minimum, int: (e) => e.i32_minimum },
+  { kernel: "Multiply", float: (e) => e.f32_mul, int: (e) => e.i32_mul },
+  { kernel: "RealDiv", float: (e) => e.f32_div },
+  {
+    kernel: "SquaredDifference",
+    float: (e) => e.f32_squared_difference,
+    int: (e) => e.i32_squared_difference,
+  },
+  { kernel: "Sub", float: (e) => e.f32_sub, int: (e) => e.i32_sub },
+  { kernel: "Equal", float: (e) => e.f32_equal, int: (e) => e.i32_equal, isTest: true },
+  { kernel: "Greater", float: (e) => e.f32_greater, int: (e) => e.i32_greater, isTest: true },
+  {
+    kernel: "GreaterEqual",
+    float: (e) => e.f32_greater_equal,
+    int: (e) => e.i32_greater_equal,
+    isTest: true,
+  },
+  { kernel: "Less", float: (e) => e.f32_less, int: (e) => e.i32_less, isTest: true },
+  {
+    kernel: "LessEqual",
+    float: (e) => e.f32_less_equal,
+    int: (e) => e.i32_less_equal,
+    isTest: true,
+  },
+  { kernel: "NotEqual", float: (e) => e.f32_not_equal, int: (e) => e.i32_not_equal, isTest: true },
+];
+
+/** The rows of the kernel table. */
+export const binaryKernels: KernelRows = {
+  ...Object.fromEntries(ROWS.map((row) => [row.kernel, binary(row)])),
+  Pow: pow,
+  Prelu: (context, { x, alpha }) =>
+    x.dtype === "float32" && alpha.dtype === "float32"
+      ? elementwise(context, context.exports.f32_prelu, x, alpha, "float32")
+      : undefined,
+  Select: select,
+};
+
+function binary({ float, int, isTest = false }: Row): Kernel {
+  return (context, { a, b }) => {
+    if (a.dtype !== b.dtype) return undefined;
+    const loop = a.dtype === "float32" ? float : a.dtype === "int32" ? int : undefined;
+    if (loop === undefined) return undefined;
+    return elementwise(context, loop(context.exports), a, b, isTest ? "bool" : a.dtype);
+  };
+}
+
+function pow(context: KernelContext, { a, b }: Parameters<Kernel>[1]): ReturnType<Kernel> {
+  if (a.dtype !== "float32" || b.dtype !== "float32") return undefined;
+  const { exports, backend } = context;
+  const isSquare = b.shape.length === 0 &&
+    new Float32Array(backend.wasm.HEAPU8.buffer, context.address(b), 1)[0] === 2;
+  if (!isSquare) return elementwise(context, exports.f32_pow, a, b, "float32");
+  const y = context.output(a.shape, "float32");
+  const size = tf.util.sizeFromShape(a.shape);
+  exports.f32_square(size, context.address(a), context.address(y), 0);
+  return y;
+}
+
+/** f(a, b) with broadcasting. */
+function elementwise(
+  context: KernelContext,
+  loop: Loop,
+  a: tf.TensorInfo,
+  b: tf.TensorInfo,
+  dtype: tf.DataType,
+): tf.TensorInfo {
+  const shape = tf.broadcast_util.assertAndGetBroadcastShape(a.shape, b.shape);
+  const out = context.output(shape, dtype);
+  if (tf.util.sizeFromShape(shape) === 0) return out;
+  const [pA, pB, pOut] = [context.address(a), context.address(b), context.address(out)];
+  const { sizes, strides: [sA, sB] } = mergeAxes(a.shape, b.shape, shape);
+  const columns = sizes.pop() ?? 1;
+  const [cA, cB] = [sA.pop() ?? 1, sB.pop() ?? 1];
+  const rows = sizes.pop() ?? 1;
+  const [rA, rB] = [sA.pop() ?? 0, sB.pop() ?? 0];
+  const bytes = tf.util.bytesPerElement(dtype) * rows * columns;
+  let to = pOut;
+  forEachOffset(sizes, [sA, sB], ([atA, atB]) => {
+    loop(rows, columns, pA + 4 * atA, rA, cA, pB + 4 * atB, rB, cB, to);
+    to += bytes;
+  });
+  return out;
+}
+
+/** Sizes and both strides of the axes of `out`, without axes of size 1, like neighbours merged. */
+function mergeAxes(
+  a: readonly number[],
+  b: readonly number[],
+  out: readonly number[],
+): { sizes: number[]; strides: [number[], number[]] } {
+  const [allA, allB] = [broadcastStrides(a, out), broadcastStrides(b, out)];
+  const sizes: number[] = [];
+  const strides: [number[], number[]] = [[], []];
+  out.forEach((size, axis) => {
+    if (size === 1) return;
+    const last = sizes.length - 1;
+    const alike = last >= 0 &&
+      [allA, allB].every((all, t) => (all[axis] === 0) === (strides[t][last] === 0));
+    if (alike) {
+      sizes[last] *= size;
+      strides[0][last] = allA[axis];
+      strides[1][last] = allB[axis];
+    } else {
+      sizes.push(size);
+      strides[0].push(allA[axis]);
+      strides[1].push(allB[axis]);
+    }
+  });
+  return { sizes, strides };
+}
+
+function select(
+  context: KernelContext,
+  { condition, t, e }: Parameters<Kernel>[1],
+): ReturnType<Kernel> {
+  const isHandled = (t.dtype === "float32" || t.dtype === "int32") && t.dtype === e.dtype &&
+    tf.util.arraysEqual(condition.shape, t.shape);
+  if (!isHandled) return undefined;
+  const y = context.output(t.shape, t.dtype);
+  const [c, a, b, to] = [condition, t, e, y].map((x) => context.address(x));
+  context.exports.b32_select(tf.util.sizeFromShape(t.shape), c, a, b, to);
+  return y;
+}

@@ -1,0 +1,131 @@
+/**
+ * Our kernel module on the memory of one tfjs wasm backend.
+ *
+ * Backends come and go, and a kernel is called with the one that is meant: each instance gets a
+ * context at its first kernel. The heap grows: addresses stay valid and views do not, so views are
+ * made at each use, and addresses are unsigned (the heap passes 2 GiB).
+ */
+import * as tf from "../../tensor/tf.ts";
+import { fastestTile } from "./tiles.ts";
+import { instantiateKernels, type KernelExports } from "./module.ts";
+
+/** What the kernels use of tfjs' wasm backend. */
+export interface WasmBackend extends tf.KernelBackend {
+  readonly wasm: {
+    readonly HEAPU8: Uint8Array;
+    readonly asm: { readonly memory: WebAssembly.Memory };
+    _malloc(bytes: number): number;
+    _free(address: number): void;
+  };
+  readonly dataIdMap: {
+    get(id: object): { memoryOffset: number | null; refCount: number };
+  };
+  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
+  incRef(id: object): void;
+}
+
+/** How the kernels compute. */
+export interface KernelOptions {
+  /** Whether matrix products use fused multiply-add; the runtime must have it. Default false. */
+  fused?: boolean;
+  /** The register tile, rows * 100 + columns; it changes the speed and no bit of a result. */
+  tile?: number;
+}
+
+/** Scratch memory that one kernel may ask for. */
+const LIMIT = 256 * 2 ** 20;
+
+/** Room for shapes and strides, in 32-bit numbers. */
+const LIST = 256;
+
+/** The module and the scratch memory of one backend instance. */
+export class KernelContext {
+  readonly backend: WasmBackend;
+  #exports!: KernelExports;
+  #tile = 0;
+  #options: KernelOptions | null = null;
+  #scratch = 0;
+  #scratchBytes = 0;
+  #list = 0;
+
+  constructor(backend: WasmBackend, options: KernelOptions) {
+    this.backend = backend;
+    this.configure(options);
+  }
+
+  /** Changes the options; the same object again costs nothing. */
+  configure(options: KernelOptions): void {
+    if (options === this.#options) return;
+    const { fused = false, tile = fastestTile(fused) } = options;
+    this.#exports = instantiateKernels(this.backend.wasm.asm.memory, fused);
+    this.#tile = tile;
+    this.#options = options;
+  }
+
+  /** The module's functions. */
+  get exports(): KernelExports {
+    return this.#exports;
+  }
+
+  /** The register tile of the matrix product, for as/gemm.ts. */
+  get tile(): number {
+    return this.#tile;
+  }
+
+  /** The byte address of a tensor's first element. */
+  address({ dataId }: tf.TensorInfo): number {
+    return this.backend.dataIdMap.get(dataId).memoryOffset!;
+  }
+
+  /** A new tensor with unset elements, which the caller (the engine, from a kernel) disposes. */
+  output(shape: number[], dtype: tf.DataType): tf.TensorInfo {
+    const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
+    const tooLarge = (): Error =>
+      new Error(`out of memory: a ${dtype} tensor of shape [${shape}] does not fit`);
+    // malloc would take the size modulo 2^32.
+    if (bytes >= 2 ** 32) throw tooLarge();
+    const result = this.backend.makeOutput(shape, dtype);
+    if (bytes > 0 && this.address(result) === 0) {
+      this.backend.disposeData(result.dataId);
+      throw tooLarge();
+    }
+    return result;
+  }
+
+  /** The same data under another shape or a name of its own; nothing is copied. */
+  share({ dataId, dtype }: tf.TensorInfo, shape: number[]): tf.TensorInfo {
+    this.backend.incRef(dataId);
+    return { dataId, shape, dtype };
+  }
+
+  /**
+   * The address of at least `bytes` bytes, aligned to 16, until the next call: one block is kept,
+   * grown as needed and freed with the backend's memory.
+   */
+  scratch(bytes: number): number {
+    if (bytes > this.#scratchBytes) {
+      if (bytes > LIMIT) throw new Error(`a kernel asks for ${bytes} bytes of scratch memory`);
+      if (this.#scratch !== 0) this.backend.wasm._free(this.#scratch);
+      this.#scratchBytes = 0;
+      this.#scratch = this.#allocate(2 ** Math.ceil(Math.log2(bytes)));
+      this.#scratchBytes = bytes;
+    }
+    return (this.#scratch + 15 & ~15) >>> 0;
+  }
+
+  /** The address of these integers, until the next call. */
+  list(values: readonly number[]): number {
+    if (values.length > LIST) {
+      throw new Error(`${values.length} numbers for a kernel, limit ${LIST}`);
+    }
+    if (this.#list === 0) this.#list = this.#allocate(4 * LIST);
+    new Int32Array(this.backend.wasm.HEAPU8.buffer, this.#list, LIST).set(values);
+    return this.#list;
+  }
+
+  #allocate(bytes: number): number {
+    const address = this.backend.wasm._malloc(bytes + 16) >>> 0;
+    if (address === 0) throw new Error(`out of memory: no ${bytes} bytes of scratch memory`);
+    return address;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Reductions over any axes, on as/reduce.ts, in float32.
+ *
+ * Neighbouring axes that are both reduced or both kept are one axis; then one reduced axis after the
+ * other, the innermost first, is folded: rows where nothing is behind it, else columns.
+ */
+import * as tf from "../../tensor/tf.ts";
+import type { KernelContext } from "./context.ts";
+import type { Kernel, KernelRows } from "./kernel.ts";
+
+interface Reduction {
+  /** The attribute that names the axes. */
+  readonly axes: string;
+  /** The result where nothing is reduced: a reduced axis of size 0. */
+  readonly empty: number;
+  /** Rows of `columns` contiguous floats, each to one; the result is divided by `divisor`. */
+  rows(
+    context: KernelContext,
+    rows: number,
+    columns: number,
+    x: number,
+    y: number,
+    divisor: number,
+  ): void;
+  /** `outer` blocks of `rows` rows, each to one row. */
+  columns(
+    context: KernelContext,
+    outer: number,
+    rows: number,
+    columns: number,
+    x: number,
+    y: number,
+    divisor: number,
+  ): void;
+}
+
+const sum: Reduction = {
+  axes: "axis",
+  empty: 0,
+  rows: ({ exports }, ...rest) => exports.f32_sum_rows(...rest),
+  columns: (context, ...rest) =>
+    context.exports.f32_sum_columns(
+      ...rest,
+      context.scratch(context.exports.f32_sum_columns_scratch()),
+    ),
+};
+
+const prod: Reduction = {
+  axes: "axis",
+  empty: 1,
+  rows: ({ exports }, rows, columns, x, y) => exports.f32_prod_rows(rows, columns, x, y),
+  columns: ({ exports }, outer, rows, columns, x, y) =>
+    exports.f32_prod_columns(outer, rows, columns, x, y),
+};
+
+const max: Reduction = {
+  axes: "reductionIndices",
+  empty: -Infinity,
+  rows: ({ exports }, rows, columns, x, y) => exports.f32_max_rows(rows, columns, x, y),
+  columns: ({ exports }, outer, rows, columns, x, y) =>
+    exports.f32_max_columns(outer, rows, columns, x, y),
+};
+
+const min: Reduction = {
+  axes: "axis",
+  empty: Infinity,
+  rows: ({ exports }, rows, columns, x, y) => exports.f32_min_rows(rows, columns, x, y),
+  columns: ({ exports }, outer, rows, columns, x, y) =>
+    exports.f32_min_columns(outer, rows, columns, x, y),
+};
+
+/** The rows of the kernel table. */
+export const reduceKernels: KernelRows = {
+  Max: reduction(max),
+  Mean: reduction({ ...sum, empty: NaN }, true),
+  Min: reduction(min),
+  Prod: reduction(prod),
+  Sum: reduction(sum),
+};
+
+function reduction(reduce: Reduction, isMean = false): Kernel {
+  return (context, { x }, attributes) => {
+    if (x.dtype !== "float32") return undefined;
+    const axes = tf.util.parseAxisParam(attributes[reduce.axes] as number | number[], x.shape);
+    const isReduced = (axis: number): boolean => axes.includes(axis);
+    const shape = x.shape.flatMap((size, axis) =>
+      !isReduced(axis) ? [size] : attributes.keepDims ? [1] : []
+    );
+    const count = axes.reduce((product, axis) => product * x.shape[axis], 1);
+    const out = context.output(shape, "float32");
+    const size = tf.util.sizeFromShape(shape);
+    if (size === 0) return out;
+    if (count === 0) {
+      const { buffer } = context.backend.wasm.HEAPU8;
+      new Float32Array(buffer, context.address(out), size).fill(reduce.empty);
+      return out;
+    }
+    fold(context, reduce, x, out, mergeAxes(x.shape, isReduced), isMean ? count : 1);
+    return out;
+  };
+}
+
+/** An axis of merged neighbours. */
+interface Axis {
+  size: number;
+  readonly isReduced: boolean;
+}
+
+function mergeAxes(shape: readonly number[], isReduced: (axis: number) => boolean): Axis[] {
+  const merged: Axis[] = [];
+  shape.forEach((size, axis) => {
+    if (size === 1) return;
+    const last = merged.at(-1);
+    if (last?.isReduced === isReduced(axis)) last.size *= size;
+    else merged.push({ size, isReduced: isReduced(axis) });
+  });
+  return merged;
+}
+
+function fold(
+  context: KernelContext,
+  reduce: Reduction,
+  x: tf.TensorInfo,
+  out: tf.TensorInfo,
+  axes: Axis[],
+  divisor: number,
+): void {
+  const product = (list: readonly Axis[]): number => list.reduce((p, { size }) => p * size, 1);
+  let from = x;
+  // An axis of one element at least, so that a copy is made where nothing is to be reduced.
+  if (!axes.some((axis) => axis.isReduced)) axes.push({ size: 1, isReduced: true });
+  while (axes.some((axis) => axis.isReduced)) {
+    const at = axes.findLastIndex((axis) => axis.isReduced);
+    const { size } = axes[at];
+    const [outer, inner] = [product(axes.slice(0, at)), product(axes.slice(at + 1))];
+    axes.splice(at, 1);
+    const isLast = !axes.some((axis) => axis.isReduced);
+    const to = isLast ? out : context.output([outer * inner], "float32");
+    const addresses = [context.address(from), context.address(to), isLast ? divisor : 1] as const;
+    if (inner === 1) reduce.rows(context, outer, size, ...addresses);
+    else reduce.columns(context, outer, size, inner, ...addresses);
+    if (from !== x) context.backend.disposeData(from.dataId);
+    from = to;
+  }
+}

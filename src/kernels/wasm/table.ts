@@ -1,0 +1,18 @@
+/** The kernels that replace or add entries of tfjs' registry: a row each, by families. */
+import { binaryKernels } from "./binary.ts";
+import { copyKernels } from "./copy.ts";
+import { gemmKernels } from "./gemm.ts";
+import type { KernelRows } from "./kernel.ts";
+import { reduceKernels } from "./reduce.ts";
+import { softmaxKernels } from "./softmax.ts";
+import { unaryKernels } from "./unary.ts";
+
+/** Every kernel, by its tfjs name. */
+export const kernels: KernelRows = {
+  ...binaryKernels,
+  ...copyKernels,
+  ...gemmKernels,
+  ...reduceKernels,
+  ...softmaxKernels,
+  ...unaryKernels,
+};

@@ -1,0 +1,59 @@
+/** Elementwise functions of one tensor: as/unary.ts, in float32. */
+import type { KernelContext } from "./context.ts";
+import type { Attributes, Kernel, KernelRows } from "./kernel.ts";
+import * as tf from "../../tensor/tf.ts";
+
+/** One function of the module. */
+type Loop = (n: number, x: number, y: number, alpha: number) => void;
+
+/** tfjs' kernel name, the module's function, and the function's parameter, if it has one. */
+interface Row {
+  readonly kernel: string;
+  readonly loop: (context: KernelContext) => Loop;
+  readonly alpha?: (attributes: Attributes) => number;
+}
+
+const alpha = (attributes: Attributes): number => attributes.alpha as number;
+
+const ROWS: readonly Row[] = [
+  { kernel: "Abs", loop: ({ exports }) => exports.f32_abs },
+  { kernel: "Ceil", loop: ({ exports }) => exports.f32_ceil },
+  { kernel: "Cos", loop: ({ exports }) => exports.f32_cos },
+  { kernel: "Elu", loop: ({ exports }) => exports.f32_elu },
+  { kernel: "Erf", loop: ({ exports }) => exports.f32_erf },
+  { kernel: "Exp", loop: ({ exports }) => exports.f32_exp },
+  { kernel: "Expm1", loop: ({ exports }) => exports.f32_expm1 },
+  { kernel: "Floor", loop: ({ exports }) => exports.f32_floor },
+  { kernel: "LeakyRelu", loop: ({ exports }) => exports.f32_leaky_relu, alpha },
+  { kernel: "Log", loop: ({ exports }) => exports.f32_log },
+  { kernel: "Log1p", loop: ({ exports }) => exports.f32_log1p },
+  { kernel: "Neg", loop: ({ exports }) => exports.f32_neg },
+  { kernel: "Reciprocal", loop: ({ exports }) => exports.f32_reciprocal },
+  { kernel: "Relu", loop: ({ exports }) => exports.f32_relu },
+  { kernel: "Relu6", loop: ({ exports }) => exports.f32_relu6 },
+  { kernel: "Round", loop: ({ exports }) => exports.f32_round },
+  { kernel: "Rsqrt", loop: ({ exports }) => exports.f32_rsqrt },
+  { kernel: "Sigmoid", loop: ({ exports }) => exports.f32_sigmoid },
+  { kernel: "Sign", loop: ({ exports }) => exports.f32_sign },
+  { kernel: "Sin", loop: ({ exports }) => exports.f32_sin },
+  { kernel: "Softplus", loop: ({ exports }) => exports.f32_softplus },
+  { kernel: "Sqrt", loop: ({ exports }) => exports.f32_sqrt },
+  { kernel: "Square", loop: ({ exports }) => exports.f32_square },
+  { kernel: "Step", loop: ({ exports }) => exports.f32_step, alpha },
+  { kernel: "Tanh", loop: ({ exports }) => exports.f32_tanh },
+];
+
+/** The rows of the kernel table. */
+export const unaryKernels: KernelRows = Object.fromEntries(
+  ROWS.map((row) => [row.kernel, unary(row)]),
+);
+
+function unary({ loop, alpha }: Row): Kernel {
+  return (context, { x }, attributes) => {
+    if (x.dtype !== "float32") return undefined;
+    const y = context.output(x.shape, x.dtype);
+    const size = tf.util.sizeFromShape(x.shape);
+    loop(context)(size, context.address(x), context.address(y), alpha?.(attributes) ?? 0);
+    return y;
+  };
+}
