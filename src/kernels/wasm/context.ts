@@ -107,8 +107,9 @@ export class KernelContext {
       if (bytes > LIMIT) throw new Error(`a kernel asks for ${bytes} bytes of scratch memory`);
       if (this.#scratch !== 0) this.backend.wasm._free(this.#scratch);
       this.#scratchBytes = 0;
-      this.#scratch = this.#allocate(2 ** Math.ceil(Math.log2(bytes)));
-      this.#scratchBytes = bytes;
+      const size = 2 ** Math.ceil(Math.log2(bytes));
+      this.#scratch = this.#allocate(size);
+      this.#scratchBytes = size;
     }
     return (this.#scratch + 15 & ~15) >>> 0;
   }
