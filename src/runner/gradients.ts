@@ -107,7 +107,7 @@ export async function iterationGradient(
       const [start, end] = bounds[i];
       if (i > 0) restore(buffers, before);
       const rows = single ? batch : sliceBatch(batch, start, end);
-      const leaf = leafGradient(parts, rows, iteration, random.fork(i), single);
+      const leaf = leafGradient(parts, rows, iteration, random.fork(i));
       if (!single) {
         leaf.buffers = averaged.map((k) =>
           tf.tidy(() => tf.mul(tf.sub(buffers[k], before[k]), end - start))
@@ -143,7 +143,10 @@ export async function iterationGradient(
     grads,
     onDevice() {
       const norm = tf.sqrt(squares);
-      if (single) return { scale: 1, norm };
+      if (typeof items === "number") {
+        const scale = 1 / Math.max(items, TINY);
+        return { scale, norm: tf.mul(norm, scale) };
+      }
       const scale = tf.div<tf.Scalar>(1, tf.maximum(items, TINY));
       return { scale, norm: tf.mul(norm, scale) };
     },
@@ -151,7 +154,7 @@ export async function iterationGradient(
     async read() {
       const [square, lossSum, ...rest] = await readTogether(scalars);
       const count = typeof items === "number" ? items : rest.shift()!;
-      const scale = single ? 1 : 1 / Math.max(count, TINY);
+      const scale = 1 / Math.max(count, TINY);
       const finite = Number.isFinite(lossSum) && Number.isFinite(square);
       if (!finite) restore(buffers, before);
       const norm = Math.sqrt(square) * scale;
@@ -161,16 +164,12 @@ export async function iterationGradient(
   };
 }
 
-/**
- * One leaf. A leaf on its own differentiates the mean, which saves a multiplication of every
- * gradient; several differentiate the sum.
- */
+/** One leaf: the gradient of its loss sum; the update divides by the count as it reads the gradient. */
 function leafGradient(
   parts: PassParts,
   rows: HostBatch,
   iteration: number,
   random: RandomStream,
-  mean: boolean,
 ): Leaf {
   const parameters = trainable(parts.model);
   const batch = toTensors(rows);
@@ -182,7 +181,7 @@ function leafGradient(
       if (parts.trainMetrics.length > 0) {
         metricSums = tf.keep(metricTotals(parts.trainMetrics, parts.task, value));
       }
-      return mean ? sumWithMeanGradient(loss.sum, count) : loss.sum;
+      return loss.sum;
     }, Object.values(parameters));
     const grads: Record<string, tf.Tensor> = Object.create(null);
     for (const name of Object.keys(parameters)) {
@@ -196,15 +195,6 @@ function leafGradient(
   } finally {
     tf.dispose(batch);
   }
-}
-
-/** `sum` itself, with the gradient of sum / count; the count is a constant. */
-function sumWithMeanGradient(sum: tf.Scalar, count: tf.Tensor | number): tf.Scalar {
-  return tf.customGrad((value) => ({
-    value: tf.clone(value as tf.Tensor),
-    gradFunc: (dy: tf.Tensor) =>
-      tf.div(dy, typeof count === "number" ? Math.max(count, TINY) : tf.maximum(count, TINY)),
-  }))(sum) as tf.Scalar;
 }
 
 /** The variables to train, each once: under its first name where it has several. */
