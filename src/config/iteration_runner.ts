@@ -5,7 +5,7 @@ import { FileStore } from "../checkpoint/file_store.ts";
 import { MemoryStore } from "../checkpoint/memory_store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { ConfigError, show, suggest } from "../core/errors.ts";
-import { hasFileSystem, pathModule } from "../core/host.ts";
+import { hasFileSystem, pathModule, runtime } from "../core/host.ts";
 import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
@@ -397,7 +397,7 @@ export async function importModule(specifier: string): Promise<void> {
     await import(specifier);
   } catch (error) {
     if (
-      /\.[cm]?ts$/.test(specifier) &&
+      runtime === "node" && /\.[cm]?ts$/.test(specifier) &&
       /Unknown file extension|ERR_UNKNOWN_FILE_EXTENSION|Unexpected token|strip/i.test(
         String(error),
       )

@@ -45,7 +45,7 @@ export function terminalOutput({ stdout, stderr }: TerminalStreams): Output {
   let status = "";
   const draw = (text: string): void => void stdout.write(text);
   /** A status that wraps cannot be erased: it is cut to one column less than the width. */
-  const fit = (): string => status.slice(0, Math.max(1, (stdout.columns ?? 80) - 1));
+  const fit = (): string => status.slice(0, Math.max(1, (stdout.columns || 80) - 1));
   const above = (print: () => void): void => {
     if (status !== "") draw(eraseLine);
     print();

@@ -115,6 +115,7 @@ export class BaseIterationRunner implements RunView {
   #ready = false;
   #lastYield = 0;
   #disposed = false;
+  #busy: string | undefined;
 
   constructor(parts: RunParts) {
     if (parts.optimizer.needsClosure && !parts.optimizer.perturbs) {
@@ -178,7 +179,10 @@ export class BaseIterationRunner implements RunView {
    * @throws {NonFiniteError} If loss or gradient is not finite and `train.nonFinite` is `stop`.
    */
   async train(): Promise<Summary> {
-    this.#refuseDisposed();
+    return await this.#alone("train", () => this.#train());
+  }
+
+  async #train(): Promise<Summary> {
     if (this.#parts.loaders.train === undefined) {
       throw new ConfigError("data", "has no training part");
     }
@@ -229,8 +233,10 @@ export class BaseIterationRunner implements RunView {
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
   async validate(): Promise<Values> {
-    this.#refuseDisposed();
-    return await this.#withEvaluationWeights(() => this.#evaluateSplit("validation"));
+    return await this.#alone(
+      "validate",
+      () => this.#withEvaluationWeights(() => this.#evaluateSplit("validation")),
+    );
   }
 
   /**
@@ -238,8 +244,11 @@ export class BaseIterationRunner implements RunView {
    * process or in its directory), else with the weights the model holds.
    */
   async test(): Promise<Values> {
-    this.#refuseDisposed();
-    return await this.#withBestWeights(() => this.#evaluateSplit("test"));
+    const { savePredictions } = this.settings.test;
+    return await this.#alone(
+      "test",
+      () => this.#withBestWeights(() => this.#evaluateSplit("test", savePredictions)),
+    );
   }
 
   /**
@@ -249,7 +258,6 @@ export class BaseIterationRunner implements RunView {
    * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
    */
   async predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
-    this.#refuseDisposed();
     const { model, task, data, settings } = this.#parts;
     const parts = {
       model,
@@ -258,7 +266,10 @@ export class BaseIterationRunner implements RunView {
       batchSize: settings.test.batchSize,
       breathe: () => this.#breathe(),
     };
-    return await this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict")));
+    return await this.#alone(
+      "predict",
+      () => this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict"))),
+    );
   }
 
   /** Writes a checkpoint of the state as it is now. */
@@ -484,10 +495,6 @@ export class BaseIterationRunner implements RunView {
     const { persistent, checkpoints, store, resolvedConfig } = this.#parts;
     const { resume, fineTune } = this.settings;
     await this.#hooks.emit("setup", this);
-    if (fineTune !== undefined && this.#state.iteration === 0) {
-      await loadWeights(fineTune.path, modelTensors(this.model), { strict: fineTune.strict });
-      this.output.line(`fine-tuning from ${fineTune.path}`);
-    }
     const found = this.#state.iteration > 0 || (resume !== "never" && await this.restore());
     if (!found && persistent && resume === "required") {
       throw new CheckpointError(
@@ -495,8 +502,15 @@ export class BaseIterationRunner implements RunView {
       );
     }
     if (found) this.#announce();
+    else if (fineTune !== undefined) {
+      await loadWeights(fineTune.path, modelTensors(this.model), { strict: fineTune.strict });
+      this.output.line(`fine-tuning from ${fineTune.path}`);
+    }
     if (persistent) {
-      if (!found) await checkpoints.clear();
+      if (!found) {
+        await checkpoints.clear();
+        await clearReports(store);
+      }
       await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
     }
     this.#ready = true;
@@ -666,6 +680,23 @@ export class BaseIterationRunner implements RunView {
     this.#lastYield = this.#parts.clock.now();
   }
 
+  /** Evaluation swaps weights in and out, so what would run beside another call is refused. */
+  async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    this.#refuseDisposed();
+    if (this.#busy !== undefined) {
+      throw new ConfigError(
+        "",
+        `cannot ${what} during ${this.#busy}() of the same run; await it first`,
+      );
+    }
+    this.#busy = what;
+    try {
+      return await work();
+    } finally {
+      this.#busy = undefined;
+    }
+  }
+
   #refuseDisposed(): void {
     if (this.#disposed) throw new ConfigError("", "the run has been disposed");
   }
@@ -682,6 +713,12 @@ class Interrupted extends Error {}
 
 function encode(text: string): Uint8Array {
   return new TextEncoder().encode(text);
+}
+
+/** Removes what an earlier run in the same place has reported. */
+async function clearReports(store: Store): Promise<void> {
+  for (const name of ["summary.json", "predictions.safetensors"]) await store.remove(name);
+  for (const name of await store.list("tensorboard")) await store.remove(`tensorboard/${name}`);
 }
 
 /** NaN and infinities as strings, which JSON has no numbers for. */

@@ -78,7 +78,7 @@ async function hostFields(
       `must have at least one row on its first axis, received shape [${shape}]`,
     );
   }
-  if (dtype !== "float32") return batch;
+  if (dtype !== "float32" && scaler === undefined) return batch;
   const channels = shape[shape.length - 1];
   if (scaler !== undefined && scaler.shift.length !== 1 && scaler.shift.length !== channels) {
     throw new ConfigError(
@@ -96,7 +96,7 @@ async function hostFields(
     };
     scaled.forEach((v, i) => Number.isNaN(v) && (scaled[i] = 0));
   }
-  batch.inputs = { data: scaled, shape, dtype };
+  batch.inputs = { data: scaled, shape, dtype: "float32" };
   return batch;
 }
 

@@ -164,6 +164,9 @@ test("a second signal ends the process at once", async () => {
     await run.printed(/^paused$/m);
     run.kill("SIGINT");
     await run.printed(/^SIGINT: stopping$/m);
+    // A repeat within half a second counts as the same signal.
+    run.kill("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 800));
     run.kill("SIGTERM");
     const began = Date.now();
     const { status, stdout, stderr } = await run.ended;

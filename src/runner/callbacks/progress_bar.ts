@@ -26,7 +26,7 @@ export class ProgressBar implements Callback {
     });
   }
 
-  updateEnd(run: RunView): void {
+  iterationEnd(run: RunView): void {
     this.#bar?.update(run.state.iteration, {
       loss: run.lastLoss,
       ...(run.timing.samplesPerSecond === 0
