@@ -1,4 +1,6 @@
 /** The identity of a run: what its results depend on. */
+import { checksum } from "../core/checksum.ts";
+import type { DataSplits } from "../data/dataset.ts";
 import type { ResolvedConfig } from "./schema.ts";
 
 /** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
@@ -30,6 +32,18 @@ export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
     };
   }
   return plainCopy(out) as Record<string, unknown>;
+}
+
+/** What a resumed run must share of the data themselves: a changed file is another run. */
+export function contentsOf(data: DataSplits): Record<string, unknown> {
+  const { train, validation, test, identity } = data;
+  const scaler = data.inputScaler ?? data.scaler;
+  const count = (part?: object) => part !== undefined && "length" in part ? part.length : null;
+  return plainCopy({
+    samples: { train: count(train), validation: count(validation), test: count(test) },
+    scaler: scaler === undefined ? null : { shift: [...scaler.shift], scale: [...scaler.scale] },
+    identity: identity ?? null,
+  }) as Record<string, unknown>;
 }
 
 /** The callbacks but those of some names; one that a program made stands for its name. */
@@ -90,9 +104,7 @@ export function plainCopy(value: unknown): unknown {
   }
   if (ArrayBuffer.isView(value)) {
     const array = value as unknown as ArrayLike<number>;
-    return `${value.constructor.name}(${array.length}) ${
-      checksum(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-    }`;
+    return `${value.constructor.name}(${array.length}) ${checksum(value)}`;
   }
   if (Array.isArray(value)) return value.map(plainCopy);
   const prototype = Object.getPrototypeOf(value);
@@ -118,11 +130,4 @@ export function plainCopy(value: unknown): unknown {
 function word(type: unknown): string {
   const text = typeof type === "string" ? type : (type as { name: string }).name;
   return text.toLowerCase().replaceAll(/[^a-z0-9]+/g, "").slice(0, 40) || "custom";
-}
-
-/** FNV-1a, enough to tell arrays apart. */
-function checksum(bytes: Uint8Array): string {
-  let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, "0");
 }

@@ -37,7 +37,7 @@ import { buildScheduler } from "../schedule/builder.ts";
 import { isPart } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
-import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
+import { contentsOf, fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
 
@@ -131,7 +131,7 @@ async function buildParts(
     : new MemoryStore();
   const parts = {
     settings: { ...settings, name },
-    fingerprint: fingerprintOf(config),
+    fingerprint: { ...fingerprintOf(config), contents: contentsOf(data) },
     resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
     backend: backend.name,
     task,

@@ -54,6 +54,8 @@ export interface DataSplits {
   readonly scaler?: AffineScaler;
   /** The scaler already applied to the inputs; where it is left out, `scaler` was. */
   readonly inputScaler?: AffineScaler;
+  /** A text that differs when the contents differ, so that a resume notices changed data. */
+  readonly identity?: string;
   /** Forecasts without a model, by name, for the same samples and in the same space as the targets. */
   readonly naive?: Record<
     string,

@@ -1,4 +1,5 @@
 /** From one series of raw values to the parts, scaler and naive forecasts of a run. */
+import { checksum } from "../core/checksum.ts";
 import { ConfigError, DataError, show } from "../core/errors.ts";
 import { calendarFeatures, type TimeFeature } from "./calendar.ts";
 import type { DataSplits } from "./dataset.ts";
@@ -29,6 +30,7 @@ export class ForecastingSplits implements DataSplits {
   readonly test?: WindowDataset;
   readonly scaler?: AffineScaler;
   readonly inputScaler?: AffineScaler;
+  readonly identity: string;
   readonly naive?: DataSplits["naive"];
 
   constructor(series: Series, options: ForecastingSettings, path: string) {
@@ -40,7 +42,9 @@ export class ForecastingSplits implements DataSplits {
     const bounds = partBounds(options.split, rows, `${path}.split`, series.name);
     const [trainEnd, , end] = bounds;
     const matrix = series.values.subarray(0, end * channels);
+    this.identity = checksum(matrix);
     const masked = findMissing(matrix, series, options.nullValue);
+    if (masked) refuseEmptyParts(matrix, bounds.map((row) => row * channels), series.name);
     if (options.scaler !== null) {
       if (trainEnd === 0) {
         throw new ConfigError(
@@ -114,6 +118,16 @@ function windowLengths(
     );
   }
   return { inputLength, outputLength: imputation ? 0 : outputLength ?? 0 };
+}
+
+/** A part without one observed value would train or test on nothing. */
+function refuseEmptyParts(matrix: Float32Array, ends: readonly number[], name: string): void {
+  ["training", "validation", "test"].forEach((part, i) => {
+    const values = matrix.subarray(i === 0 ? 0 : ends[i - 1], ends[i]);
+    if (values.length > 0 && values.every(Number.isNaN)) {
+      throw new DataError(`${name}: the ${part} part must have at least one observed value`);
+    }
+  });
 }
 
 /** Turns null values into NaN; whether any cell is missing. */

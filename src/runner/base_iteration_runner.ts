@@ -49,7 +49,7 @@ import { PredictionCollector } from "./predictions.ts";
 import type { RunView } from "./run_view.ts";
 import type { RunSettings } from "./settings.ts";
 import { listenForSignals, RESUMABLE } from "./signals.ts";
-import { modelTensors, restoreSnapshot, takeSnapshot } from "./snapshot.ts";
+import { modelTensors, refuseDifference, restoreSnapshot, takeSnapshot } from "./snapshot.ts";
 import { type FinishReason, initialState, type RunState, type Summary } from "./state.ts";
 import { Timing } from "./timing.ts";
 
@@ -466,7 +466,7 @@ export class BaseIterationRunner implements RunView {
         this.#state.best = { iteration: this.#state.iteration, metric: monitor, value };
         await this.#parts.checkpoints.saveBest(this.#state.iteration, {
           tensors: await readTensors(modelTensors(this.model)),
-          meta: { ...this.#state.best },
+          meta: { ...this.#state.best, fingerprint: this.#parts.fingerprint },
         });
       }
       return values;
@@ -641,6 +641,7 @@ export class BaseIterationRunner implements RunView {
   async #withBestWeights<T>(work: () => Promise<T>): Promise<T> {
     const best = await this.#parts.checkpoints.best();
     if (best === undefined) return await this.#withEvaluationWeights(work);
+    refuseDifference(best.state.meta.fingerprint, this.#parts.fingerprint, this.store.location);
     const variables = modelTensors(this.model);
     for (const name of Object.keys(variables)) {
       if (best.state.tensors[name]?.shape.join() !== variables[name].shape.join()) {

@@ -132,7 +132,8 @@ function group<T>(tensors: Record<string, T>, prefix: string): Record<string, T>
   return out;
 }
 
-function refuseDifference(saved: unknown, now: unknown, source: string): void {
+/** Refuses what was saved with another fingerprint, naming the first difference with both values. */
+export function refuseDifference(saved: unknown, now: unknown, source: string): void {
   const difference = firstDifference(saved, now, "");
   if (difference === undefined) return;
   const [path, before, after] = difference;
