@@ -34,6 +34,7 @@ export class JsonLines {
   }
 }
 
-function nameNonFinite(_: string, value: unknown): unknown {
+/** A replacer for `JSON.stringify`: NaN and infinities as strings, which JSON has no numbers for. */
+export function nameNonFinite(_: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 }

@@ -23,6 +23,7 @@ import type { Metric } from "../metric/metric.ts";
 import type { Model } from "../model/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Output } from "../report/console.ts";
+import { nameNonFinite } from "../report/json_lines.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
@@ -572,7 +573,7 @@ export class BaseIterationRunner implements RunView {
     };
     await this.#hooks.emit("finish", summary, this);
     if (persistent) {
-      await store.write("summary.json", encode(`${JSON.stringify(summary, finiteOrText, 2)}\n`));
+      await store.write("summary.json", encode(`${JSON.stringify(summary, nameNonFinite, 2)}\n`));
     }
     if (finished === "signal" && this.#signalled && hostProcess !== undefined) {
       hostProcess.exitCode = RESUMABLE;
@@ -720,9 +721,4 @@ function encode(text: string): Uint8Array {
 async function clearReports(store: Store): Promise<void> {
   for (const name of ["summary.json", "predictions.safetensors"]) await store.remove(name);
   for (const name of await store.list("tensorboard")) await store.remove(`tensorboard/${name}`);
-}
-
-/** NaN and infinities as strings, which JSON has no numbers for. */
-function finiteOrText(_key: string, value: unknown): unknown {
-  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 }
