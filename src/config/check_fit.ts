@@ -1,6 +1,7 @@
 /**
- * Two samples of every part go through model, loss and metrics before a run begins, so that a model
- * that does not fit its data is one line instead of a stack trace from inside a run directory.
+ * Two samples of every part go through model, loss and metrics before a run begins, and the training
+ * loss is differentiated once, so that a model that does not fit its data, or that its backend cannot
+ * train, is one line instead of a stack trace from inside a run directory.
  */
 import { ConfigError, suggest } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
@@ -8,10 +9,11 @@ import { toTensors } from "../data/batch.ts";
 import type { DataSplits, HostBatch } from "../data/dataset.ts";
 import type { RunParts } from "../runner/base_iteration_runner.ts";
 import { AuxiliaryLoss } from "../runner/callbacks/auxiliary_loss.ts";
-import { namedOutput } from "../runner/gradients.ts";
+import { namedOutput, trainable } from "../runner/gradients.ts";
 import type { Callback } from "../runner/hooks.ts";
 import { isMisfit, misfit } from "../runner/misfit.ts";
 import * as tf from "../tensor/tf.ts";
+import { variableGrads } from "../tensor/variable_grads.ts";
 
 /** What is tried. */
 export type FitParts =
@@ -34,50 +36,75 @@ const PARTS = ["train", "validation", "test"] as const;
  * Tries the first samples of each part that the run uses; a stream is left alone. Nothing is kept:
  * buffers that the forward pass assigns are put back.
  *
- * @throws {ConfigError} If model, loss or a metric refuses them, with their shapes.
+ * @param training Whether the run will be trained; a backend that lacks gradients can do the rest.
+ * @throws {ConfigError} If model, loss or a metric refuses them, with their shapes, or if the loss
+ * cannot be differentiated.
  */
-export async function checkFit(parts: FitParts, random: RandomStream): Promise<void> {
+export async function checkFit(
+  parts: FitParts,
+  random: RandomStream,
+  training: boolean,
+): Promise<void> {
   for (const part of PARTS) {
     const dataset = parts.data[part];
     if (parts.loaders[part] === undefined || dataset === undefined || !("gather" in dataset)) {
       continue;
     }
     const sample = await dataset.gather([0, 1].slice(0, dataset.length));
+    let forward = false;
+    const tryForward = (): tf.Scalar => {
+      const loss = tryPart(parts, part, sample, random);
+      forward = true;
+      return loss;
+    };
     try {
-      tf.tidy(() => tryPart(parts, part, sample, random));
+      tf.tidy(() => {
+        if (part !== "train" || !training) tryForward();
+        else variableGrads(tryForward, Object.values(trainable(parts.model)));
+      });
     } catch (error) {
       if (!isMisfit(error) || hasPlace(error)) throw error;
-      const which = part === "train" ? "training" : part;
-      throw misfit("model", `${parts.name} does not fit the ${which} data`, error, sample);
+      const what = forward
+        ? "cannot be trained"
+        : `does not fit the ${part === "train" ? "training" : part} data`;
+      throw misfit("model", `${parts.name} ${what}`, error, sample);
     }
   }
 }
 
+/** The pass that the run will make on a part; answers its loss. */
 function tryPart(
   parts: FitParts,
   part: typeof PARTS[number],
   sample: HostBatch,
   random: RandomStream,
-): void {
+): tf.Scalar {
   const { model, task, settings } = parts;
-  const auxiliary = part === "train" ? parts.callbacks.filter(isAuxiliary) : [];
-  // A pass as in evaluation changes nothing in the model; some outputs exist only while training.
-  const training = auxiliary.length > 0;
-  const buffers = training ? Object.values(model.buffers ?? {}) : [];
+  const training = part === "train";
+  const buffers = Object.values(model.buffers ?? {});
   const before = buffers.map((buffer) => tf.clone(buffer));
   const flow = task.preprocess(toTensors(sample), { training, random });
-  const output = namedOutput(model.forward(flow.model, { training, random }));
-  buffers.forEach((buffer, i) => buffer.assign(before[i]));
-  for (const callback of auxiliary) checkAuxiliary(callback, Object.keys(output), parts.name);
-  const { prediction } = output;
-  // A model with a loss of its own trains with that.
-  if (part !== "train" || output.loss === undefined) {
-    parts.loss(prediction, flow.target, flow.mask);
+  let output: Record<string, tf.Tensor>;
+  try {
+    output = namedOutput(model.forward(flow.model, { training, random }));
+  } finally {
+    buffers.forEach((buffer, i) => buffer.assign(before[i]));
   }
-  if (part === "train" && !settings.train.metrics) return;
+  const { prediction } = output;
+  if (training) {
+    for (const callback of parts.callbacks.filter(isAuxiliary)) {
+      checkAuxiliary(callback, Object.keys(output), parts.name);
+    }
+  }
+  // A model with a loss of its own trains with that.
+  const loss = training && output.loss !== undefined
+    ? tf.reshape(output.loss, []) as tf.Scalar
+    : parts.loss(prediction, flow.target, flow.mask).sum;
+  if (training && !settings.train.metrics) return loss;
   const units = task.postprocess(prediction, flow.target);
   const metrics = part === "test" ? [...parts.metrics, ...parts.horizonMetrics] : parts.metrics;
   for (const metric of metrics) metric.update(units.prediction, units.target, flow.mask);
+  return loss;
 }
 
 const isAuxiliary = (callback: Callback): callback is AuxiliaryLoss =>

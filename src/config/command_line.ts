@@ -90,6 +90,7 @@ async function run(args: readonly string[], output: Output): Promise<number> {
       imports,
       baseDirectory: pathModule().dirname(pathModule().resolve(file)),
       output,
+      training: command === "train",
     });
   if (command === "predict") {
     if (values.input === undefined || values.output === undefined) {

@@ -50,6 +50,11 @@ export interface CreateOptions {
   /** Where lines for people go. Default: the console. */
   readonly output?: Output;
   readonly clock?: Clock;
+  /**
+   * False: the run will only test or predict, so the gradient of its loss is not tried, which the
+   * backend may lack. Default true.
+   */
+  readonly training?: boolean;
 }
 
 /**
@@ -151,13 +156,14 @@ async function buildParts(
     output,
     clock: options.clock ?? systemClock,
   };
-  return { ...parts, ...await buildTrained(config, parts) };
+  return { ...parts, ...await buildTrained(config, parts, options.training ?? true) };
 }
 
 /** Model, optimizer and scheduler; what was built is freed if a later one cannot be. */
 async function buildTrained(
   config: ResolvedConfig,
   parts: Omit<FitParts, "model" | "name">,
+  training: boolean,
 ): Promise<Pick<RunParts, "model" | "optimizer" | "scheduler">> {
   const model = await buildModel(config.model as never, {
     random: randomStream(config.seed, "init"),
@@ -174,7 +180,7 @@ async function buildTrained(
     if (scheduler !== undefined && isPart(scheduler)) {
       scheduler.lrAt(parts.settings.train.iterations);
     }
-    await checkFit({ ...parts, model, name }, randomStream(config.seed, "fit"));
+    await checkFit({ ...parts, model, name }, randomStream(config.seed, "fit"), training);
     return { model, optimizer, scheduler };
   } catch (error) {
     optimizer?.dispose();

@@ -17,6 +17,7 @@ import { squaredNorm } from "../optim/clip.ts";
 import type { Task } from "../task/task.ts";
 import { readTogether } from "../tensor/read.ts";
 import * as tf from "../tensor/tf.ts";
+import { variableGrads } from "../tensor/variable_grads.ts";
 import type { Hooks, OutputValue } from "./hooks.ts";
 
 /** What a forward and backward pass needs. */
@@ -175,7 +176,7 @@ function leafGradient(
   const batch = toTensors(rows);
   let count: tf.Tensor | number = 0, metricSums: tf.Tensor | undefined;
   try {
-    const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
+    const { value: lossSum, grads: byVariable } = variableGrads(() => {
       const { loss, value } = forwardLoss(parts, batch, iteration, random);
       count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
       if (parts.trainMetrics.length > 0) {
@@ -198,7 +199,7 @@ function leafGradient(
 }
 
 /** The variables to train, each once: under its first name where it has several. */
-function trainable({ parameters }: Model): Record<string, tf.Variable> {
+export function trainable({ parameters }: Model): Record<string, tf.Variable> {
   const seen = new Set<tf.Variable>();
   const out: Record<string, tf.Variable> = Object.create(null);
   for (const name of Object.keys(parameters)) {

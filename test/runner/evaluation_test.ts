@@ -150,7 +150,7 @@ test("imputation asks the same question in every evaluation and another one in e
         return {
           parameters: { weight },
           forward: ({ inputs, inputsMask }, { training }) => {
-            if (training) masks.push(inputsMask.dataSync().join());
+            if (training && inputs.shape[0] === 8) masks.push(inputsMask.dataSync().join());
             return tf.mul(inputs, weight);
           },
         };

@@ -214,7 +214,8 @@ test("every iteration and leaf draws its own random numbers, the same in every r
       model: { type: model },
       train: { iterations, batchSize: 2, accumulate: 2 },
     }));
-    return seen;
+    // The first is the trial of create.
+    return seen.slice(1);
   };
   const first = await draws(1, 8);
   assert.equal(new Set(first).size, 16);
