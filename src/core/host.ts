@@ -17,8 +17,13 @@ interface HostProcess {
     write(text: string): boolean;
     readonly isTTY?: boolean;
     readonly columns?: number;
+    on(event: "error", listener: (error: { code?: string }) => void): unknown;
   };
-  readonly stderr: { write(text: string): boolean; readonly isTTY?: boolean };
+  readonly stderr: {
+    write(text: string): boolean;
+    readonly isTTY?: boolean;
+    on(event: "error", listener: (error: { code?: string }) => void): unknown;
+  };
   exitCode?: number;
   exit(code?: number): never;
   cwd(): string;

@@ -27,10 +27,26 @@ export interface TerminalStreams {
   readonly stderr: { write(text: string): unknown };
 }
 
-/** Standard output and standard error of the process; in a browser its console. */
+let listens = false;
+
+/**
+ * Standard output and standard error of the process; in a browser its console. Once their reader has
+ * gone (`| head -1`) what is written to them is dropped, and the process goes on.
+ */
 export function consoleOutput(): Output {
-  if (hostProcess !== undefined) return terminalOutput(hostProcess);
+  if (hostProcess !== undefined) {
+    if (!listens) [hostProcess.stdout, hostProcess.stderr].forEach(outliveReader);
+    listens = true;
+    return terminalOutput(hostProcess);
+  }
   return { line: (text) => console.log(text), error: (text) => console.error(text) };
+}
+
+/** Without a listener a write to a closed pipe ends the process. */
+function outliveReader(stream: NonNullable<typeof hostProcess>["stderr"]): void {
+  stream.on("error", (error) => {
+    if (error.code !== "EPIPE") throw error;
+  });
 }
 
 /** Output to given streams; with a status line when standard output is a terminal. */

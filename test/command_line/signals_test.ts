@@ -157,6 +157,25 @@ test("a signal breaks a long validation off", async () => {
   });
 });
 
+test("a reader that goes away does not stop training", async () => {
+  await withFolder(async (folder) => {
+    prepare(folder);
+    const run = startDownhill(TRAIN, folder, { PAUSE: "iterationEnd 5 until" });
+    await run.printed(/^paused$/m);
+    run.stopReading();
+    run.kill("SIGTERM");
+    const stopped = await run.ended;
+    assert.deepEqual([stopped.status, stopped.stderr], [75, ""]);
+    assert.equal(file(folder, "checkpoints/latest"), "step-00000005.safetensors");
+    const again = startDownhill(TRAIN, folder, { PAUSE: "iterationEnd 6 not" });
+    await again.printed(/^paused$/m);
+    again.stopReading();
+    const { status, stderr } = await again.ended;
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(JSON.parse(file(folder, "summary.json")).finished, "iterations");
+  });
+});
+
 test("a second signal ends the process at once", async () => {
   await withFolder(async (folder) => {
     prepare(folder);

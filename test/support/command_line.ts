@@ -19,6 +19,8 @@ export const libraryUrl: string = pathToFileURL(sourceFile("mod")).href;
 export interface Running {
   /** Sends a signal. */
   kill(signal: "SIGTERM" | "SIGINT"): void;
+  /** Closes the reading end of standard output, as `| head` does. */
+  stopReading(): void;
   /** Resolves when standard output has matched `pattern`. */
   printed(pattern: RegExp): Promise<void>;
   readonly ended: Promise<Finished & { readonly signal: string | null }>;
@@ -59,7 +61,7 @@ export function startDownhill(
     });
   // By its number: after `child.kill` Deno reports the signal in place of the exit status.
   const kill = (signal: "SIGTERM" | "SIGINT") => void process.kill(child.pid as number, signal);
-  return { kill, printed, ended };
+  return { kill, stopReading: () => void child.stdout.destroy(), printed, ended };
 }
 
 /** Runs `downhill ARGS` to its end. */
