@@ -111,6 +111,8 @@ export class BaseIterationRunner implements RunView {
   readonly #trainRandom: RandomStream;
   #state: RunState = initialState();
   #stopping: FinishReason | undefined;
+  /** Of the last `train()` that came to its end. */
+  #summary: Summary | undefined;
   /** Whether the process was told to end, as against a program that called `stop`. */
   #signalled = false;
   #ready = false;
@@ -172,9 +174,10 @@ export class BaseIterationRunner implements RunView {
   /**
    * Trains to the last iteration, then tests the best weights.
    *
-   * Resumes from the newest checkpoint of the run's directory as `checkpoint.resume` says; a run
-   * that has finished is only tested. SIGTERM and SIGINT end it after the update or evaluation batch
-   * at hand, with a checkpoint and exit code 75; a resumed run makes up for a broken evaluation. Afterwards the model holds the last weights.
+   * Resumes from the newest checkpoint of the run's directory as `checkpoint.resume` says. A run that
+   * has finished is only tested: its records stay as they are, and the summary keeps its times. SIGTERM and SIGINT end it after the update or evaluation batch
+   * at hand, with a checkpoint and exit code 75; a resumed run makes up for a broken evaluation.
+   * Afterwards the model holds the last weights.
    *
    * @throws {CheckpointError} If the directory holds a run with another config.
    * @throws {NonFiniteError} If loss or gradient is not finite and `train.nonFinite` is `stop`.
@@ -197,6 +200,8 @@ export class BaseIterationRunner implements RunView {
     });
     try {
       await this.#prepare();
+      const ended = await this.#endedBefore();
+      if (ended !== undefined) return await this.#finish(ended.finished, ended);
       await this.#hooks.emit("trainStart", this);
       const reason = this.#state.finished ?? await this.#loop();
       await this.#hooks.emit("trainEnd", reason, this);
@@ -365,9 +370,9 @@ export class BaseIterationRunner implements RunView {
 
   /** Validation and test at their cadences, and the end of iteration `i`; all of it, or from what is pending. */
   async #evaluateAfter(i: number): Promise<void> {
-    const { train, validation, test } = this.settings;
+    const { train, validation } = this.settings;
     const due = { val: i % validation.interval === 0 || i === train.iterations, test: false };
-    due.test = i % test.interval === 0 && this.#parts.loaders.test !== undefined;
+    due.test = this.#isTested(i);
     const state = this.#state;
     const done = await this.#unlessInterrupted(async () => {
       if (due.val && state.pending !== "test") {
@@ -378,12 +383,18 @@ export class BaseIterationRunner implements RunView {
         state.pending = "test";
         const values = await this.#withEvaluationWeights(() => this.#evaluateSplit("test"));
         await this.#log("test", values);
+        await this.#hooks.emit("testEnd", values, this);
       }
       return true;
     });
     if (done === undefined) return;
     delete state.pending;
     await this.#hooks.emit("iterationEnd", this);
+  }
+
+  /** Whether iteration `i` is followed by a test. */
+  #isTested(i: number): boolean {
+    return i > 0 && i % this.settings.test.interval === 0 && this.#parts.loaders.test !== undefined;
   }
 
   /** Undefined if a signal broke `work` off. */
@@ -486,7 +497,6 @@ export class BaseIterationRunner implements RunView {
       record = callback.values(phase, record, this);
     }
     await this.#hooks.emit("log", phase, this.#state.iteration, record, this);
-    if (phase === "test") await this.#hooks.emit("testEnd", values, this);
   }
 
   /** The state to start from: the newest checkpoint, else the fine-tuning weights, else as built. */
@@ -512,7 +522,9 @@ export class BaseIterationRunner implements RunView {
         await checkpoints.clear();
         await clearReports(store);
       }
-      await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+      if (this.#state.finished === undefined) {
+        await store.write("config.json", encode(`${JSON.stringify(resolvedConfig, null, 2)}\n`));
+      }
     }
     this.#ready = true;
   }
@@ -541,8 +553,21 @@ export class BaseIterationRunner implements RunView {
     );
   }
 
-  /** Final test of the best weights, and the summary. */
-  async #finish(reason: FinishReason): Promise<Summary> {
+  /** The summary of a run that has finished and was tested, here or in an earlier process. */
+  async #endedBefore(): Promise<Summary | undefined> {
+    const { finished, iteration } = this.#state;
+    if (finished === undefined) return undefined;
+    const summary = this.#summary ?? await readSummary(this.store);
+    return summary?.finished === finished && summary.iterations === iteration ? summary : undefined;
+  }
+
+  /**
+   * Final test of the best weights, and the summary. The record says which weights were tested unless
+   * they are the last; weights that a test has recorded at this iteration are not recorded twice.
+   *
+   * @param ended The summary the run has already, if this is one more test of it.
+   */
+  async #finish(reason: FinishReason, ended?: Summary): Promise<Summary> {
     const { loaders, data, store, persistent, backend } = this.#parts;
     let test: Values | undefined;
     let naive: Summary["naive"];
@@ -551,7 +576,12 @@ export class BaseIterationRunner implements RunView {
         const values = await this.#withBestWeights(() =>
           this.#evaluateSplit("test", this.settings.test.savePredictions)
         );
-        await this.#log("test", values);
+        const { iteration, best = { iteration } } = this.#state;
+        const isLast = best.iteration === iteration;
+        if (ended === undefined && !(isLast && this.#isTested(iteration))) {
+          await this.#log("test", isLast ? values : { ...values, best_iteration: best.iteration });
+        }
+        await this.#hooks.emit("testEnd", values, this);
         naive = await this.#naive(data.naive ?? {});
         test = values;
       });
@@ -561,19 +591,22 @@ export class BaseIterationRunner implements RunView {
       finished,
       iterations: this.#state.iteration,
       skipped: this.#state.skipped,
-      backend,
+      backend: ended?.backend ?? backend,
       workers: 1,
       shards: this.settings.shards,
-      seconds: this.timing.seconds,
-      samplesPerSecond: this.timing.samplesPerSecond,
+      seconds: (ended ?? this.timing).seconds,
+      samplesPerSecond: (ended ?? this.timing).samplesPerSecond,
       best: this.#state.best,
       test,
       ...(naive === undefined ? {} : { naive }),
       weightsSha256: await weightsSha256(modelTensors(this.model)),
     };
     await this.#hooks.emit("finish", summary, this);
-    if (persistent) {
-      await store.write("summary.json", encode(`${JSON.stringify(summary, nameNonFinite, 2)}\n`));
+    // A test that was broken off takes nothing from a run that has ended.
+    if (ended === undefined || finished !== "signal") {
+      this.#summary = summary;
+      const text = JSON.stringify(summary, nameNonFinite, 2);
+      if (persistent) await store.write("summary.json", encode(`${text}\n`));
     }
     if (finished === "signal" && this.#signalled && hostProcess !== undefined) {
       hostProcess.exitCode = RESUMABLE;
@@ -715,6 +748,16 @@ class Interrupted extends Error {}
 
 function encode(text: string): Uint8Array {
   return new TextEncoder().encode(text);
+}
+
+/** The summary that a run has left, undefined if there is none that can be read. */
+async function readSummary(store: Store): Promise<Summary | undefined> {
+  const bytes = await store.read("summary.json");
+  try {
+    return bytes && JSON.parse(new TextDecoder().decode(bytes)) as Summary;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Removes what an earlier run in the same place has reported. */

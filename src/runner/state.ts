@@ -36,7 +36,7 @@ export interface Summary {
   backend: string;
   workers: number;
   shards: number;
-  /** Wall time of this call. */
+  /** Wall time of the call that trained last. */
   seconds: number;
   /** Training samples over time inside iterations, without the first five. */
   samplesPerSecond: number;

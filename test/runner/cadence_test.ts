@@ -56,7 +56,7 @@ test("a cadence that divides N makes no second record at N", async () => {
     "val 4",
     "train 6",
     "val 6",
-    "test 6",
+    // The last weights are the best: the final test finds them on record.
     "test 6",
   ]);
 });
@@ -142,6 +142,12 @@ test("the final test takes the best weights and counts nothing of the tests befo
     assert.equal(summary.best!.iteration, 1);
     assert.equal(summary.test!.loss, losses[0]);
     assert.equal(losses[6], losses[0]);
+    // Two records at 6: of the weights of 6, and of those that the last one names.
+    assert.deepEqual(
+      tests.map(({ iteration, best_iteration }) => [iteration, best_iteration]),
+      [...every(1, 6).map((i) => [i, undefined]), [6, 1]],
+    );
+    assert.ok(!("best_iteration" in summary.test!));
     for (let i = 1; i < 6; i++) assert.ok(losses[i] > losses[i - 1]);
     // best.safetensors holds the weights of iteration 1 under their plain names.
     const last = weightsOf(run);
@@ -151,6 +157,34 @@ test("the final test takes the best weights and counts nothing of the tests befo
     assert.equal((await run.validate()).loss, summary.best!.value);
     run.dispose();
   });
+});
+
+test("the records hold every tested set of weights once, however the run ends", async () => {
+  const patience = { earlyStopping: { patience: 1 } };
+  const rows: [lr: number, overrides: Overrides, tests: (number | undefined)[][]][] = [
+    [0.05, {}, [[2], [4], [6]]],
+    [0, {}, [[2], [4], [6], [6, 2]]],
+    [0, patience, [[2], [4], [4, 2]]],
+    [0.05, { earlyStopping: { stopping_threshold: 100 } }, [[2]]],
+    [0.05, { validation: false }, [[2], [4], [6]]],
+    [0.05, { test: { interval: 4 } }, [[4], [6]]],
+  ];
+  for (const [lr, overrides, tests] of rows) {
+    await withFolder(async (directory) => {
+      await trainOnce(linearConfig({
+        name: "run",
+        optimizer: { type: "SGD", params: { lr } },
+        train: { iterations: 6, batchSize: 20 },
+        validation: { interval: 2 },
+        test: { interval: 2 },
+        checkpoint: { directory },
+        ...overrides,
+      }));
+      const found = records(directory, "run").filter(({ phase }) => phase === "test")
+        .map((record) => [record.iteration, record.best_iteration]);
+      assert.deepEqual(found, tests.map(([iteration, best]) => [iteration, best]));
+    });
+  }
 });
 
 test("the best model: strictly better, a tie keeps the earlier one", async () => {

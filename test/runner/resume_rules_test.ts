@@ -1,6 +1,6 @@
 /** What a run does with a directory that holds a run: test again, go on, begin anew, or refuse. */
 import { strict as assert } from "node:assert";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Callback, IterationRunner, type RunConfig, saveWeights, tf } from "../../mod.ts";
@@ -25,29 +25,45 @@ const stopAt = (k: number): Callback => ({
 const bytes = (directory: string, name = "metrics.jsonl"): string =>
   readFileSync(join(directory, "run", name), "utf8");
 
-for (const early of [false, true]) {
-  test(`a run that ${early ? "stopped early" : "has finished"} is tested again, with the same summary and bytes`, async () => {
+/** Every file of a run directory, and its bytes. */
+function contents(folder: string): Record<string, string> {
+  const names = (readdirSync(folder, { recursive: true }) as string[]).sort();
+  const files = names.filter((name) => statSync(join(folder, name)).isFile());
+  return Object.fromEntries(
+    files.map((name) => [name, readFileSync(join(folder, name)).toString("latin1")]),
+  );
+}
+
+test("a finished run started again says so, tests, and leaves every file as it was", async () => {
+  const early = {
+    earlyStopping: { patience: 1, min_delta: 100 },
+    validation: { interval: 3 },
+  };
+  const rows: [reason: string, iterations: number, overrides: Overrides][] = [
+    ["iterations", 10, {}],
+    ["iterations", 10, { test: { interval: 5 } }],
+    ["early-stopping", 6, early],
+    ["early-stopping", 6, { ...early, test: { interval: 3 } }],
+  ];
+  for (const [reason, iterations, overrides] of rows) {
     await withFolder(async (directory) => {
-      const settings = config(
-        directory,
-        early
-          ? { earlyStopping: { patience: 1, min_delta: 100 }, validation: { interval: 3 } }
-          : {},
-      );
+      const settings = config(directory, {
+        log: { interval: 3, progress: false },
+        ...overrides,
+      });
       const first = await trainOnce(settings);
-      const written = bytes(directory);
-      for (let i = 0; i < 2; i++) {
-        const again = await trainOnce(settings);
-        assert.equal(again.summary.finished, early ? "early-stopping" : "iterations");
-        assert.equal(again.summary.iterations, early ? 6 : 10);
-        const same = { ...again.summary, seconds: 0, samplesPerSecond: 0 };
-        assert.deepEqual(same, { ...first.summary, seconds: 0, samplesPerSecond: 0 });
-        assert.equal(bytes(directory), written);
-        assert.ok(again.lines.some((line) => /has finished .* testing only$/.test(line)));
+      assert.deepEqual([first.summary.finished, first.summary.iterations], [reason, iterations]);
+      const before = contents(directory);
+      const fewer = { ...settings, train: { ...settings.train, iterations: 5 } };
+      for (const again of [settings, fewer]) {
+        const { summary, lines } = await trainOnce(again);
+        assert.deepEqual(summary, first.summary);
+        assert.ok(lines.some((line) => line.endsWith("testing only")));
+        assert.deepEqual(contents(directory), before);
       }
     });
-  });
-}
+  }
+});
 
 test("more iterations: a finished run goes on and ends with the weights of one long run", async () => {
   await withFolder(async (directory) => {
@@ -73,6 +89,23 @@ test("fewer iterations than were made: nothing is trained, and it says how many 
     const again = await trainOnce(config(directory, { train: { iterations: 5, batchSize: 4 } }));
     assert.equal(again.summary.iterations, 10);
     assert.equal(again.summary.weightsSha256, summary.weightsSha256);
+  });
+});
+
+test("a finished run that was killed in its final test makes up for it", async () => {
+  await withFolder(async (directory) => {
+    const { summary } = await trainOnce(config(directory));
+    const before = bytes(directory);
+    for (const kept of [undefined, JSON.stringify({ ...summary, finished: "max-time" }), "{"]) {
+      const file = join(directory, "run", "summary.json");
+      if (kept === undefined) rmSync(file);
+      else writeFileSync(file, kept);
+      const lines = before.trimEnd().split("\n").slice(0, -1);
+      writeFileSync(join(directory, "run", "metrics.jsonl"), `${lines.join("\n")}\n`);
+      await trainOnce(config(directory));
+      assert.equal(bytes(directory), before);
+      assert.deepEqual(JSON.parse(bytes(directory, "summary.json")).test, summary.test);
+    }
   });
 });
 

@@ -57,7 +57,7 @@ export class JsonLines implements Callback {
     await this.#commit();
   }
 
-  /** What the test of a finished run adds is not counted: a later start tests and writes it again. */
+  /** The final test is not counted: a run that goes on, to more iterations, is tested anew. */
   async finish(): Promise<void> {
     await this.#metrics?.flush();
     await this.#timings?.flush();
