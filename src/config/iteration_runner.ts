@@ -6,7 +6,6 @@ import { MemoryStore } from "../checkpoint/memory_store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { ConfigError, show, suggest } from "../core/errors.ts";
 import { hasFileSystem, pathModule, runtime } from "../core/host.ts";
-import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
@@ -38,6 +37,7 @@ import { isPart } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
 import { contentsOf, fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
+import { isStream, refuseDropped } from "./refusals.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
 
@@ -97,8 +97,6 @@ export class IterationRunner extends BaseIterationRunner {
   }
 }
 
-const taskOptions = object({ ratio: between(0, 1).optional() });
-
 async function buildParts(
   config: ResolvedConfig,
   output: Output,
@@ -109,13 +107,18 @@ async function buildParts(
   const fast = config.train.fastDevRun !== false;
   const persistent = config.checkpoint !== false && hasFileSystem && !fast;
   // What can be refused without a backend comes first.
-  const callbacks = withDefaults(await buildCallbacks(config.callbacks), config, persistent);
+  const user = await buildCallbacks(config.callbacks);
+  const callbacks = withDefaults(user, config, persistent);
   const data = await buildData(
     config.data as Parameters<typeof buildData>[0],
     { baseDirectory, seed },
   );
   const { type, params } = taskOf(config, data);
-  const task = buildTask(type, { ...params, rescale: config.rescale, scaler: data.scaler });
+  const task = buildTask(type, { rescale: config.rescale, scaler: data.scaler }, params);
+  refuseDropped(config, { callbacks: user, data, task });
+  const { overfitBatches, shuffle = !isStream(data.train) && overfitBatches === undefined } =
+    config.train;
+  config = { ...config, train: { ...config.train, shuffle } };
   const loss = buildLoss((config.loss ?? task.defaults.loss) as never);
   const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
   const horizons = config.test === false ? [] : config.test.horizons;
@@ -196,10 +199,7 @@ function taskOf(
 ): { type: string; params: Record<string, unknown> } {
   const { task = data.task ?? "forecasting" } = config;
   if (typeof task === "string") return { type: task, params: {} };
-  return {
-    type: String(task.type),
-    params: parseOptions(taskOptions, task.params, "task.params", "the task"),
-  };
+  return { type: String(task.type), params: task.params };
 }
 
 /** The callbacks in their order: the user's, the shorthands', the reports, the checkpoints. */
@@ -356,10 +356,10 @@ function loadersOf(
       ? undefined
       : overfit === undefined
       ? evaluationLoader(data.validation, settings.validation)
-      : evaluationLoader(asDataset(data.train, "train.overfitBatches"), {
-        batchSize: train.batchSize * train.accumulate,
-        limitBatches: overfit,
-      }),
+      : evaluationLoader(
+        firstOf(data.train, overfit * train.batchSize * train.accumulate),
+        settings.validation,
+      ),
     test: test === false ? undefined : evaluationLoader(data.test, settings.test),
   };
 }
@@ -385,16 +385,16 @@ function trainLoader(
   const limit = overfitBatches ?? limitBatches;
   return new DataLoader(dataset, {
     ...common,
-    shuffle: shuffle && overfitBatches === undefined,
+    shuffle,
     ...(limit === undefined ? {} : { limitBatches: limit }),
   });
 }
 
-function asDataset(dataset: Dataset | IterableDataset | undefined, path: string): Dataset {
-  if (dataset === undefined || !("gather" in dataset)) {
-    throw new ConfigError(path, "needs data with a length, received a stream");
-  }
-  return dataset;
+/** The first `rows` samples; there is no part of a stream, which is refused elsewhere. */
+function firstOf(dataset: DataSplits["train"], rows: number): Dataset | undefined {
+  if (dataset === undefined || !("gather" in dataset)) return undefined;
+  const { length } = dataset;
+  return { length: Math.min(length, rows), gather: (indices) => dataset.gather(indices) };
 }
 
 /** Imports a module that registers components. */

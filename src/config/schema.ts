@@ -53,6 +53,7 @@ export interface RunConfig {
     iterations: number;
     batchSize?: number;
     accumulate?: number;
+    /** Default true, but for streams and with `overfitBatches`, which have an order of their own. */
     shuffle?: boolean;
     dropLast?: boolean;
     /** Shorthand of the ClipGradients callback. */
@@ -120,7 +121,7 @@ export interface ResolvedConfig {
     iterations: number;
     batchSize: number;
     accumulate: number;
-    shuffle: boolean;
+    shuffle: boolean | undefined;
     dropLast: boolean;
     clipGrad: Record<string, unknown> | undefined;
     nonFinite: "stop" | "skip";
@@ -227,7 +228,7 @@ export const runConfigSchema: z.ZodObject = object({
     iterations: integer(1),
     batchSize: integer(1).default(32),
     accumulate: integer(1).default(1),
-    shuffle: flag().default(true),
+    shuffle: flag().optional(),
     dropLast: flag().default(false),
     clipGrad: anyObject().optional(),
     nonFinite: oneOf(["stop", "skip"]).default("stop"),

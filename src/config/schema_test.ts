@@ -26,7 +26,6 @@ test("resolveConfig fills in the documented defaults", () => {
       iterations: 5,
       batchSize: 32,
       accumulate: 1,
-      shuffle: true,
       dropLast: false,
       nonFinite: "stop",
       metrics: false,

@@ -94,7 +94,8 @@ export interface Callback {
   gradients?(value: GradientValue, run: RunView): GradientValue;
   /**
    * The same as `gradients`, with scale and norm on the device; runs in a tidy. On WebGPU it takes
-   * the place of `gradients` if every callback that has one has the other.
+   * the place of `gradients` if every callback that has one has the other; one that has this alone is
+   * refused.
    */
   deviceGradients?(value: DeviceGradientValue, run: RunView): DeviceGradientValue;
   updateEnd?(run: RunView): Done;

@@ -1,0 +1,71 @@
+/** Settings that a run would drop without a word; here is known what was built of the config. */
+import { ConfigError } from "../core/errors.ts";
+import { camel } from "../core/options.ts";
+import type { DataSplits } from "../data/dataset.ts";
+import { ForecastingSplits } from "../data/forecasting_splits.ts";
+import { Checkpoint } from "../runner/callbacks/checkpoint.ts";
+import type { Callback } from "../runner/hooks.ts";
+import type { Task } from "../task/task.ts";
+import type { ResolvedConfig } from "./schema.ts";
+
+/** What they are compared with. */
+export interface BuiltParts {
+  /** In the order of `config.callbacks`. */
+  readonly callbacks: readonly Callback[];
+  readonly data: DataSplits;
+  readonly task: Task;
+}
+
+/** @throws {ConfigError} At the first setting that would have no effect. */
+export function refuseDropped(config: ResolvedConfig, { callbacks, data, task }: BuiltParts): void {
+  const { train, checkpoint, rescale, test } = config;
+  const fast = train.fastDevRun !== false;
+  if (fast && checkpoint !== false && checkpoint.resume === "required") {
+    throw new ConfigError(
+      "checkpoint.resume",
+      'must not be "required" with train.fastDevRun, which neither reads nor writes a run directory',
+    );
+  }
+  if (checkpoint === false && test !== false && test.savePredictions) {
+    throw new ConfigError("test.savePredictions", "needs a run directory, but checkpoint is false");
+  }
+  if (train.shuffle === true && (isStream(data.train) || train.overfitBatches !== undefined)) {
+    const what = isStream(data.train) ? "a stream, which has" : "train.overfitBatches, which keeps";
+    throw new ConfigError("train.shuffle", `must not be true for ${what} an order of its own`);
+  }
+  if (rescale && task.name === "classification") {
+    throw new ConfigError("rescale", "must not be true for classification: labels have no units");
+  }
+  if (task.name === "imputation" && data instanceof ForecastingSplits) {
+    const key = Object.keys(config.data.params).find((key) => camel(key) === "targetColumns");
+    if (key !== undefined) {
+      throw new ConfigError(
+        `data.params.${key}`,
+        "must be left out for imputation, which fills in every column",
+      );
+    }
+  }
+  callbacks.forEach((callback, i) => refuseCallback(callback, `callbacks[${i}]`, checkpoint));
+}
+
+function refuseCallback(
+  callback: Callback,
+  path: string,
+  checkpoint: ResolvedConfig["checkpoint"],
+): void {
+  if (checkpoint === false && callback instanceof Checkpoint) {
+    throw new ConfigError(path, "Checkpoint needs a run directory, but checkpoint is false");
+  }
+  // It takes the place of `gradients` on WebGPU, and only where every callback has both.
+  if (callback.deviceGradients !== undefined && callback.gradients === undefined) {
+    throw new ConfigError(
+      path,
+      `${callback.name} has deviceGradients, which is not called on every backend, without gradients; give it both`,
+    );
+  }
+}
+
+/** Whether samples come in order and cannot be reached by index. */
+export function isStream(part: DataSplits["train"]): boolean {
+  return part !== undefined && !("gather" in part);
+}
