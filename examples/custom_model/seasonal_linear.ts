@@ -38,10 +38,11 @@ export class SeasonalLinear implements Model {
     // Initial weights draw from the run's random numbers: equal seeds give equal runs.
     random.fork("weight").uniform(weight, -bound, bound);
     this.#options = options;
-    this.parameters = {
+    // Variables hold copies: tidy frees the tensors that they are made from.
+    this.parameters = tf.tidy(() => ({
       weight: tf.variable(tf.tensor2d(weight, [inputLength, outputLength])),
       bias: tf.variable(tf.zeros([outputLength])),
-    };
+    }));
   }
 
   /** `inputs` [batch, inputLength, channels] to [batch, outputLength, channels]. */

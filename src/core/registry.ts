@@ -17,9 +17,18 @@ export class Registry<T> {
   readonly #entries = new Map<string, T>();
   readonly #aliases = new Map<string, string>();
 
-  /** `kind` is the word used in errors: `optimizer`, `model`, ... */
-  constructor(kind: string) {
+  readonly #isEntry: (value: unknown) => boolean;
+
+  /**
+   * @param kind The word used in errors: `optimizer`, `model`, ...
+   * @param isEntry What may be registered. Default: functions and classes.
+   */
+  constructor(
+    kind: string,
+    isEntry: (value: unknown) => boolean = (value) => typeof value === "function",
+  ) {
     this.#kind = kind;
+    this.#isEntry = isEntry;
   }
 
   /** Adds or replaces `name`. */
@@ -29,6 +38,14 @@ export class Registry<T> {
         "",
         `cannot register a ${this.#kind}: the name must match [A-Za-z][A-Za-z0-9_.-]*, received ${
           show(name)
+        }`,
+      );
+    }
+    if (!this.#isEntry(entry)) {
+      throw new ConfigError(
+        "",
+        `cannot register the ${this.#kind} ${name}: must be a class or function, received ${
+          show(entry)
         }`,
       );
     }

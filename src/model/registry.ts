@@ -22,7 +22,10 @@ interface Entry {
   readonly schema: z.ZodObject | undefined;
 }
 
-const registry = new Registry<Entry>("model");
+const registry = new Registry<Entry>(
+  "model",
+  (entry) => typeof (entry as Entry).factory === "function",
+);
 
 /**
  * Makes `name` usable as `model.type` in a config.

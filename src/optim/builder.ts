@@ -26,7 +26,12 @@ import {
 } from "./groups.ts";
 import { Optimizer } from "./optimizer.ts";
 import { readParams, withoutIgnored } from "./params.ts";
-import { findOptimizer, type OptimizerEntry, type OptimizerFactory } from "./registry.ts";
+import {
+  findOptimizer,
+  isOptimizerEntry,
+  type OptimizerEntry,
+  type OptimizerFactory,
+} from "./registry.ts";
 import type { OptimizerRule } from "./rule.ts";
 import { type OptimizerWrapper, wrapRule } from "./wrapper.ts";
 
@@ -148,10 +153,7 @@ export function buildOptimizer(
 
 function entryOf(type: unknown, path: string): OptimizerEntry {
   if (typeof type === "string") return findOptimizer(type, path);
-  const isEntry = typeof type === "function" ||
-    (type !== null && typeof type === "object" && "options" in type &&
-      ("step" in type || "extend" in type));
-  if (isEntry) return type as OptimizerEntry;
+  if (isOptimizerEntry(type)) return type;
   throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
 }
 

@@ -45,7 +45,7 @@ export type OptimizerFactory =
 /** What a type is: a rule, something around another optimizer, or what makes one. */
 export type OptimizerEntry = OptimizerRule | OptimizerWrapper | OptimizerFactory;
 
-const registry: Registry<OptimizerEntry> = new Registry("optimizer");
+const registry: Registry<OptimizerEntry> = new Registry("optimizer", isOptimizerEntry);
 
 /** torch's own types. */
 const torchTypes: readonly OptimizerRule[] = [
@@ -104,6 +104,13 @@ export function registerOptimizer(
   aliases: readonly string[] = [],
 ): void {
   registry.register(name, entry, aliases);
+}
+
+/** Whether `value` is a rule, a wrapper of rules, or a factory. */
+export function isOptimizerEntry(value: unknown): value is OptimizerEntry {
+  return typeof value === "function" ||
+    (value !== null && typeof value === "object" && "options" in value &&
+      ("step" in value || "extend" in value));
 }
 
 /** The entry called `name`, in any case. */

@@ -3,7 +3,7 @@ import { readComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import { join, list, object, parseOptions, text, z } from "../core/options.ts";
 import { isClass } from "../core/registry.ts";
-import { findScheduler, type SchedulerFactory } from "./registry.ts";
+import { findScheduler, isRule, type SchedulerFactory } from "./registry.ts";
 import type { SchedulerRule } from "./schedule.ts";
 import { isPart, type Part, type Schedulable, type Scheduler } from "./scheduler.ts";
 import { targetOf } from "./target.ts";
@@ -157,10 +157,6 @@ function entryOf(type: unknown, path: string): SchedulerRule | SchedulerFactory 
   if (typeof type === "string") return findScheduler(type, path);
   if (typeof type === "function" || isRule(type)) return type as SchedulerRule | SchedulerFactory;
   throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
-}
-
-function isRule(value: unknown): value is SchedulerRule {
-  return value !== null && typeof value === "object" && "options" in value && "create" in value;
 }
 
 function fromFactory(

@@ -76,7 +76,10 @@ const rules: readonly (readonly [SchedulerRule, ...string[]])[] = [
   [timmMultiStep, "MultiStepLRScheduler"],
 ];
 
-const registry: Registry<SchedulerRule | SchedulerFactory> = new Registry("scheduler");
+const registry: Registry<SchedulerRule | SchedulerFactory> = new Registry(
+  "scheduler",
+  (entry) => typeof entry === "function" || isRule(entry),
+);
 
 for (const rule of torchRules) {
   registry.register(rule.name, rule, [`torch.optim.lr_scheduler.${rule.name}`]);
@@ -90,6 +93,11 @@ export function registerScheduler(
   aliases: readonly string[] = [],
 ): void {
   registry.register(name, entry, aliases);
+}
+
+/** Whether `value` is a rule, as against a factory. */
+export function isRule(value: unknown): value is SchedulerRule {
+  return value !== null && typeof value === "object" && "options" in value && "create" in value;
 }
 
 /** The entry called `name`, in any case. */

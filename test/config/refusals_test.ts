@@ -20,6 +20,7 @@ const waves = (params: Record<string, unknown>, more: Overrides): RunConfig =>
   });
 
 const deviceOnly: Callback = { name: "Device", deviceGradients: (value) => value };
+const both: Callback = { ...deviceOnly, gradients: (value) => value };
 const asked = { resume: "required", directory: "unused" };
 
 const rows: [what: string, config: RunConfig, message: RegExp][] = [
@@ -95,7 +96,7 @@ test("create takes the same settings where they have an effect", async () => {
       checkpoint: {},
       callbacks: ["Checkpoint"],
     }),
-    linearConfig({ callbacks: [{ ...deviceOnly, gradients: (value) => value }] }),
+    linearConfig({ callbacks: [both] }),
     waves({}, {
       task: { type: "imputation", params: { ratio: 0.5 } },
       model: { type: scaled },

@@ -11,6 +11,8 @@ const model = fileURLToPath(
 );
 
 test("examples/custom_model trains the model that --import brings", async () => {
+  await useBackend("wasm");
+  const tensors = tf.memory().numTensors;
   const { summary } = await runExample("custom_model/seattle.json", {
     "train.iterations": 100,
     "test.limitBatches": 4,
@@ -19,6 +21,7 @@ test("examples/custom_model trains the model that --import brings", async () => 
   // It starts near the value a season ago, which is the seasonal naive forecast.
   const { seasonal } = summary.naive!;
   assert.ok(summary.test!.mse < 0.85 * seasonal.mse, `${summary.test!.mse} ${seasonal.mse}`);
+  assert.equal(tf.memory().numTensors, tensors);
 });
 
 test("examples/custom_loop has a falling loss and leaves no tensor behind", async () => {
