@@ -21,14 +21,19 @@ const FLAGS = [
   "--enable-features=Vulkan",
 ];
 
+/** A page that has not answered by then never will. */
+const LIMIT_MS = 50_000;
+
 /**
- * Chromium's path, undefined if it is not installed, which is said in a line; an error where the
- * environment variable DOWNHILL_REQUIRE_BROWSER is 1.
+ * Chromium's path, which the environment variable CHROMIUM_PATH may name; undefined if it is not
+ * installed, which is said in a line, or an error where DOWNHILL_REQUIRE_BROWSER is 1.
  */
 export function findChromium(): string | undefined {
-  const program = PROGRAMS.find(existsSync);
+  const { CHROMIUM_PATH } = process.env;
+  const programs = CHROMIUM_PATH ? [CHROMIUM_PATH] : PROGRAMS;
+  const program = programs.find(existsSync);
   if (program !== undefined) return program;
-  const reason = `Chromium is not installed: none of ${PROGRAMS.join(", ")}`;
+  const reason = `Chromium is not installed: none of ${programs.join(", ")}`;
   if (process.env.DOWNHILL_REQUIRE_BROWSER === "1") {
     throw new Error(`a browser is required (DOWNHILL_REQUIRE_BROWSER=1): ${reason}`);
   }
@@ -38,11 +43,15 @@ export function findChromium(): string | undefined {
 /**
  * Bundles TypeScript `source`, whose imports start at the repository root, for browsers, opens it
  * in a page and resolves to what it hands to the global function `done`, sent as JSON. An error
- * that the page does not catch rejects.
+ * that the page does not catch rejects, and so does a page that takes longer than `limitMs`.
  *
  * The server also answers `/wasm/NAME` with tfjs' .wasm files.
  */
-export async function runInChromium(chromium: string, source: string): Promise<unknown> {
+export async function runInChromium(
+  chromium: string,
+  source: string,
+  limitMs: number = LIMIT_MS,
+): Promise<unknown> {
   const folder = mkdtempSync(join(tmpdir(), "downhill-chromium-"));
   const script = join(folder, "page.js");
   bundle(source, script, ["--platform=browser"]);
@@ -77,13 +86,22 @@ export async function runInChromium(chromium: string, source: string): Promise<u
   const browser = spawn(chromium, [...FLAGS, profile, `http://127.0.0.1:${port}/`], {
     stdio: "ignore",
   });
-  const gone = new Promise<void>((resolve) => browser.on("exit", () => resolve()));
+  // A program that cannot be started has no exit.
+  const gone = new Promise<void>((resolve) =>
+    browser.on("exit", () => resolve()).on("error", () => resolve())
+  );
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<string>((resolve) => {
+    const error = `the page has not answered in ${limitMs} ms`;
+    timer = setTimeout(() => resolve(JSON.stringify({ error })), limitMs);
+  });
   try {
     const early = gone.then(() => JSON.stringify({ error: "Chromium ended before the page did" }));
-    const { value, error } = JSON.parse(await Promise.race([answer, early]));
+    const { value, error } = JSON.parse(await Promise.race([answer, early, late]));
     if (error !== undefined) throw new Error(error);
     return value;
   } finally {
+    clearTimeout(timer);
     browser.kill("SIGKILL");
     await gone;
     server.closeAllConnections();
