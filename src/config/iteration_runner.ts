@@ -3,13 +3,15 @@ import { selectBackend } from "../backend/select.ts";
 import { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import { FileStore } from "../checkpoint/file_store.ts";
 import { MemoryStore } from "../checkpoint/memory_store.ts";
+import type { Store } from "../checkpoint/store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
-import { ConfigError, show, suggest } from "../core/errors.ts";
-import { hasFileSystem, pathModule, runtime } from "../core/host.ts";
+import { CheckpointError, ConfigError, show, suggest } from "../core/errors.ts";
+import { hasFileSystem, pathModule, resolvePath, runtime } from "../core/host.ts";
 import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
+import { dataOf } from "../data/form.ts";
 import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
 import { buildData } from "../data/registry.ts";
 import { buildLoss } from "../loss/registry.ts";
@@ -32,12 +34,13 @@ import { ProgressBar } from "../runner/callbacks/progress_bar.ts";
 import { buildCallbacks } from "../runner/callbacks/registry.ts";
 import { TensorBoard } from "../runner/callbacks/tensorboard.ts";
 import type { Callback } from "../runner/hooks.ts";
+import { type Contents, contentsOf, savedContents } from "../runner/contents.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
 import { isPart } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
-import { contentsOf, fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
+import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
 
@@ -45,8 +48,13 @@ import { resolveScheduler } from "./scheduler_config.ts";
 export interface CreateOptions {
   /** Module specifiers (absolute or `import.meta.resolve`d) that register components; imported first. */
   readonly imports?: readonly string[];
-  /** Folder that data paths of the config are relative to. Default: the working directory. */
+  /** Folder that data, model and weights paths of the config are relative to. Default: the working directory. */
   readonly baseDirectory?: string;
+  /**
+   * Makes a run that only predicts: no data is read, their form comes with the weights of the run's
+   * directory. Default false.
+   */
+  readonly predictOnly?: boolean;
   /** Where lines for people go. Default: the console. */
   readonly output?: Output;
   readonly clock?: Clock;
@@ -82,13 +90,24 @@ export class IterationRunner extends BaseIterationRunner {
    *
    * @throws {ConfigError} At the first fault, with path, rule and value.
    * @throws {DataError} If the data cannot be used.
+   * @throws {CheckpointError} If `predictOnly` is asked of a directory without weights.
    */
   static async create(config: RunConfig, options: CreateOptions = {}): Promise<IterationRunner> {
     const resolved = resolveConfig(config);
     const output = options.output ?? consoleOutput();
     for (const specifier of options.imports ?? []) await importModule(specifier);
     const parts = await buildParts(resolved, output, options);
-    return new IterationRunner(parts);
+    const runner = new IterationRunner(parts);
+    try {
+      // Without best weights, a run predicts with its newest ones.
+      if (options.predictOnly && await parts.checkpoints.best() === undefined) {
+        await runner.restore();
+      }
+      return runner;
+    } catch (error) {
+      runner.dispose();
+      throw error;
+    }
   }
 }
 
@@ -105,7 +124,16 @@ async function buildParts(
   const persistent = config.checkpoint !== false && hasFileSystem && !fast;
   // What can be refused without a backend comes first.
   const callbacks = withDefaults(await buildCallbacks(config.callbacks), config, persistent);
-  const data = await buildData(
+  const name = config.name ?? await runName(config);
+  const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
+  const store = persistent
+    ? new FileStore(pathModule().resolve(directory, name))
+    : new MemoryStore();
+  const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
+  const stored = options.predictOnly === true
+    ? await storedContents(checkpoints, store)
+    : undefined;
+  const data = stored !== undefined ? dataOf(stored.form) : await buildData(
     config.data as Parameters<typeof buildData>[0],
     { baseDirectory, seed },
   );
@@ -117,21 +145,18 @@ async function buildParts(
   const settings = settingsOf(config, metrics, callbacks);
   config = { ...config, scheduler: resolveScheduler(config, settings) };
   const loaders = loadersOf(config, settings, data, seed);
-  checkMonitors(callbacks, metrics, loaders);
-  const schedulerMonitor = monitorOf(config.scheduler, metrics, loaders);
-  const name = config.name ?? await runName(config);
+  if (stored === undefined) checkMonitors(callbacks, metrics, loaders);
+  const schedulerMonitor = stored === undefined
+    ? monitorOf(config.scheduler, metrics, loaders)
+    : undefined;
 
   const backend = await selectBackend(config.backend, {
     deterministic: config.deterministic,
     log: (line) => output.line(line),
   });
-  const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
-  const store = persistent
-    ? new FileStore(pathModule().resolve(directory, name))
-    : new MemoryStore();
   const parts = {
-    settings: { ...settings, name },
-    fingerprint: { ...fingerprintOf(config), contents: contentsOf(data) },
+    settings: { ...settings, name, fineTune: fineTuneFrom(config.fineTune, baseDirectory) },
+    fingerprint: { ...fingerprintOf(config), contents: stored ?? contentsOf(data) },
     resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
     backend: backend.name,
     task,
@@ -146,21 +171,37 @@ async function buildParts(
     schedulerMonitor,
     callbacks: persistent ? callbacks : callbacks.filter((it) => !(it instanceof Checkpoint)),
     store,
-    checkpoints: new CheckpointDirectory(store, "checkpoints", (line) => output.line(line)),
+    checkpoints,
     persistent,
     output,
     clock: options.clock ?? systemClock,
   };
-  return { ...parts, ...await buildTrained(config, parts) };
+  return { ...parts, ...await buildTrained(config, parts, baseDirectory) };
+}
+
+/** What the weights in a run's directory say of the data they were trained on. */
+async function storedContents(checkpoints: CheckpointDirectory, store: Store): Promise<Contents> {
+  const found = await checkpoints.best() ?? await checkpoints.latest();
+  if (found !== undefined) return savedContents(found.state.meta, store.location);
+  throw new CheckpointError(`${store.location} holds no checkpoint; train first`);
+}
+
+function fineTuneFrom(
+  fineTune: ResolvedConfig["fineTune"],
+  baseDirectory: string,
+): RunSettings["fineTune"] {
+  return fineTune && { ...fineTune, path: resolvePath(baseDirectory, fineTune.path) };
 }
 
 /** Model, optimizer and scheduler; what was built is freed if a later one cannot be. */
 async function buildTrained(
   config: ResolvedConfig,
   parts: Omit<FitParts, "model" | "name">,
+  baseDirectory: string,
 ): Promise<Pick<RunParts, "model" | "optimizer" | "scheduler">> {
   const model = await buildModel(config.model as never, {
     random: randomStream(config.seed, "init"),
+    baseDirectory,
   });
   let optimizer: RunParts["optimizer"] | undefined;
   try {
