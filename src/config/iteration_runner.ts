@@ -34,7 +34,7 @@ import { ProgressBar } from "../runner/callbacks/progress_bar.ts";
 import { buildCallbacks } from "../runner/callbacks/registry.ts";
 import { TensorBoard } from "../runner/callbacks/tensorboard.ts";
 import type { Callback } from "../runner/hooks.ts";
-import { type Contents, contentsOf, savedContents } from "../runner/contents.ts";
+import { type Contents, contentsOf, type SavedData, savedData } from "../runner/contents.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
 import { isPart } from "../schedule/scheduler.ts";
@@ -51,8 +51,8 @@ export interface CreateOptions {
   /** Folder that data, model and weights paths of the config are relative to. Default: the working directory. */
   readonly baseDirectory?: string;
   /**
-   * Makes a run that only predicts: no data is read, their form comes with the weights of the run's
-   * directory. Default false.
+   * Makes a run that only predicts: the config's data are not read, how inputs are read and scaled
+   * comes with the weights of the run's directory. Default false.
    */
   readonly predictOnly?: boolean;
   /** Where lines for people go. Default: the console. */
@@ -130,10 +130,8 @@ async function buildParts(
     ? new FileStore(pathModule().resolve(directory, name))
     : new MemoryStore();
   const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
-  const stored = options.predictOnly === true
-    ? await storedContents(checkpoints, store)
-    : undefined;
-  const data = stored !== undefined ? dataOf(stored.form) : await buildData(
+  const stored = options.predictOnly === true ? await storedData(checkpoints, store) : undefined;
+  const data = stored !== undefined ? dataOf(stored.contents.form) : await buildData(
     config.data as Parameters<typeof buildData>[0],
     { baseDirectory, seed },
   );
@@ -156,7 +154,7 @@ async function buildParts(
   });
   const parts = {
     settings: { ...settings, name, fineTune: fineTuneFrom(config.fineTune, baseDirectory) },
-    fingerprint: { ...fingerprintOf(config), contents: stored ?? contentsOf(data) },
+    fingerprint: { ...fingerprintOf(config), ...stored ?? { contents: contentsOf(data) } },
     resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
     backend: backend.name,
     task,
@@ -180,10 +178,19 @@ async function buildParts(
 }
 
 /** What the weights in a run's directory say of the data they were trained on. */
-async function storedContents(checkpoints: CheckpointDirectory, store: Store): Promise<Contents> {
+async function storedData(
+  checkpoints: CheckpointDirectory,
+  { location }: Store,
+): Promise<SavedData & { contents: Contents }> {
   const found = await checkpoints.best() ?? await checkpoints.latest();
-  if (found !== undefined) return savedContents(found.state.meta, store.location);
-  throw new CheckpointError(`${store.location} holds no checkpoint; train first`);
+  if (found === undefined) {
+    throw new CheckpointError(`${location} holds no checkpoint; train first`);
+  }
+  const { data, contents } = savedData(found.state.meta);
+  if (contents === undefined) {
+    throw new CheckpointError(`${location}: says nothing of the data it was trained on`);
+  }
+  return { data, contents };
 }
 
 function fineTuneFrom(

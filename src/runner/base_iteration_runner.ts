@@ -28,7 +28,7 @@ import type { Scheduler } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
-import { dataOfWeights } from "./contents.ts";
+import { dataOfWeights, savedData } from "./contents.ts";
 import { type BatchVisitor, evaluate, evaluateForecast, type EvaluationParts } from "./evaluate.ts";
 import {
   type IterationGradient,
@@ -256,7 +256,7 @@ export class BaseIterationRunner implements RunView {
 
   /**
    * What the model answers for inputs in original units, with the best weights if there are any.
-   * Scaler and null value are those the weights were trained with, whatever the data are now.
+   * Scaler and null value are those the weights were trained with, also where the data have changed.
    *
    * @param inputs `inputs` as a tensor or nested/typed array [batch, ...], or several by field name.
    * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
@@ -269,7 +269,7 @@ export class BaseIterationRunner implements RunView {
       this.#withBestWeights((best) => {
         const form = best === undefined
           ? data
-          : dataOfWeights(best.state.meta, fingerprint, data, this.store.location);
+          : dataOfWeights(savedData(best.state.meta), fingerprint.contents, data);
         const own = form === data ? task : buildTask(task.name, { scaler: form.scaler });
         return predict({ ...common, task: own, data: form }, inputs, random);
       }, { anyData: true }));
@@ -647,10 +647,10 @@ export class BaseIterationRunner implements RunView {
   ): Promise<T> {
     const best = await this.#parts.checkpoints.best();
     if (best === undefined) return await this.#withEvaluationWeights(work);
-    const saved = best.state.meta.fingerprint as Record<string, unknown>;
     const { fingerprint } = this.#parts;
-    const now = anyData ? { ...fingerprint, contents: saved?.contents } : fingerprint;
-    refuseDifference(saved, now, this.store.location);
+    const { meta } = best.state;
+    const now = anyData ? { ...fingerprint, ...savedData(meta) } : fingerprint;
+    refuseDifference(meta.fingerprint, now, this.store.location);
     const variables = modelTensors(this.model);
     for (const name of Object.keys(variables)) {
       if (best.state.tensors[name]?.shape.join() !== variables[name].shape.join()) {

@@ -2,7 +2,6 @@
  * What a run's files say of its data, under `contents` of the fingerprint: enough to notice that the
  * data have changed, and their form, so that weights predict as they were trained without the data.
  */
-import { CheckpointError } from "../core/errors.ts";
 import type { DataSplits } from "../data/dataset.ts";
 import { type DataForm, dataOf, formOf } from "../data/form.ts";
 import { firstDifference } from "./snapshot.ts";
@@ -26,27 +25,20 @@ export function contentsOf(data: DataSplits): Contents {
   };
 }
 
-/**
- * The contents in the metadata of a checkpoint or of the best weights.
- *
- * @throws {CheckpointError} If there are none.
- */
-export function savedContents(meta: Record<string, unknown>, source: string): Contents {
-  const { contents } = (meta.fingerprint ?? {}) as { contents?: Contents };
-  if (contents?.form === undefined) {
-    throw new CheckpointError(`${source}: says nothing of the data it was trained on`);
-  }
-  return contents;
+/** What a fingerprint says of the data: the config's section, and the contents. */
+export interface SavedData {
+  readonly data?: unknown;
+  readonly contents?: Contents;
 }
 
-/** The data in the form that saved weights were trained with: the run's own, unless they have changed. */
-export function dataOfWeights(
-  meta: Record<string, unknown>,
-  now: Record<string, unknown>,
-  data: DataSplits,
-  source: string,
-): DataSplits {
-  const saved = (meta.fingerprint as Record<string, unknown> | undefined)?.contents;
-  if (firstDifference(saved, now.contents, "") === undefined) return data;
-  return dataOf(savedContents(meta, source).form);
+/** What the metadata of a checkpoint or of the best weights say of the data. */
+export function savedData(meta: Record<string, unknown>): SavedData {
+  const { data, contents } = (meta.fingerprint ?? {}) as SavedData;
+  return { data, contents };
+}
+
+/** The data in the form that weights were trained with: the run's own, unless they have changed. */
+export function dataOfWeights({ contents }: SavedData, now: unknown, data: DataSplits): DataSplits {
+  const isOwn = contents === undefined || firstDifference(contents, now, "") === undefined;
+  return isOwn ? data : dataOf(contents.form);
 }

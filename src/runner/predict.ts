@@ -1,6 +1,6 @@
 /** Prediction on new inputs in original units. */
 import { ConfigError, show } from "../core/errors.ts";
-import { checkField } from "../data/array_dataset.ts";
+import { type ArrayField, checkField } from "../data/array_dataset.ts";
 import { sliceBatch, toTensors } from "../data/batch.ts";
 import type { DataSplits, HostArray, HostBatch } from "../data/dataset.ts";
 import { markMissing } from "../data/form.ts";
@@ -12,7 +12,7 @@ import { namedOutput } from "./gradients.ts";
 import { isMisfit, misfit } from "./misfit.ts";
 
 /** One field: a tensor, an array with its shape, or nested arrays of numbers. */
-export type PredictField = tf.Tensor | HostArray | tf.TensorLike;
+export type PredictField = tf.Tensor | ArrayField | tf.TensorLike;
 
 /** The field `inputs`, or several fields by name; the first axis is the batch. */
 export type PredictInputs = PredictField | {
@@ -118,9 +118,12 @@ function isFields(inputs: PredictInputs): inputs is { inputs: PredictField } {
 }
 
 async function hostArray(field: PredictField, name: string): Promise<HostArray> {
+  if (isHostArray(field)) {
+    const { data, shape, dtype } = field;
+    return checkField(name, { data: narrowed(data), shape, dtype });
+  }
   try {
-    if (isHostArray(field)) return checkField(name, field);
-    const tensor = field instanceof tf.Tensor ? field : tf.tensor(field);
+    const tensor = field instanceof tf.Tensor ? field : tf.tensor(numbers(field) as tf.TensorLike);
     try {
       const { shape, size, dtype } = tensor;
       if (dtype !== "float32" && dtype !== "int32" && dtype !== "bool") {
@@ -143,7 +146,22 @@ async function hostArray(field: PredictField, name: string): Promise<HostArray> 
   }
 }
 
-function isHostArray(field: PredictField): field is HostArray {
+/** Nested arrays as tfjs takes them: null cells as NaN, Float64Array as float32. */
+function numbers(field: unknown): unknown {
+  if (!Array.isArray(field)) return narrowed(field);
+  if (field.some((item) => typeof item === "object" && item !== null)) return field.map(numbers);
+  const isCell = (item: unknown): boolean =>
+    item === null || typeof item === "number" || typeof item === "boolean";
+  const wrong = field.findIndex((item) => !isCell(item));
+  if (wrong >= 0) throw new Error(`a cell is ${show(field[wrong])}`);
+  return field.includes(null) ? field.map((item) => item ?? NaN) : field;
+}
+
+function narrowed<T>(data: T): T | Float32Array {
+  return data instanceof Float64Array ? Float32Array.from(data) : data;
+}
+
+function isHostArray(field: PredictField): field is ArrayField {
   return typeof field === "object" && field !== null && "data" in field && "shape" in field &&
     !(field instanceof tf.Tensor);
 }
