@@ -1,6 +1,7 @@
 /** Between tensors of a backend and tensors of a file. */
 import { CheckpointError, show } from "../core/errors.ts";
 import * as tf from "../tensor/tf.ts";
+import type { HostArray as BatchField } from "../data/dataset.ts";
 import type { HostArray, HostTensor } from "./safetensors.ts";
 
 /**
@@ -40,8 +41,15 @@ export async function readTensors(
  * @throws {CheckpointError} For another dtype, or an I64 value beyond 32 bits.
  */
 export function toTensor(host: HostTensor): tf.Tensor {
-  const tensor = toTensorOf(host, naturalDtype(host));
-  if (tensor !== undefined) return tensor;
+  const { data, shape, dtype } = toField(host);
+  return tf.tensor(data, [...shape], dtype);
+}
+
+/** What {@link toTensor} makes, on the host. */
+export function toField(host: HostTensor): BatchField {
+  const dtype = naturalDtype(host);
+  const data = convert(host, dtype);
+  if (data !== undefined) return { data, shape: host.shape, dtype };
   throw new CheckpointError(
     `a tensor of dtype ${host.dtype} and shape ${show(host.shape)} has no tfjs form`,
   );
@@ -82,7 +90,7 @@ export async function hostSha256(tensors: Record<string, HostTensor>): Promise<s
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function naturalDtype({ dtype }: HostTensor): tf.DataType {
+function naturalDtype({ dtype }: HostTensor): BatchField["dtype"] {
   if (dtype === "F32" || dtype === "F64") return "float32";
   return dtype === "BOOL" ? "bool" : "int32";
 }

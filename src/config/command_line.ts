@@ -19,7 +19,7 @@ import { RESUMABLE } from "../runner/signals.ts";
 import type { Summary } from "../runner/state.ts";
 import { IterationRunner } from "./iteration_runner.ts";
 import { setPath } from "./overrides.ts";
-import { readInputs, writeOutputs } from "./prediction_files.ts";
+import { prepareOutput, readInputs, writeOutputs } from "./prediction_files.ts";
 import { rateLines } from "./rate_chart.ts";
 import type { RunConfig } from "./schema.ts";
 
@@ -28,9 +28,10 @@ downhill test CONFIG [--set path=value]... [--import FILE]...
 downhill predict CONFIG --input FILE --output FILE [--set path=value]... [--import FILE]...
 downhill lr CONFIG [--set path=value]... [--import FILE]...
 
-CONFIG is a JSON file; data paths in it are relative to it, the run directory to the working directory.
---set train.iterations=100 changes one value (JSON, or text); --import registers components of your own.
-predict reads and writes .csv or .safetensors. lr draws the learning rate of every iteration.`;
+CONFIG is a JSON file; paths in it are relative to it, the run directory to the working directory.
+--set train.iterations=100 changes one value (text where the option is text, like name; else JSON, or
+text where it is none); --import registers components of your own.
+predict reads and writes .csv or .safetensors and needs no training data. lr draws the learning rate of every iteration.`;
 
 const COMMANDS = ["train", "test", "predict", "lr"];
 
@@ -79,8 +80,10 @@ async function run(args: readonly string[], output: Output): Promise<number> {
   const imports = (values.import ?? []).map((path) =>
     urlModule().pathToFileURL(pathModule().resolve(path)).href
   );
+  const baseDirectory = pathModule().dirname(pathModule().resolve(file));
   if (command === "lr") {
-    for (const line of await rateLines(config as unknown as RunConfig, { imports })) {
+    const options = { imports, baseDirectory };
+    for (const line of await rateLines(config as unknown as RunConfig, options)) {
       output.line(line);
     }
     return 0;
@@ -88,14 +91,15 @@ async function run(args: readonly string[], output: Output): Promise<number> {
   const create = () =>
     IterationRunner.create(config as unknown as RunConfig, {
       imports,
-      baseDirectory: pathModule().dirname(pathModule().resolve(file)),
+      baseDirectory,
       output,
-      training: command === "train",
+      purpose: command as "train" | "test" | "predict",
     });
   if (command === "predict") {
     if (values.input === undefined || values.output === undefined) {
       throw new ConfigError("", "predict: must have --input FILE and --output FILE");
     }
+    prepareOutput(values.output);
     return await predict(await create(), values.input, values.output, output);
   }
   const runner = await create();
@@ -118,7 +122,9 @@ async function train(runner: IterationRunner, output: Output): Promise<number> {
 }
 
 async function test(runner: IterationRunner, output: Output): Promise<number> {
-  await restoreOrRefuse(runner);
+  if (!await runner.restore()) {
+    throw new CheckpointError(`${runner.store.location} holds no checkpoint; train first`);
+  }
   const values = await runner.test();
   output.line(
     Object.entries(values).map(([name, value]) => `${name} ${formatNumber(value)}`).join("  "),
@@ -133,8 +139,7 @@ async function predict(
   output: Output,
 ): Promise<number> {
   try {
-    await restoreOrRefuse(runner);
-    const inputs = readInputs(input, runner);
+    const inputs = readInputs(input, runner.data);
     const answer = await runner.predict(inputs.fields);
     await writeOutputs(target, answer, inputs);
     output.line(
@@ -146,12 +151,6 @@ async function predict(
     return 0;
   } finally {
     runner.dispose();
-  }
-}
-
-async function restoreOrRefuse(runner: IterationRunner): Promise<void> {
-  if (!await runner.restore()) {
-    throw new CheckpointError(`${runner.store.location} holds no checkpoint; train first`);
   }
 }
 

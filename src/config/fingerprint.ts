@@ -1,6 +1,5 @@
 /** The identity of a run: what its results depend on. */
 import { checksum } from "../core/checksum.ts";
-import type { DataSplits } from "../data/dataset.ts";
 import type { ResolvedConfig } from "./schema.ts";
 
 /** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
@@ -32,18 +31,6 @@ export function fingerprintOf(config: ResolvedConfig): Record<string, unknown> {
     };
   }
   return plainCopy(out) as Record<string, unknown>;
-}
-
-/** What a resumed run must share of the data themselves: a changed file is another run. */
-export function contentsOf(data: DataSplits): Record<string, unknown> {
-  const { train, validation, test, identity } = data;
-  const scaler = data.inputScaler ?? data.scaler;
-  const count = (part?: object) => part !== undefined && "length" in part ? part.length : null;
-  return plainCopy({
-    samples: { train: count(train), validation: count(validation), test: count(test) },
-    scaler: scaler === undefined ? null : { shift: [...scaler.shift], scale: [...scaler.scale] },
-    identity: identity ?? null,
-  }) as Record<string, unknown>;
 }
 
 /** The callbacks but those of some names; one that a program made stands for its name. */

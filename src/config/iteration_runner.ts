@@ -3,12 +3,15 @@ import { selectBackend } from "../backend/select.ts";
 import { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import { FileStore } from "../checkpoint/file_store.ts";
 import { MemoryStore } from "../checkpoint/memory_store.ts";
+import type { Store } from "../checkpoint/store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
-import { ConfigError, show, suggest } from "../core/errors.ts";
-import { hasFileSystem, pathModule, runtime } from "../core/host.ts";
+import { CheckpointError, ConfigError, show, suggest } from "../core/errors.ts";
+import { hasFileSystem, pathModule, resolvePath, runtime } from "../core/host.ts";
+import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
+import { dataOf } from "../data/form.ts";
 import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
 import { buildData } from "../data/registry.ts";
 import { buildLoss } from "../loss/registry.ts";
@@ -31,12 +34,13 @@ import { ProgressBar } from "../runner/callbacks/progress_bar.ts";
 import { buildCallbacks } from "../runner/callbacks/registry.ts";
 import { TensorBoard } from "../runner/callbacks/tensorboard.ts";
 import type { Callback } from "../runner/hooks.ts";
+import { type Contents, contentsOf, type SavedData, savedData } from "../runner/contents.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
 import { isPart } from "../schedule/scheduler.ts";
 import { buildTask } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
-import { contentsOf, fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
+import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { isStream, refuseDropped } from "./refusals.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
@@ -45,16 +49,17 @@ import { resolveScheduler } from "./scheduler_config.ts";
 export interface CreateOptions {
   /** Module specifiers (absolute or `import.meta.resolve`d) that register components; imported first. */
   readonly imports?: readonly string[];
-  /** Folder that data paths of the config are relative to. Default: the working directory. */
+  /** Folder that data, model and weights paths of the config are relative to. Default: the working directory. */
   readonly baseDirectory?: string;
+  /**
+   * What the run is for. `"test"`: the gradient of the loss is not tried, which the backend may
+   * lack. `"predict"`: the config's data are not read either; how inputs are read and scaled comes
+   * with the weights of the run's directory. Default `"train"`: everything.
+   */
+  readonly purpose?: "train" | "test" | "predict";
   /** Where lines for people go. Default: the console. */
   readonly output?: Output;
   readonly clock?: Clock;
-  /**
-   * False: the run will only test or predict, so the gradient of its loss is not tried, which the
-   * backend may lack. Default true.
-   */
-  readonly training?: boolean;
 }
 
 /**
@@ -87,13 +92,24 @@ export class IterationRunner extends BaseIterationRunner {
    *
    * @throws {ConfigError} At the first fault, with path, rule and value.
    * @throws {DataError} If the data cannot be used.
+   * @throws {CheckpointError} If `purpose` is `"predict"` and the directory has no weights.
    */
   static async create(config: RunConfig, options: CreateOptions = {}): Promise<IterationRunner> {
     const resolved = resolveConfig(config);
     const output = options.output ?? consoleOutput();
     for (const specifier of options.imports ?? []) await importModule(specifier);
     const parts = await buildParts(resolved, output, options);
-    return new IterationRunner(parts);
+    const runner = new IterationRunner(parts);
+    try {
+      // Without best weights, a run predicts with its newest ones.
+      if (options.purpose === "predict" && await parts.checkpoints.best() === undefined) {
+        await runner.restore();
+      }
+      return runner;
+    } catch (error) {
+      runner.dispose();
+      throw error;
+    }
   }
 }
 
@@ -103,13 +119,21 @@ async function buildParts(
   options: CreateOptions,
 ): Promise<RunParts> {
   const baseDirectory = options.baseDirectory ?? (hasFileSystem ? pathModule().resolve(".") : "");
+  const { purpose = "train" } = options;
   const { seed } = config;
   const fast = config.train.fastDevRun !== false;
   const persistent = config.checkpoint !== false && hasFileSystem && !fast;
   // What can be refused without a backend comes first.
   const user = await buildCallbacks(config.callbacks);
   const callbacks = withDefaults(user, config, persistent);
-  const data = await buildData(
+  const name = config.name ?? await runName(config);
+  const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
+  const store = persistent
+    ? new FileStore(pathModule().resolve(directory, name))
+    : new MemoryStore();
+  const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
+  const stored = purpose === "predict" ? await storedData(checkpoints, store) : undefined;
+  const data = stored !== undefined ? dataOf(stored.contents.form) : await buildData(
     config.data as Parameters<typeof buildData>[0],
     { baseDirectory, seed },
   );
@@ -125,21 +149,18 @@ async function buildParts(
   const settings = settingsOf(config, metrics, callbacks);
   config = { ...config, scheduler: resolveScheduler(config, settings) };
   const loaders = loadersOf(config, settings, data, seed);
-  checkMonitors(callbacks, metrics, loaders);
-  const schedulerMonitor = monitorOf(config.scheduler, metrics, loaders);
-  const name = config.name ?? await runName(config);
+  if (stored === undefined) checkMonitors(callbacks, metrics, loaders);
+  const schedulerMonitor = stored === undefined
+    ? monitorOf(config.scheduler, metrics, loaders)
+    : undefined;
 
   const backend = await selectBackend(config.backend, {
     deterministic: config.deterministic,
     log: (line) => output.line(line),
   });
-  const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
-  const store = persistent
-    ? new FileStore(pathModule().resolve(directory, name))
-    : new MemoryStore();
   const parts = {
-    settings: { ...settings, name },
-    fingerprint: { ...fingerprintOf(config), contents: contentsOf(data) },
+    settings: { ...settings, name, fineTune: fineTuneFrom(config.fineTune, baseDirectory) },
+    fingerprint: { ...fingerprintOf(config), ...stored ?? { contents: contentsOf(data) } },
     resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
     backend: backend.name,
     task,
@@ -154,22 +175,47 @@ async function buildParts(
     schedulerMonitor,
     callbacks: persistent ? callbacks : callbacks.filter((it) => !(it instanceof Checkpoint)),
     store,
-    checkpoints: new CheckpointDirectory(store, "checkpoints", (line) => output.line(line)),
+    checkpoints,
     persistent,
     output,
     clock: options.clock ?? systemClock,
   };
-  return { ...parts, ...await buildTrained(config, parts, options.training ?? true) };
+  return { ...parts, ...await buildTrained(config, parts, baseDirectory, purpose === "train") };
+}
+
+/** What the weights in a run's directory say of the data they were trained on. */
+async function storedData(
+  checkpoints: CheckpointDirectory,
+  { location }: Store,
+): Promise<SavedData & { contents: Contents }> {
+  const found = await checkpoints.best() ?? await checkpoints.latest();
+  if (found === undefined) {
+    throw new CheckpointError(`${location} holds no checkpoint; train first`);
+  }
+  const { data, contents } = savedData(found.state.meta);
+  if (contents === undefined) {
+    throw new CheckpointError(`${location}: says nothing of the data it was trained on`);
+  }
+  return { data, contents };
+}
+
+function fineTuneFrom(
+  fineTune: ResolvedConfig["fineTune"],
+  baseDirectory: string,
+): RunSettings["fineTune"] {
+  return fineTune && { ...fineTune, path: resolvePath(baseDirectory, fineTune.path) };
 }
 
 /** Model, optimizer and scheduler; what was built is freed if a later one cannot be. */
 async function buildTrained(
   config: ResolvedConfig,
   parts: Omit<FitParts, "model" | "name">,
+  baseDirectory: string,
   training: boolean,
 ): Promise<Pick<RunParts, "model" | "optimizer" | "scheduler">> {
   const model = await buildModel(config.model as never, {
     random: randomStream(config.seed, "init"),
+    baseDirectory,
   });
   let optimizer: RunParts["optimizer"] | undefined;
   try {

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import "../model/models.ts";
 import { setPath } from "./overrides.ts";
 
 test("setPath reads JSON, and text where it is none, and makes missing sections", () => {
@@ -27,6 +28,47 @@ test("setPath reads JSON, and text where it is none, and makes missing sections"
     const config = { a: [1, 2], train: { iterations: 3, batchSize: 4 } };
     setPath(config, override);
     assert.deepEqual(config, expected, override);
+  }
+});
+
+test("setPath takes text where an option is text, whatever it looks like", () => {
+  const rows: [string, Record<string, unknown>][] = [
+    ["name=2024", { name: "2024" }],
+    ["name=null", { name: "null" }],
+    ["name=true", { name: "true" }],
+    ["name=1e3", { name: "1e3" }],
+    ["name=[1]", { name: "[1]" }],
+    ['name="2024"', { name: "2024" }],
+    ["checkpoint.directory=7", { checkpoint: { directory: "7" } }],
+    ["fineTune.path=1", { fineTune: { path: "1" } }],
+    ["fine_tune.path=1", { fine_tune: { path: "1" } }],
+    ["scheduler.monitor=0", { scheduler: { monitor: "0" } }],
+    // What may also be something else is JSON.
+    ["workers=4", { workers: 4 }],
+    ["train.fastDevRun=true", { train: { fastDevRun: true } }],
+    ["checkpoint=false", { checkpoint: false }],
+    ["seed=7", { seed: 7 }],
+    ["unknown=7", { unknown: 7 }],
+  ];
+  for (const [override, expected] of rows) {
+    const config = {};
+    setPath(config, override);
+    assert.deepEqual(config, expected, override);
+  }
+  // The params of the library's own models and data sets are known by their type.
+  const params: [string, string, string, unknown][] = [
+    ["data", "ForecastingCsv", "path", "2024"],
+    ["data", "forecasting_csv", "path", "2024"],
+    ["data", "ForecastingCsv", "inputLength", 2024],
+    ["data", "ForecastingCsv", "timeColumn", 2024],
+    ["data", "MyOwn", "path", 2024],
+    ["model", "Layers", "path", "2024"],
+    ["optimizer", "Adam", "lr", 2024],
+  ];
+  for (const [section, type, key, value] of params) {
+    const config = { [section]: { type } };
+    setPath(config, `${section}.params.${key}=2024`);
+    assert.deepEqual(config, { [section]: { type, params: { [key]: value } } }, `${type}.${key}`);
   }
 });
 

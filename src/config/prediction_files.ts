@@ -1,46 +1,70 @@
 /** Inputs and outputs of `downhill predict`: CSV of the newest window, or safetensors of any batch. */
 import { decodeSafetensors, encodeSafetensors } from "../checkpoint/safetensors.ts";
-import { readTensors } from "../checkpoint/tensors.ts";
+import { writeFile } from "../checkpoint/file_store.ts";
+import { readTensors, toField } from "../checkpoint/tensors.ts";
 import { ConfigError, DataError, show } from "../core/errors.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
+import { calendarFeatures, requireOrder } from "../data/calendar.ts";
 import { readCsv } from "../data/csv.ts";
-import type { HostArray } from "../data/dataset.ts";
-import { ForecastingCsv, ForecastingSplits } from "../data/forecasting.ts";
+import type { DataSplits, HostArray } from "../data/dataset.ts";
 import type * as tf from "../tensor/tf.ts";
-import type { IterationRunner } from "./iteration_runner.ts";
 
 /** What was read, with what the CSV writer needs to name rows and columns. */
 export interface PredictionInputs {
   readonly fields: { readonly inputs: HostArray; readonly [field: string]: HostArray };
+  /** The names of the predicted channels. */
   readonly columns: readonly string[] | undefined;
+  /** The time stamps of the predicted rows. */
   readonly times: Float64Array | undefined;
 }
 
 /**
  * A .csv file gives one window: its last `inputLength` rows (all rows if the run's data has no
- * such length). A .safetensors file gives its tensors as fields, `inputs` among them.
+ * such length), with the calendar features that the run's data has. A .safetensors file gives its
+ * tensors as fields, `inputs` among them.
  */
-export function readInputs(path: string, runner: IterationRunner): PredictionInputs {
-  const kind = kindOf(path, "--input");
-  if (kind === "csv") {
-    const { data } = runner;
-    const wanted = data instanceof ForecastingCsv ? data.columns : undefined;
-    const { columns, times, values } = readCsv({
-      path: pathModule().resolve(path),
-      columns: wanted,
-    });
-    const rows = values.length / columns.length;
-    const length = data instanceof ForecastingSplits ? data.inputLength : rows;
-    if (rows < length) {
-      throw new DataError(`${path}: must have at least ${length} rows, received ${rows}`);
-    }
-    const window = values.subarray((rows - length) * columns.length);
-    return {
-      fields: { inputs: { data: window, shape: [1, length, columns.length], dtype: "float32" } },
-      columns,
-      times: times?.subarray(rows - length),
-    };
+export function readInputs(path: string, { series }: DataSplits): PredictionInputs {
+  if (kindOf(path, "--input") === "safetensors") {
+    return { fields: readFields(path), columns: undefined, times: undefined };
   }
+  const table = readCsv({
+    path: pathModule().resolve(path),
+    columns: series?.columns,
+    timeColumn: series?.timeColumn,
+  });
+  const width = table.columns.length;
+  const rows = table.values.length / width;
+  const { inputLength = rows, outputLength = 0, timeFeatures = [], targetColumns } = series ?? {};
+  if (rows < inputLength) {
+    throw new DataError(`${path}: must have at least ${inputLength} rows, received ${rows}`);
+  }
+  const inputs: HostArray = {
+    data: table.values.subarray((rows - inputLength) * width),
+    shape: [1, inputLength, width],
+    dtype: "float32",
+  };
+  const times = table.times?.subarray(rows - inputLength);
+  if (times !== undefined) requireOrder(times, table.name);
+  const next = outputLength === 0 ? times : following(times, outputLength);
+  const fields: Record<string, HostArray> & PredictionInputs["fields"] = { inputs };
+  if (timeFeatures.length > 0) {
+    if (times === undefined) {
+      throw new DataError(
+        `${path}: must have a column of time stamps for the time features ${show(timeFeatures)}`,
+      );
+    }
+    const features = (stamps: Float64Array): HostArray => ({
+      data: calendarFeatures(stamps, timeFeatures),
+      shape: [1, stamps.length, timeFeatures.length],
+      dtype: "float32",
+    });
+    fields.inputsTime = features(times);
+    if (next !== undefined) fields.targetsTime = features(next);
+  }
+  return { fields, columns: targetColumns ?? table.columns, times: next };
+}
+
+function readFields(path: string): PredictionInputs["fields"] {
   const { tensors } = decodeSafetensors(new Uint8Array(readBytes(path)), path);
   if (tensors.inputs === undefined) {
     throw new DataError(
@@ -48,18 +72,35 @@ export function readInputs(path: string, runner: IterationRunner): PredictionInp
     );
   }
   const fields = Object.fromEntries(
-    Object.entries(tensors).map(([name, { data, shape, dtype }]) => {
-      if (dtype !== "F32" && dtype !== "I32") {
-        throw new DataError(`${path}: ${name} must be F32 or I32, received ${dtype}`);
+    Object.entries(tensors).map(([name, tensor]) => {
+      try {
+        return [name, toField(tensor)];
+      } catch (error) {
+        throw new DataError(`${path}: ${name}: ${(error as Error).message}`);
       }
-      return [name, {
-        data: data as Float32Array,
-        shape,
-        dtype: dtype === "F32" ? "float32" as const : "int32" as const,
-      }];
     }),
   );
-  return { fields: fields as PredictionInputs["fields"], columns: undefined, times: undefined };
+  return fields as PredictionInputs["fields"];
+}
+
+/**
+ * Refuses, before anything is computed, an output that could not be written: its folder is made.
+ *
+ * @throws {ConfigError} If the name is of another kind, or a folder stands in the way or cannot be made.
+ */
+export function prepareOutput(path: string): void {
+  kindOf(path, "--output");
+  const { mkdirSync, statSync } = fileSystem();
+  const { dirname, resolve } = pathModule();
+  try {
+    mkdirSync(dirname(resolve(path)), { recursive: true });
+  } catch (error) {
+    const { code = String(error) } = error as { code?: string };
+    throw new ConfigError("--output", `cannot make the folder of ${show(path)}: ${code}`);
+  }
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new ConfigError("--output", `must be a file, received the folder ${show(path)}`);
+  }
 }
 
 /** Writes every tensor (.safetensors), or `prediction` of the first sample as rows (.csv). */
@@ -69,8 +110,7 @@ export async function writeOutputs(
   inputs: PredictionInputs,
 ): Promise<void> {
   if (kindOf(path, "--output") === "safetensors") {
-    fileSystem().writeFileSync(path, encodeSafetensors(await readTensors(answer)));
-    return;
+    return await writeFile(path, encodeSafetensors(await readTensors(answer)));
   }
   const { prediction } = answer;
   if (prediction.shape[0] !== 1 || prediction.rank > 3) {
@@ -85,24 +125,25 @@ export async function writeOutputs(
   const names = inputs.columns?.length === width
     ? inputs.columns
     : Array.from({ length: width }, (_, i) => `channel_${i}`);
-  const times = nextTimes(inputs.times, rows);
-  const lines = [[...(times === undefined ? [] : ["date"]), ...names].map(quote).join(",")];
+  const stamps = inputs.times?.length === rows ? inputs.times : undefined;
+  const lines = [[...(stamps === undefined ? [] : ["date"]), ...names].map(quote).join(",")];
   for (let row = 0; row < rows; row++) {
     const cells = Array.from(values.subarray(row * width, (row + 1) * width), String);
-    lines.push([...(times === undefined ? [] : [times[row]]), ...cells].join(","));
+    lines.push([...(stamps === undefined ? [] : [stamp(stamps[row])]), ...cells].join(","));
   }
-  fileSystem().writeFileSync(path, `${lines.join("\n")}\n`);
+  await writeFile(path, new TextEncoder().encode(`${lines.join("\n")}\n`));
 }
 
-/** The time stamps that follow, when the inputs are evenly spaced. */
-function nextTimes(times: Float64Array | undefined, rows: number): string[] | undefined {
+/** The time stamps of the rows that follow, when the inputs are evenly spaced. */
+function following(times: Float64Array | undefined, rows: number): Float64Array | undefined {
   if (times === undefined || times.length < 2) return undefined;
   const step = times[1] - times[0];
   for (let i = 2; i < times.length; i++) if (times[i] - times[i - 1] !== step) return undefined;
-  return Array.from(
-    { length: rows },
-    (_, i) => new Date(times[times.length - 1] + step * (i + 1)).toISOString().slice(0, 19),
-  );
+  return Float64Array.from({ length: rows }, (_, i) => times[times.length - 1] + step * (i + 1));
+}
+
+function stamp(time: number): string {
+  return new Date(time).toISOString().replace(/(\.000)?Z$/, "");
 }
 
 function quote(name: string): string {

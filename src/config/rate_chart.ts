@@ -23,13 +23,13 @@ const SAMPLES = 16;
  */
 export async function rateLines(
   config: RunConfig,
-  { imports = [] }: Pick<CreateOptions, "imports">,
+  { imports = [], baseDirectory }: Pick<CreateOptions, "imports" | "baseDirectory">,
 ): Promise<string[]> {
   const resolved = resolveConfig(config);
   for (const specifier of imports) await importModule(specifier);
   await selectBackend("cpu", { log: () => {} });
   const random = randomStream(resolved.seed, "init");
-  const model = await buildModel(resolved.model as never, { random });
+  const model = await buildModel(resolved.model as never, { random, baseDirectory });
   const optimizer = buildOptimizer(resolved.optimizer as never, model.parameters);
   try {
     const { iterations } = resolved.train;

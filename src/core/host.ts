@@ -74,6 +74,11 @@ export function utilModule(): typeof Util {
   return builtin("node:util") as typeof Util;
 }
 
+/** `path` from `folder`, absolute; as it is where there is no file system. */
+export function resolvePath(folder: string, path: string): string {
+  return hasFileSystem ? pathModule().resolve(folder, path) : path;
+}
+
 /** Whether the host has a file system. */
 export const hasFileSystem: boolean = runtime !== "browser";
 

@@ -155,14 +155,20 @@ function canonicalKeys(
   return out;
 }
 
-/** The object schema behind defaults, optionals and alternatives, if there is one. */
-function objectSchema(schema: unknown): z.ZodObject | undefined {
+/** The schema behind defaults and optionals. */
+export function unwrapped(schema: unknown): z.ZodType {
   let current = schema;
   while (
     current instanceof z.ZodOptional || current instanceof z.ZodDefault ||
     current instanceof z.ZodNullable ||
     current instanceof z.ZodPrefault
   ) current = current.unwrap();
+  return current as z.ZodType;
+}
+
+/** The object schema behind defaults, optionals and alternatives, if there is one. */
+export function objectSchema(schema: unknown): z.ZodObject | undefined {
+  const current = unwrapped(schema);
   if (current instanceof z.ZodObject) return current;
   if (!(current instanceof z.ZodUnion)) return undefined;
   const objects = current.options.map(objectSchema).filter((option) => option !== undefined);

@@ -26,7 +26,7 @@ export class ArrayDataset implements Dataset {
     if (entries.length === 0) {
       throw new DataError("an ArrayDataset must have at least one field, received none");
     }
-    this.fields = Object.fromEntries(entries.map(([name, f]) => [name, hostArray(name, f)]));
+    this.fields = Object.fromEntries(entries.map(([name, f]) => [name, checkField(name, f)]));
     this.length = this.fields[entries[0][0]].shape[0];
     if (Object.values(this.fields).some((field) => field.shape[0] !== this.length)) {
       const found = Object.entries(this.fields).map(([name, f]) => `${name} ${f.shape[0]}`);
@@ -87,7 +87,12 @@ export function checkIndices(indices: ArrayLike<number>, length: number): void {
   }
 }
 
-function hostArray(name: string, field: ArrayField): HostArray {
+/**
+ * The field with typed values and its dtype.
+ *
+ * @throws {DataError} If the shape does not fit the values, or either is of another kind.
+ */
+export function checkField(name: string, field: ArrayField): HostArray {
   const where = `field ${show(name)}`;
   if (field === null || typeof field !== "object") {
     throw new DataError(`${where}: must be { data, shape }, received ${show(field)}`);

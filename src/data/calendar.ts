@@ -1,4 +1,5 @@
 /** Time stamps as UTC milliseconds, and the calendar features models are given of them. */
+import { DataError } from "../core/errors.ts";
 
 /** A calendar feature. */
 export type TimeFeature = "timeOfDay" | "dayOfWeek" | "dayOfMonth" | "dayOfYear" | "monthOfYear";
@@ -48,6 +49,29 @@ const position: Record<TimeFeature, (time: number, date: Date) => number> = {
     (Math.floor(time / DAY) - Date.UTC(date.getUTCFullYear(), 0) / DAY) / 366,
   monthOfYear: (_, date) => date.getUTCMonth() / 12,
 };
+
+/** The longest step back of a clock that is changed, with room for half-hour zones. */
+const CLOCK_CHANGE = 2 * 3_600_000;
+
+/**
+ * Refuses times that do not go forward: windows would mix rows of other times. A step back of up to
+ * two hours, as local clocks make in autumn, is let pass.
+ *
+ * @throws {DataError} With the first row (0-based) that is out of order.
+ */
+export function requireOrder(times: Float64Array, name: string): void {
+  let latest = -Infinity;
+  for (let i = 0; i < times.length; i++) {
+    const back = latest - times[i];
+    if (back > CLOCK_CHANGE || (back > 0 && i === times.length - 1 && times[i] < times[0])) {
+      throw new DataError(
+        `${name}: must be in order of time, received ${new Date(times[i]).toISOString()} ` +
+          `in row ${i} after ${new Date(latest).toISOString()}`,
+      );
+    }
+    latest = Math.max(latest, times[i]);
+  }
+}
 
 const stamp =
   /^(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2})(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?)?)?$/i;

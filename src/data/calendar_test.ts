@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { calendarFeatures, parseTime, timeFeatureNames } from "./calendar.ts";
+import { calendarFeatures, parseTime, requireOrder, timeFeatureNames } from "./calendar.ts";
 
 test("parseTime() reads ISO dates and times as UTC, zones shift them", () => {
   const rows: [string, number][] = [
@@ -44,4 +44,23 @@ test("calendarFeatures() are position / period, by hand", () => {
     [...calendarFeatures(times, ["dayOfWeek", "timeOfDay"])].slice(0, 2),
     [Math.fround(4 / 7), 0],
   );
+});
+
+test("requireOrder() lets a clock change pass and refuses times that go back", () => {
+  const hour = 3_600_000;
+  const at = (hours: number[]) => Float64Array.from(hours, (h) => h * hour);
+  for (const hours of [[], [5], [0, 1, 2, 9], [0, 1, 1, 2], [0, 0.5, 1, 1.5, 0.5, 1, 1.5, 2]]) {
+    requireOrder(at(hours), "x");
+  }
+  const rows: [number[], string][] = [
+    [[3, 2, 1, 0], "1970-01-01T00:00:00.000Z in row 3 after 1970-01-01T03:00:00.000Z"],
+    [[0, 9, 2, 3], "1970-01-01T02:00:00.000Z in row 2 after 1970-01-01T09:00:00.000Z"],
+    [[1, 0.75, 0.5], "1970-01-01T00:30:00.000Z in row 2 after 1970-01-01T01:00:00.000Z"],
+  ];
+  for (const [hours, found] of rows) {
+    assert.throws(() => requireOrder(at(hours), "x"), {
+      name: "DataError",
+      message: `x: must be in order of time, received ${found}`,
+    });
+  }
 });

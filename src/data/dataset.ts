@@ -4,6 +4,7 @@
  * Field names are the batch's field names. The library's own tasks read `inputs`, `targets` and,
  * where cells are missing, `targetsMask` (1 = present); a model may read any other field.
  */
+import type { TimeFeature } from "./calendar.ts";
 import type { AffineScaler } from "./scaler.ts";
 
 /** A tensor on the host: row-major data, shape and dtype. */
@@ -43,6 +44,23 @@ export interface DataContext {
   readonly path?: string;
 }
 
+/** How the rows of a series become a model's inputs. */
+export interface SeriesForm {
+  /** Rows of the input window. */
+  readonly inputLength: number;
+  /** Rows of the target window; 0: the targets are the input window. */
+  readonly outputLength: number;
+  readonly channels: number;
+  /** Whether batches carry masks. */
+  readonly masked: boolean;
+  readonly timeFeatures: readonly TimeFeature[];
+  /** The names of the channels, and of those that are predicted, where they have names. */
+  readonly columns?: readonly string[];
+  readonly targetColumns?: readonly string[];
+  /** The column of time stamps, as the options name it. */
+  readonly timeColumn?: string | null;
+}
+
 /** The parts of a run's data, as a registered data factory returns them. */
 export interface DataSplits {
   readonly train?: Dataset | IterableDataset;
@@ -54,6 +72,10 @@ export interface DataSplits {
   readonly scaler?: AffineScaler;
   /** The scaler already applied to the inputs; where it is left out, `scaler` was. */
   readonly inputScaler?: AffineScaler;
+  /** Cells of inputs within 5e-5 + 1e-5 |nullValue| of it are missing, as NaN is: how prediction reads them. */
+  readonly nullValue?: number;
+  /** How rows of a series become inputs: how prediction reads them from a file. */
+  readonly series?: SeriesForm;
   /** A text that differs when the contents differ, so that a resume notices changed data. */
   readonly identity?: string;
   /** Forecasts without a model, by name, for the same samples and in the same space as the targets. */

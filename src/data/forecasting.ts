@@ -45,7 +45,12 @@ export class ForecastingCsv extends ForecastingSplits {
         `must be a value column, received ${show(column)}${suggest(column, columns)}`,
       );
     });
-    super({ name, values, channels: columns.length, targetChannels, times }, options, path);
+    const { timeColumn } = options;
+    super(
+      { name, values, channels: columns.length, targetChannels, times, columns, timeColumn },
+      options,
+      path,
+    );
     this.columns = columns;
   }
 }

@@ -1,9 +1,10 @@
 /** From one series of raw values to the parts, scaler and naive forecasts of a run. */
 import { checksum } from "../core/checksum.ts";
 import { ConfigError, DataError, show } from "../core/errors.ts";
-import { calendarFeatures, type TimeFeature } from "./calendar.ts";
-import type { DataSplits } from "./dataset.ts";
+import { calendarFeatures, requireOrder, type TimeFeature } from "./calendar.ts";
+import type { DataSplits, SeriesForm } from "./dataset.ts";
 import type { ForecastingSettings } from "./forecasting_options.ts";
+import { markMissing } from "./form.ts";
 import { NaiveForecast } from "./naive.ts";
 import { type AffineScaler, fitScaler } from "./scaler.ts";
 import { partBounds } from "./split.ts";
@@ -18,18 +19,22 @@ export interface Series {
   readonly channels: number;
   readonly targetChannels?: readonly number[];
   readonly times?: Float64Array;
+  /** The names of the channels, if they have any. */
+  readonly columns?: readonly string[];
+  /** The column of time stamps, as the options name it. */
+  readonly timeColumn?: string | null;
 }
 
 /** The parts, scaler and naive forecasts of one series. */
 export class ForecastingSplits implements DataSplits {
   readonly task: "forecasting" | "imputation";
-  /** Rows a window shows the model. */
-  readonly inputLength: number;
   readonly train?: WindowDataset;
   readonly validation?: WindowDataset;
   readonly test?: WindowDataset;
   readonly scaler?: AffineScaler;
   readonly inputScaler?: AffineScaler;
+  readonly nullValue?: number;
+  readonly series: SeriesForm;
   readonly identity: string;
   readonly naive?: DataSplits["naive"];
 
@@ -37,13 +42,25 @@ export class ForecastingSplits implements DataSplits {
     const { channels, targetChannels } = series;
     const rows = series.values.length / channels;
     this.task = options.task;
-    this.inputLength = options.inputLength;
+    this.nullValue = options.nullValue;
+    if (series.times !== undefined) requireOrder(series.times, series.name);
     const lengths = windowLengths(options, path);
     const bounds = partBounds(options.split, rows, `${path}.split`, series.name);
     const [trainEnd, , end] = bounds;
     const matrix = series.values.subarray(0, end * channels);
     this.identity = checksum(matrix);
-    const masked = findMissing(matrix, series, options.nullValue);
+    const masked = markMissing(matrix, options.nullValue);
+    refuseInfinite(matrix, series);
+    const { columns, timeColumn } = series;
+    this.series = {
+      ...lengths,
+      channels,
+      masked,
+      timeFeatures: options.timeFeatures,
+      columns,
+      targetColumns: columns && (targetChannels?.map((c) => columns[c]) ?? columns),
+      timeColumn,
+    };
     if (masked) refuseEmptyParts(matrix, bounds.map((row) => row * channels), series.name);
     if (options.scaler !== null) {
       if (trainEnd === 0) {
@@ -130,21 +147,13 @@ function refuseEmptyParts(matrix: Float32Array, ends: readonly number[], name: s
   });
 }
 
-/** Turns null values into NaN; whether any cell is missing. */
-function findMissing(matrix: Float32Array, series: Series, nullValue: number | undefined): boolean {
-  const tolerance = nullValue === undefined ? 0 : 5e-5 + 1e-5 * Math.abs(nullValue);
-  let found = false;
-  for (let i = 0; i < matrix.length; i++) {
-    if (nullValue !== undefined && Math.abs(matrix[i] - nullValue) <= tolerance) matrix[i] = NaN;
-    if (Number.isNaN(matrix[i])) found = true;
-    else if (!Number.isFinite(matrix[i])) {
-      throw new DataError(
-        `${series.name}: row ${Math.floor(i / series.channels)}, channel ${i % series.channels}: ` +
-          `must be a float32 number, or NaN where missing, received ${matrix[i]}`,
-      );
-    }
-  }
-  return found;
+function refuseInfinite(matrix: Float32Array, { name, channels }: Series): void {
+  const i = matrix.findIndex((value) => Math.abs(value) === Infinity);
+  if (i < 0) return;
+  throw new DataError(
+    `${name}: row ${Math.floor(i / channels)}, channel ${i % channels}: ` +
+      `must be a float32 number, or NaN where missing, received ${matrix[i]}`,
+  );
 }
 
 function features(

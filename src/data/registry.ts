@@ -1,6 +1,6 @@
 /** Data sets by name: what `data.type` of a config may be. */
 import { ConfigError, show } from "../core/errors.ts";
-import { anyObject, object, oneOf, parseOptions } from "../core/options.ts";
+import { anyObject, object, oneOf, parseOptions, type z } from "../core/options.ts";
 import { type Factory, make, Registry } from "../core/registry.ts";
 import { ArrayDataset, type ArrayField } from "./array_dataset.ts";
 import type { DataContext, DataSplits } from "./dataset.ts";
@@ -10,6 +10,7 @@ import {
   ForecastingCsv,
   type ForecastingCsvOptions,
 } from "./forecasting.ts";
+import { forecastingArraySchema, forecastingCsvSchema } from "./forecasting_options.ts";
 
 export type { DataContext } from "./dataset.ts";
 
@@ -26,15 +27,30 @@ export interface DataConfig {
   readonly params?: Record<string, unknown>;
 }
 
-const registry = new Registry<DataFactory>("data set");
+interface Entry {
+  readonly factory: DataFactory;
+  readonly schema: z.ZodObject | undefined;
+}
 
-/** Makes `factory` available as `data.type: name`. */
+const registry = new Registry<Entry>("data set");
+
+/**
+ * Makes `factory` available as `data.type: name`.
+ *
+ * @param schema The params' schema, where there is one.
+ */
 export function registerDataset(
   name: string,
   factory: DataFactory,
   aliases: readonly string[] = [],
+  schema?: z.ZodObject,
 ): void {
-  registry.register(name, factory, aliases);
+  registry.register(name, { factory, schema }, aliases);
+}
+
+/** The schema of a registered data set's params, if it was given. */
+export function datasetSchema(name: string): z.ZodObject | undefined {
+  return registry.find(name)?.schema;
 }
 
 /** The names that `data.type` may be. */
@@ -58,7 +74,7 @@ export async function buildData(
   if (typeof type !== "string" && typeof type !== "function") {
     throw new ConfigError(`${path}.type`, `must be a name or a function, received ${show(type)}`);
   }
-  const factory = typeof type === "string" ? registry.get(type, `${path}.type`) : type;
+  const factory = typeof type === "string" ? registry.get(type, `${path}.type`).factory : type;
   const splits = await make(factory, params, { ...context, path: `${path}.params` });
   check(splits, path, typeof type === "string" ? type : show(type));
   return splits;
@@ -114,9 +130,11 @@ registerDataset(
   "ForecastingArray",
   (params, context) => new ForecastingArray(params as unknown as ForecastingArrayOptions, context),
   ["forecasting_array"],
+  forecastingArraySchema,
 );
 registerDataset(
   "ForecastingCsv",
   (params, context) => new ForecastingCsv(params as unknown as ForecastingCsvOptions, context),
   ["forecasting_csv"],
+  forecastingCsvSchema,
 );

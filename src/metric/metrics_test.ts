@@ -58,6 +58,23 @@ function evaluate(
   return metric.finalize(totals);
 }
 
+/** r2 and corr in double precision, by deviations from the means. */
+function exactValues(
+  p: Float32Array,
+  t: Float32Array,
+  mask?: Float32Array,
+): { r2: number; corr: number } {
+  const at = [...p.keys()].filter((i) => mask === undefined || mask[i] === 1);
+  const mean = (x: Float32Array) => at.reduce((sum, i) => sum + x[i], 0) / at.length;
+  const [mp, mt] = [mean(p), mean(t)];
+  const sum = (f: (i: number) => number) => at.reduce((total, i) => total + f(i), 0);
+  const tt = sum((i) => (t[i] - mt) ** 2), pp = sum((i) => (p[i] - mp) ** 2);
+  return {
+    r2: 1 - sum((i) => (t[i] - p[i]) ** 2) / (tt + 1e-6),
+    corr: sum((i) => (p[i] - mp) * (t[i] - mt)) / Math.sqrt(pp * tt),
+  };
+}
+
 function tensors(row: Case): [tf.Tensor, tf.Tensor, tf.Tensor | undefined] {
   const dtype = row.name === "crossEntropy" ? "int32" : "float32";
   return [
@@ -120,6 +137,30 @@ for (const backend of backends) {
       }
     }
     near(evaluate(buildMetrics(["wape"])[0], p, t), (1 + 0 + 1 / 4 + 2 / 7) / 4, "wape", 5e-5);
+  });
+
+  test(`r2 and corr keep their digits where means are far larger than deviations, on ${backend}`, async () => {
+    await useBackend(backend);
+    for (const offset of [0, 1e4, -1e6]) {
+      const draw = (k: number) => Math.sin(12.9898 * (k + 1)) * 43758.5453 % 1;
+      const t = Float32Array.from({ length: 120 }, (_, i) => offset + 2 * draw(i));
+      const p = t.map((v, i) => v + draw(1000 + i));
+      const mask = t.map((_, i) => i % 5 === 3 ? 0 : 1);
+      for (const masked of [undefined, mask]) {
+        const expected = exactValues(p, t, masked);
+        for (const shape of [[120], [120, 1], [1, 120, 1]]) {
+          const [x, y, m] = [p, t, masked].map((v) => v && tf.tensor(v, shape));
+          for (const [name, value] of Object.entries(expected)) {
+            const [metric] = buildMetrics([name]);
+            const what = `${name} at ${offset}, [${shape}], ${masked ? "masked" : "whole"}`;
+            const sizes = shape[0] === 1 ? [1] : [120, 7];
+            const got = sizes.map((size) => evaluate(metric, x!, y!, m, size));
+            near(got[0], value, what, 1e-6);
+            for (const other of got) assert.equal(other, got[0], what);
+          }
+        }
+      }
+    }
   });
 
   test(`accuracy: scores, classes, ties, masks and ignored labels, on ${backend}`, async () => {

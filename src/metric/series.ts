@@ -27,16 +27,21 @@ export interface SeriesRule {
   readonly onHost: (moments: Moments) => number;
 }
 
+/** Sums for samples that are single numbers: n, p, t, residual, 3 parts of p p and t t, 4 of p t. */
+const MOMENTS = 14;
+
 /**
  * The mean of `rule` over the series with at least two valid cells.
  *
- * Sums: [sum of series values, series, n, sum p, sum t, sum (p - t)^2, sum p^2, sum t^2, sum p t], the
- * last seven only where a sample is a single number.
+ * Sums: [sum of series values, series], and where a sample is a single number n, sum p, sum t,
+ * sum (p - t)^2 and the sums of p p, t t and p t. The last are kept in parts without rounding, each
+ * the product of two 12-bit pieces, so that what is left when the means are taken out is right also
+ * where these are far larger than the deviations.
  */
 export function seriesMetric(name: string, rule: SeriesRule): Metric {
   return {
     name,
-    size: 9,
+    size: 2 + MOMENTS,
     higherIsBetter: true,
     perHorizon: false,
     update(prediction: tf.Tensor, target: tf.Tensor, mask?: tf.Tensor): tf.Tensor2D {
@@ -49,33 +54,67 @@ export function seriesMetric(name: string, rule: SeriesRule): Metric {
       const p = clean(prediction);
       const t = clean(tf.cast(target, "float32"));
       const present = valid === undefined ? tf.onesLike(p) : tf.cast(valid, "float32");
-      const none = tf.zeros([batch]);
-      const columns = target.size === batch
-        ? [
-          none,
-          none,
-          present,
-          p,
-          t,
-          tf.squaredDifference(p, t),
-          tf.square(p),
-          tf.square(t),
-          tf.mul(p, t),
-        ]
-        : [...overSeries(p, t, present, rule), ...new Array<tf.Tensor>(7).fill(none)];
-      return tf.stack(columns.map((x) => tf.reshape(x, [batch])), 1) as tf.Tensor2D;
+      const single = target.size === batch;
+      const columns = single ? moments(p, t, present) : overSeries(p, t, present, rule);
+      const sums = tf.stack(columns.map((x) => tf.reshape(x, [batch])), 1);
+      return tf.pad(sums, [[0, 0], single ? [2, 0] : [0, MOMENTS]]) as tf.Tensor2D;
     },
-    finalize([sum, series, n, p, t, residual, p2, t2, pt]: Float64Array): number {
+    finalize(totals: Float64Array): number {
+      const [sum, series, n, p, t, residual, ...parts] = totals;
       if (series > 0) return sum / series;
       if (n < 2) return NaN;
       return rule.onHost({
         residual,
-        pp: p2 - p * p / n,
-        tt: t2 - t * t / n,
-        pt: pt - p * t / n,
+        pp: scatter(n, parts.slice(0, 3), p, p),
+        tt: scatter(n, parts.slice(3, 6), t, t),
+        pt: scatter(n, parts.slice(6), p, t),
       });
     },
   };
+}
+
+/** The columns of samples that are single numbers. */
+function moments(p: tf.Tensor, t: tf.Tensor, present: tf.Tensor): tf.Tensor[] {
+  const [ph, pl] = pieces(p);
+  const [th, tl] = pieces(t);
+  const two = (x: tf.Tensor, y: tf.Tensor): tf.Tensor => tf.mul(tf.mul(x, y), 2);
+  return [
+    ...[present, p, t, tf.squaredDifference(p, t)],
+    ...[tf.square(ph), two(ph, pl), tf.square(pl)],
+    ...[tf.square(th), two(th, tl), tf.square(tl)],
+    ...[tf.mul(ph, th), tf.mul(ph, tl), tf.mul(pl, th), tf.mul(pl, tl)],
+  ];
+}
+
+/** x = high + low, 12 bits each, so that products of them are float32 numbers (Dekker, 1971). */
+function pieces(x: tf.Tensor): [tf.Tensor, tf.Tensor] {
+  const scaled = tf.mul(x, 2 ** 12 + 1);
+  const high = tf.sub(scaled, tf.sub(scaled, x));
+  return [high, tf.sub(x, high)];
+}
+
+/** sum(parts) - a b / n, rounded once: the terms of n sum(parts) - a b are added without error. */
+function scatter(n: number, parts: readonly number[], a: number, b: number): number {
+  const terms = [...parts.flatMap((part) => product(n, part)), ...product(-a, b)];
+  let sum = 0, lost = 0;
+  for (const term of terms) {
+    const next = sum + term;
+    lost += Math.abs(sum) >= Math.abs(term) ? sum - next + term : term - next + sum;
+    sum = next;
+  }
+  return (sum + lost) / n;
+}
+
+/** x y as two numbers whose sum is exact (Dekker, 1971). */
+function product(x: number, y: number): [number, number] {
+  const split = (v: number): [number, number] => {
+    const scaled = v * (2 ** 27 + 1);
+    const high = scaled - (scaled - v);
+    return [high, v - high];
+  };
+  const [xh, xl] = split(x), [yh, yl] = split(y);
+  const high = x * y;
+  return [high, xl * yl - (high - xh * yh - xl * yh - xh * yl)];
 }
 
 /** Per sample, the sum of the series' values and the number of series that have one. */
@@ -87,10 +126,11 @@ function overSeries(
 ): [tf.Tensor, tf.Tensor] {
   const n = tf.sum(present, 1, true);
   const divisor = tf.maximum(n, 1);
-  const deviation = (x: tf.Tensor): tf.Tensor =>
+  const centred = (x: tf.Tensor): tf.Tensor =>
     tf.mul(tf.sub(x, tf.div(tf.sum(x, 1, true), divisor)), present);
-  const dp = deviation(p);
-  const dt = deviation(t);
+  // The second time takes out what rounding left of a mean far larger than the deviations.
+  const dp = centred(centred(p));
+  const dt = centred(centred(t));
   const values = rule.onDevice({
     residual: tf.sum(tf.square(tf.sub(p, t)), 1, true),
     pp: tf.sum(tf.square(dp), 1, true),

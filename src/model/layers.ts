@@ -1,6 +1,6 @@
 /** tf.LayersModel as a model of this library: `fromLayers`, and the registered type `Layers`. */
 import { ConfigError, show } from "../core/errors.ts";
-import { fileSystem } from "../core/host.ts";
+import { fileSystem, resolvePath } from "../core/host.ts";
 import { anyObject, either, object, parseOptions, text, type z } from "../core/options.ts";
 import { type RandomStream, randomStream } from "../core/random.ts";
 import * as tf from "../tensor/tf.ts";
@@ -90,7 +90,7 @@ export function fromLayers(model: tf.LayersModel, options: FromLayersOptions = {
 export interface LayersOptions {
   /** Keras JSON: what `model.toJSON()` gives, as an object or text. */
   readonly json?: Record<string, unknown> | string;
-  /** A file of it, relative to the working directory; weights beside it are not read. */
+  /** A file of it; a relative path starts at the config file. Weights beside it are not read. */
   readonly path?: string;
 }
 
@@ -116,7 +116,8 @@ export async function layersFromJson(
     );
   }
   const at = `${path}.${json === undefined ? "path" : "json"}`;
-  const model = await build(json ?? readText(file!, at), at);
+  const { baseDirectory = "" } = context;
+  const model = await build(json ?? readText(resolvePath(baseDirectory, file!), at), at);
   try {
     return fromLayers(model, { random: context.random });
   } catch (error) {

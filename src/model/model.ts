@@ -41,4 +41,6 @@ export interface Model {
 export interface ModelContext {
   /** Random numbers for the initial weights. */
   readonly random: RandomStream;
+  /** The folder that relative paths start from: that of the config file. @default the working directory */
+  readonly baseDirectory?: string;
 }

@@ -7,7 +7,7 @@
  * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
  * and takes what it needs to know from the device.
  */
-import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
 import { readTensors, toTensor, weightsSha256 } from "../checkpoint/tensors.ts";
 import { loadWeights } from "../checkpoint/weights.ts";
@@ -25,8 +25,10 @@ import type { Optimizer } from "../optim/optimizer.ts";
 import type { Output } from "../report/console.ts";
 import { nameNonFinite } from "../report/json_lines.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
+import { buildTask } from "../task/registry.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
+import { dataOfWeights, savedData } from "./contents.ts";
 import { type BatchVisitor, evaluate, evaluateForecast, type EvaluationParts } from "./evaluate.ts";
 import {
   type IterationGradient,
@@ -259,23 +261,23 @@ export class BaseIterationRunner implements RunView {
 
   /**
    * What the model answers for inputs in original units, with the best weights if there are any.
+   * Scaler and null value are those the weights were trained with, also where the data have changed.
    *
    * @param inputs `inputs` as a tensor or nested/typed array [batch, ...], or several by field name.
    * @returns Tensors by name (`prediction`, ...) in original units, for the caller to dispose.
    */
   async predict(inputs: PredictInputs): Promise<Record<string, tf.Tensor>> {
-    const { model, task, data, settings } = this.#parts;
-    const parts = {
-      model,
-      task,
-      scaler: data.inputScaler ?? data.scaler,
-      batchSize: settings.test.batchSize,
-      breathe: () => this.#breathe(),
-    };
-    return await this.#alone(
-      "predict",
-      () => this.#withBestWeights(() => predict(parts, inputs, this.#random.fork("predict"))),
-    );
+    const { model, task, data, settings, fingerprint } = this.#parts;
+    const common = { model, batchSize: settings.test.batchSize, breathe: () => this.#breathe() };
+    const random = this.#random.fork("predict");
+    return await this.#alone("predict", () =>
+      this.#withBestWeights((best) => {
+        const form = best === undefined
+          ? data
+          : dataOfWeights(savedData(best.state.meta), fingerprint.contents, data);
+        const own = form === data ? task : buildTask(task.name, { scaler: form.scaler });
+        return predict({ ...common, task: own, data: form }, inputs, random);
+      }, { anyData: true }));
   }
 
   /** Writes a checkpoint of the state as it is now. */
@@ -672,10 +674,16 @@ export class BaseIterationRunner implements RunView {
   }
 
   /** Runs `work` with the best weights, and puts the present ones back. */
-  async #withBestWeights<T>(work: () => Promise<T>): Promise<T> {
+  async #withBestWeights<T>(
+    work: (best?: Checkpoint) => Promise<T>,
+    { anyData = false } = {},
+  ): Promise<T> {
     const best = await this.#parts.checkpoints.best();
     if (best === undefined) return await this.#withEvaluationWeights(work);
-    refuseDifference(best.state.meta.fingerprint, this.#parts.fingerprint, this.store.location);
+    const { fingerprint } = this.#parts;
+    const { meta } = best.state;
+    const now = anyData ? { ...fingerprint, ...savedData(meta) } : fingerprint;
+    refuseDifference(meta.fingerprint, now, this.store.location);
     const variables = modelTensors(this.model);
     for (const name of Object.keys(variables)) {
       if (best.state.tensors[name]?.shape.join() !== variables[name].shape.join()) {
@@ -693,7 +701,7 @@ export class BaseIterationRunner implements RunView {
         variables[name].assign(value);
         value.dispose();
       }
-      return await work();
+      return await work(best);
     } finally {
       for (const [variable, value] of kept) {
         variable.assign(value);

@@ -64,7 +64,7 @@ interface Leaf {
   lossSum: tf.Tensor;
   /** Items: a number where the loss knows it without looking at values. */
   count: tf.Tensor | number;
-  /** The sums of all training metrics, one vector; undefined when there are none. */
+  /** The sums of all training metrics, [rows, sums]; undefined when there are none. */
   metricSums: tf.Tensor | undefined;
   /** How much each float buffer moved in the leaf, times its rows; empty when the leaf is the only one. */
   buffers: tf.Tensor[];
@@ -159,7 +159,7 @@ export async function iterationGradient(
       const finite = Number.isFinite(lossSum) && Number.isFinite(square);
       if (!finite) restore(buffers, before);
       const norm = Math.sqrt(square) * scale;
-      return { scale, lossSum, count, norm, metricSums: Float64Array.from(rest), finite };
+      return { scale, lossSum, count, norm, metricSums: columnSums(rest, metricSums), finite };
     },
     dispose: () => tf.dispose([...tensors, ...scalars, ...before, ...moved]),
   };
@@ -248,13 +248,17 @@ export function namedOutput(
   return output instanceof tf.Tensor ? { prediction: output } : output;
 }
 
-/** The sums of all metrics over a batch, one vector. */
+/** The sums of all metrics for each sample of a batch: [rows, sums]. */
 function metricTotals(metrics: readonly Metric[], task: Task, value: OutputValue): tf.Tensor {
   const { prediction, target } = task.postprocess(value.prediction, value.target);
-  return tf.sum(
-    tf.concat(metrics.map((metric) => metric.update(prediction, target, value.mask)), 1),
-    0,
-  );
+  return tf.concat(metrics.map((metric) => metric.update(prediction, target, value.mask)), 1);
+}
+
+/** The totals over samples, added in double precision in sample order, as an evaluation does. */
+function columnSums(values: readonly number[], sums: tf.Tensor | undefined): Float64Array {
+  const totals = new Float64Array(sums?.shape[1] ?? 0);
+  values.forEach((value, i) => totals[i % totals.length] += value);
+  return totals;
 }
 
 function restore(buffers: readonly tf.Variable[], values: readonly tf.Tensor[]): void {
@@ -278,7 +282,7 @@ function addLeaves(left: Leaf, right: Leaf): Leaf {
     grads,
     lossSum: addAndDispose(left.lossSum, right.lossSum),
     count: addCounts(left.count, right.count),
-    metricSums: left.metricSums && addAndDispose(left.metricSums, right.metricSums!),
+    metricSums: left.metricSums && joinAndDispose(left.metricSums, right.metricSums!),
     buffers: left.buffers.map((a, i) => addAndDispose(a, right.buffers[i])),
   };
 }
@@ -287,6 +291,12 @@ function addCounts(a: tf.Tensor | number, b: tf.Tensor | number): tf.Tensor | nu
   if (typeof a === "number" && typeof b === "number") return a + b;
   const [left, right] = [a, b].map((n) => typeof n === "number" ? tf.scalar(n) : n);
   return addAndDispose(left, right);
+}
+
+function joinAndDispose(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  const joined = tf.concat([a, b]);
+  tf.dispose([a, b]);
+  return joined;
 }
 
 function addAndDispose(a: tf.Tensor, b: tf.Tensor): tf.Tensor {

@@ -1,8 +1,9 @@
 /** Prediction on new inputs in original units. */
 import { ConfigError, show } from "../core/errors.ts";
+import { type ArrayField, checkField } from "../data/array_dataset.ts";
 import { sliceBatch, toTensors } from "../data/batch.ts";
-import type { HostArray, HostBatch } from "../data/dataset.ts";
-import type { AffineScaler } from "../data/scaler.ts";
+import type { DataSplits, HostArray, HostBatch } from "../data/dataset.ts";
+import { markMissing } from "../data/form.ts";
 import type { RandomStream } from "../core/random.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
@@ -11,7 +12,7 @@ import { namedOutput } from "./gradients.ts";
 import { isMisfit, misfit } from "./misfit.ts";
 
 /** One field: a tensor, an array with its shape, or nested arrays of numbers. */
-export type PredictField = tf.Tensor | HostArray | tf.TensorLike;
+export type PredictField = tf.Tensor | ArrayField | tf.TensorLike;
 
 /** The field `inputs`, or several fields by name; the first axis is the batch. */
 export type PredictInputs = PredictField | {
@@ -23,7 +24,8 @@ export type PredictInputs = PredictField | {
 export interface PredictParts {
   readonly model: Model;
   readonly task: Task;
-  readonly scaler: AffineScaler | undefined;
+  /** Scalers, null value and form of the data that the model was trained on. */
+  readonly data: DataSplits;
   /** Rows the model sees at once. */
   readonly batchSize: number;
   breathe(): Promise<void>;
@@ -35,7 +37,7 @@ export async function predict(
   inputs: PredictInputs,
   random: RandomStream,
 ): Promise<Record<string, tf.Tensor>> {
-  const batch = await hostFields(inputs, parts.scaler);
+  const batch = await hostFields(inputs, parts.data);
   const rows = batch.inputs.shape[0];
   const slices: Record<string, tf.Tensor>[] = [];
   for (let start = 0; start < rows; start += parts.batchSize) {
@@ -63,11 +65,13 @@ export async function predict(
   return out;
 }
 
-/** Every field on the host; `inputs` scaled, its missing cells 0 with `inputsMask` beside it. */
-async function hostFields(
-  inputs: PredictInputs,
-  scaler: AffineScaler | undefined,
-): Promise<HostBatch> {
+/**
+ * Every field on the host; `inputs` as the data set makes them: null values missing, the others
+ * scaled, missing cells 0 with `inputsMask` beside them.
+ */
+async function hostFields(inputs: PredictInputs, form: DataSplits): Promise<HostBatch> {
+  const { nullValue, series } = form;
+  const scaler = form.inputScaler ?? form.scaler;
   const fields = isFields(inputs) ? inputs : { inputs };
   const batch: HostBatch = {};
   for (const [name, field] of Object.entries(fields)) batch[name] = await hostArray(field, name);
@@ -78,7 +82,8 @@ async function hostFields(
       `must have at least one row on its first axis, received shape [${shape}]`,
     );
   }
-  if (dtype !== "float32" && scaler === undefined) return batch;
+  const isPlain = scaler === undefined && nullValue === undefined && series === undefined;
+  if (dtype !== "float32" && isPlain) return batch;
   const channels = shape[shape.length - 1];
   if (scaler !== undefined && scaler.shift.length !== 1 && scaler.shift.length !== channels) {
     throw new ConfigError(
@@ -87,8 +92,15 @@ async function hostFields(
     );
   }
   const copy = Float32Array.from(data);
+  if (copy.some((value) => Math.abs(value) === Infinity)) {
+    throw new ConfigError(
+      "inputs",
+      "must hold float32 numbers, or NaN where missing, received an infinity",
+    );
+  }
+  const missing = markMissing(copy, nullValue);
   const scaled = scaler === undefined ? copy : scaler.transform(copy);
-  if (scaled.some(Number.isNaN)) {
+  if (missing || series?.masked === true) {
     batch.inputsMask ??= {
       data: scaled.map((v) => Number.isNaN(v) ? 0 : 1),
       shape,
@@ -106,31 +118,50 @@ function isFields(inputs: PredictInputs): inputs is { inputs: PredictField } {
 }
 
 async function hostArray(field: PredictField, name: string): Promise<HostArray> {
-  if (isHostArray(field)) return field;
+  if (isHostArray(field)) {
+    const { data, shape, dtype } = field;
+    return checkField(name, { data: narrowed(data), shape, dtype });
+  }
   try {
-    const tensor = field instanceof tf.Tensor ? field : tf.tensor(field);
-    const dtype = tensor.dtype === "int32" || tensor.dtype === "bool" ? tensor.dtype : "float32";
-    const array = {
-      data: await tensor.data() as Float32Array,
-      shape: tensor.shape,
-      dtype,
-    } as const;
-    if (tensor !== field) tensor.dispose();
-    // tfjs takes the shape of nested arrays from the first of each.
-    if (array.data.length !== tensor.size) throw new Error("rows of different lengths");
-    return array;
+    const tensor = field instanceof tf.Tensor ? field : tf.tensor(numbers(field) as tf.TensorLike);
+    try {
+      const { shape, size, dtype } = tensor;
+      if (dtype !== "float32" && dtype !== "int32" && dtype !== "bool") {
+        throw new Error(`values of type ${dtype}`);
+      }
+      const data = await tensor.data<"float32">();
+      // tfjs takes the shape of nested arrays from the first of each.
+      if (data.length !== size) throw new Error("rows of different lengths");
+      return { data, shape, dtype };
+    } finally {
+      if (tensor !== field) tensor.dispose();
+    }
   } catch (error) {
     throw new ConfigError(
       name,
       `must be a tensor or an array of numbers, received ${show(field)} (${
-        (error as Error).message
+        (error as Error).message.split("\n")[0]
       })`,
     );
   }
 }
 
-function isHostArray(field: PredictField): field is HostArray {
+/** Nested arrays as tfjs takes them: null cells as NaN, Float64Array as float32. */
+function numbers(field: unknown): unknown {
+  if (!Array.isArray(field)) return narrowed(field);
+  if (field.some((item) => typeof item === "object" && item !== null)) return field.map(numbers);
+  const isCell = (item: unknown): boolean =>
+    item === null || typeof item === "number" || typeof item === "boolean";
+  const wrong = field.findIndex((item) => !isCell(item));
+  if (wrong >= 0) throw new Error(`a cell is ${show(field[wrong])}`);
+  return field.includes(null) ? field.map((item) => item ?? NaN) : field;
+}
+
+function narrowed<T>(data: T): T | Float32Array {
+  return data instanceof Float64Array ? Float32Array.from(data) : data;
+}
+
+function isHostArray(field: PredictField): field is ArrayField {
   return typeof field === "object" && field !== null && "data" in field && "shape" in field &&
-    "dtype" in field &&
     !(field instanceof tf.Tensor);
 }

@@ -137,10 +137,11 @@ export function refuseDifference(saved: unknown, now: unknown, source: string): 
   const difference = firstDifference(saved, now, "");
   if (difference === undefined) return;
   const [path, before, after] = difference;
+  const place = path.startsWith("contents.") ? "data" : "config";
   throw new CheckpointError(
     `${source}: ${path} was ${show(before)} in the checkpoint and is ${
       show(after)
-    } in the config; ` +
+    } in the ${place}; ` +
       `choose another name, or checkpoint.resume "never" to start again`,
   );
 }

@@ -36,7 +36,7 @@ const rows: [args: string[], message: RegExp][] = [
   ],
   [set("name=../up"), /^name: must be 1 to 100 of the characters/],
   [set('log={"__proto__":{"x":1}}'), /^--set: must not have the key __proto__$/],
-  [set("fineTune.path=none.safetensors"), /^none\.safetensors: there is no such file$/],
+  [set("fineTune.path=none.safetensors"), /^configs\/none\.safetensors: there is no such file$/],
   [
     set("checkpoint.resume=required"),
     /^checkpoint\.resume is "required" and .*holds no checkpoint$/,

@@ -74,7 +74,7 @@ for (const [what, output, message] of rows) {
 
 test("a run that is not to be trained needs no gradient", async () => {
   const config = linearConfig({ model: { type: linear(withGradient(missing)) } });
-  const run = await IterationRunner.create(config, { output: new Lines(), training: false });
+  const run = await IterationRunner.create(config, { output: new Lines(), purpose: "test" });
   assert.ok(Number.isFinite((await run.test()).loss));
   run.dispose();
 });
@@ -103,7 +103,7 @@ test("the trial leaves the random numbers of the run as they were", async () => 
     });
     const run = await IterationRunner.create(linearConfig({ model: { type: model } }), {
       output: new Lines(),
-      training,
+      purpose: training ? "train" : "test",
     });
     created = true;
     await run.train();

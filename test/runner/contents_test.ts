@@ -16,7 +16,7 @@ function config(values: Float32Array, directory: string) {
   });
 }
 
-test("a run refuses to resume, test or predict on other contents, and names the first difference", async () => {
+test("a run refuses to resume or test on other contents, and names the first difference", async () => {
   await withFolder(async (directory) => {
     await trainOnce(config(series(160), directory));
     const changed = series(160);

@@ -227,3 +227,33 @@ test("validate and test leave the weights and answer for the present and the bes
 function prefixed(values: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [`test/${name}`, v]));
 }
+
+test("metrics of training batches are those of an evaluation, digits included, however a batch is cut", async () => {
+  const rows = 24;
+  const draw = (k: number) => Math.sin(12.9898 * (k + 1)) * 43758.5453 % 1;
+  const inputs = Float32Array.from({ length: rows }, (_, i) => 1e5 + draw(i));
+  const fields = () =>
+    new ArrayDataset({
+      inputs: { data: inputs, shape: [rows, 1] },
+      targets: { data: inputs.map((v, i) => v + draw(100 + i)), shape: [rows, 1] },
+    });
+  const identity = (): Model => {
+    const weight = tf.tidy(() => tf.variable(tf.ones([1])));
+    return { parameters: { weight }, forward: ({ inputs }) => tf.mul(inputs, weight) };
+  };
+  for (const [shards, accumulate] of [[1, 1], [3, 2]]) {
+    const { watch } = await observe(linearConfig({
+      model: { type: identity },
+      data: { type: () => ({ train: fields(), validation: fields() }) },
+      optimizer: { type: "SGD", params: { lr: 0 } },
+      metrics: ["r2", "corr", "mae"],
+      train: { iterations: 1, batchSize: rows / accumulate, accumulate, metrics: true },
+      shards,
+    }));
+    const { train, val } = watch.logged;
+    for (const name of ["r2", "corr", "mae"]) {
+      assert.ok(Math.abs(train[1][name] - val[1][name]) < 1e-9, `${name} ${train[1][name]}`);
+      assert.ok(train[1][name] > 0 && train[1][name] < 1, `${name} ${train[1][name]}`);
+    }
+  }
+});
