@@ -1,4 +1,5 @@
 /** The plain object that describes a run: every key, its rule and its default. */
+import { canonicalComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import {
   above,
@@ -286,7 +287,7 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   refusePrototypes(config, "");
   const resolved = parseOptions(
     runConfigSchema,
-    withLowerCaseComponents(config),
+    withPlainComponents(config),
     "",
   ) as unknown as ResolvedConfig;
   const workers = resolved.workers === "auto" ? 1 : resolved.workers;
@@ -315,38 +316,26 @@ function refusePrototypes(value: unknown, path: string): void {
 const COMPONENTS = ["model", "data", "optimizer", "scheduler", "loss", "task"];
 const COMPONENT_LISTS = ["metrics", "callbacks"];
 
-/** `{ TYPE, PARAM }` of BasicTS as `{ type, params }`, at the places where a component stands. */
-function withLowerCaseComponents(config: unknown): unknown {
+/** Components in BasicTS' spellings as `{ type, params }`, at the places where one stands. */
+function withPlainComponents(config: unknown): unknown {
   if (!isObject(config)) return config;
   const out: Record<string, unknown> = { ...config };
   for (const [key, value] of Object.entries(out)) {
-    if (COMPONENTS.includes(camel(key))) out[key] = lowerCase(value, key);
+    if (COMPONENTS.includes(camel(key))) out[key] = plainComponent(value, key);
     if (COMPONENT_LISTS.includes(key) && Array.isArray(value)) {
-      out[key] = value.map((item, i) =>
-        isObject(item) && !isProgramObject(item)
-          ? parseOptions(component, lowerCase(item, join(key, i)), join(key, i))
-          : item
-      );
+      out[key] = value.map((item, i) => {
+        const at = join(key, i);
+        return isObject(item) && !isProgramObject(item)
+          ? parseOptions(component, plainComponent(item, at), at)
+          : item;
+      });
     }
   }
   return out;
 }
 
-function lowerCase(value: unknown, path: string): unknown {
-  if (!isObject(value)) return value;
-  const out = { ...value };
-  for (const [upper, lower] of [["TYPE", "type"], ["PARAM", "params"]]) {
-    if (!(upper in out)) continue;
-    if (lower in out) {
-      throw new ConfigError(
-        join(path, upper),
-        `is the same option as ${show(lower)}; give one of them, received both`,
-      );
-    }
-    out[lower] = out[upper];
-    delete out[upper];
-  }
-  return out;
+function plainComponent(value: unknown, path: string): unknown {
+  return isObject(value) ? canonicalComponent(value, path) : value;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -358,7 +347,7 @@ function isProgramObject(value: unknown): boolean {
   if (!isObject(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype) return true;
-  return !("type" in value || "TYPE" in value) &&
+  return !("type" in value || "TYPE" in value || "module" in value) &&
     Object.values(value).some((item) => typeof item === "function");
 }
 

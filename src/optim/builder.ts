@@ -1,5 +1,5 @@
 /** Optimizers from plain objects. */
-import { readComponent } from "../core/component.ts";
+import { readComponent, readPlainComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import {
   above,
@@ -13,7 +13,7 @@ import {
   parseOptions,
   z,
 } from "../core/options.ts";
-import { isClass } from "../core/registry.ts";
+import { make } from "../core/registry.ts";
 import * as tf from "../tensor/tf.ts";
 import {
   type Grouping,
@@ -127,7 +127,7 @@ export function buildOptimizer(
 ): Optimizer {
   const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
   const settings = parseOptions(settingsSchema, rest, path);
-  const entry = entryOf(type, typePath);
+  const entry = findOptimizer(type, typePath);
   if (typeof entry === "function") {
     const grouped = Object.keys(rest)[0];
     if (grouped !== undefined) {
@@ -144,15 +144,6 @@ export function buildOptimizer(
     layerDecay: readLayerDecay(settings.layerDecay, join(path, "layerDecay")),
   };
   return new Optimizer(groupPlan(grouping), parameters, { type: entry.name, params, ...rest });
-}
-
-function entryOf(type: unknown, path: string): OptimizerEntry {
-  if (typeof type === "string") return findOptimizer(type, path);
-  const isEntry = typeof type === "function" ||
-    (type !== null && typeof type === "object" && "options" in type &&
-      ("step" in type || "extend" in type));
-  if (isEntry) return type as OptimizerEntry;
-  throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
 }
 
 /** The rule of `entry` with checked options; a wrapper's base is among its params. */
@@ -185,13 +176,12 @@ function readTrained(
   }
   if (typeof given === "string") {
     // The base's options lie beside the wrapper's own.
-    const base = ruleOf(entryOf(given, join(path, "optimizer")), join(path, "optimizer"));
+    const base = ruleOf(findOptimizer(given, join(path, "optimizer")), join(path, "optimizer"));
     const rule = wrapRule(entry, base);
     return { rule, options: readParams(rule, { ...others, ...own }, path) };
   }
-  const inner = readComponent(given, join(path, "optimizer"));
-  parseOptions(object({}), inner.rest, join(path, "optimizer"));
-  const baseEntry = entryOf(inner.type, inner.typePath);
+  const inner = readPlainComponent(given, join(path, "optimizer"));
+  const baseEntry = findOptimizer(inner.type, inner.typePath);
   if (typeof baseEntry === "function") throw needsRule(inner.typePath);
   const base = readTrained(baseEntry, inner.params, inner.paramsPath);
   const ownOptions = parseOptions(entry.options, { ...own, ...others }, path, entry.name);
@@ -212,9 +202,7 @@ function fromFactory(
   parameters: Readonly<Record<string, tf.Variable>> | undefined,
   path: string,
 ): Optimizer {
-  const made: unknown = isClass(factory)
-    ? new (factory as new (...args: unknown[]) => unknown)(params, parameters)
-    : (factory as (...args: unknown[]) => unknown)(params, parameters);
+  const made: unknown = make(factory, params, parameters);
   // tf.Optimizer answers instanceof for anything with its methods, so the groups are looked for.
   if (made === null || typeof made !== "object" || !("paramGroups" in made)) {
     throw new ConfigError(path, `must make an Optimizer, received ${show(made)}`);
@@ -257,9 +245,8 @@ function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
 }
 
 function readGroupOptimizer(config: unknown, path: string): TrainedBy {
-  const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
-  parseOptions(object({}), rest, path);
-  const entry = entryOf(type, typePath);
+  const { type, typePath, params, paramsPath } = readPlainComponent(config, path);
+  const entry = findOptimizer(type, typePath);
   if (typeof entry === "function") throw needsRule(typePath);
   return { ...readTrained(entry, params, paramsPath), ownDecay: setsDecay(params) };
 }

@@ -1,6 +1,6 @@
 /** Optimizer types by name. */
 import { ConfigError } from "../core/errors.ts";
-import { Registry } from "../core/registry.ts";
+import { type Maker, type Registered, Registry } from "../core/registry.ts";
 import type * as tf from "../tensor/tf.ts";
 import { adadelta } from "./adadelta.ts";
 import { adafactor } from "./adafactor.ts";
@@ -14,7 +14,7 @@ import { adan } from "./adan.ts";
 import { ademamix } from "./ademamix.ts";
 import { asgd } from "./asgd.ts";
 import { lamb } from "./lamb.ts";
-import { Lbfgs } from "./lbfgs.ts";
+import { Lbfgs, lbfgsRule } from "./lbfgs.ts";
 import { lion } from "./lion.ts";
 import { lookahead } from "./lookahead.ts";
 import { muon } from "./muon.ts";
@@ -31,16 +31,14 @@ import { sgd } from "./sgd.ts";
 import { sgdScheduleFree } from "./sgd_schedule_free.ts";
 import type { OptimizerWrapper } from "./wrapper.ts";
 
-/** Makes an optimizer from its options: a function, or a class with this constructor. */
-export type OptimizerFactory =
-  | ((
+/** Makes an optimizer from its options. */
+export type OptimizerFactory = Maker<
+  [
     params: Readonly<Record<string, unknown>>,
     parameters?: Readonly<Record<string, tf.Variable>>,
-  ) => Optimizer)
-  | (new (
-    params: Readonly<Record<string, unknown>>,
-    parameters?: Readonly<Record<string, tf.Variable>>,
-  ) => Optimizer);
+  ],
+  Optimizer
+>;
 
 /** What a type is: a rule, something around another optimizer, or what makes one. */
 export type OptimizerEntry = OptimizerRule | OptimizerWrapper | OptimizerFactory;
@@ -80,11 +78,13 @@ const furtherTypes: readonly (readonly [OptimizerRule | OptimizerWrapper, ...str
   [sgdScheduleFree, "ScheduleFreeSGD", "schedule_free_sgd"],
 ];
 
-for (const rule of torchTypes) {
-  registry.register(rule.name, rule, [`torch.optim.${rule.name}`]);
+for (const rule of torchTypes) register(rule, `torch.optim.${rule.name}`);
+registry.register("LBFGS", Lbfgs, ["torch.optim.LBFGS"], lbfgsRule.options);
+for (const [entry, ...aliases] of furtherTypes) register(entry, ...aliases);
+
+function register(entry: OptimizerRule | OptimizerWrapper, ...aliases: readonly string[]): void {
+  registry.register(entry.name, entry, aliases, entry.options);
 }
-registry.register("LBFGS", Lbfgs, ["torch.optim.LBFGS"]);
-for (const [entry, ...aliases] of furtherTypes) registry.register(entry.name, entry, aliases);
 
 /** Known types that cannot be had, and why. */
 const refused: Readonly<Record<string, string>> = {
@@ -103,19 +103,29 @@ export function registerOptimizer(
   entry: OptimizerEntry,
   aliases: readonly string[] = [],
 ): void {
-  registry.register(name, entry, aliases);
+  registry.register(
+    name,
+    entry,
+    aliases,
+    typeof entry === "function" ? undefined : entry.options,
+  );
 }
 
-/** The entry called `name`, in any case. */
-export function findOptimizer(name: string, path: string): OptimizerEntry {
-  const reason = refused[name.toLowerCase().replace(/^torch\.optim\./, "")];
-  if (reason !== undefined && registry.find(name) === undefined) {
-    throw new ConfigError(path, reason);
+/** The entry that `type` names in any case, or is. */
+export function findOptimizer(type: unknown, path: string): OptimizerEntry {
+  if (typeof type === "string" && registry.find(type) === undefined) {
+    const reason = refused[type.toLowerCase().replace(/^torch\.optim\./, "")];
+    if (reason !== undefined) throw new ConfigError(path, reason);
   }
-  return registry.get(name, path);
+  return registry.resolve(
+    type,
+    path,
+    (value) =>
+      typeof value === "function" || ("options" in value && ("step" in value || "extend" in value)),
+  );
 }
 
-/** The canonical names, sorted. */
-export function optimizerNames(): string[] {
-  return registry.names();
+/** What `optimizer.type` may name. */
+export function registeredOptimizers(): Registered[] {
+  return registry.registered();
 }
