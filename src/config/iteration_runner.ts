@@ -6,7 +6,7 @@ import { MemoryStore } from "../checkpoint/memory_store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { ConfigError, show, suggest } from "../core/errors.ts";
 import { hasFileSystem, pathModule, runtime } from "../core/host.ts";
-import { between, object, parseOptions } from "../core/options.ts";
+import { parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";
@@ -35,7 +35,7 @@ import type { Callback } from "../runner/hooks.ts";
 import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
 import { isPart } from "../schedule/scheduler.ts";
-import { buildTask } from "../task/registry.ts";
+import { buildTask, taskOptions } from "../task/registry.ts";
 import { checkFit, type FitParts } from "./check_fit.ts";
 import { contentsOf, fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import { resolveConfig, type ResolvedConfig, type RunConfig } from "./schema.ts";
@@ -91,8 +91,6 @@ export class IterationRunner extends BaseIterationRunner {
     return new IterationRunner(parts);
   }
 }
-
-const taskOptions = object({ ratio: between(0, 1).optional() });
 
 async function buildParts(
   config: ResolvedConfig,

@@ -30,6 +30,7 @@ import { findOptimizer, type OptimizerEntry, type OptimizerFactory } from "./reg
 import type { OptimizerRule } from "./rule.ts";
 import { type OptimizerWrapper, wrapRule } from "./wrapper.ts";
 
+export type { GroupPlan } from "./optimizer.ts";
 export { singleGroup } from "./params.ts";
 
 /** A regular expression or its source, or several. */

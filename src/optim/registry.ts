@@ -97,6 +97,42 @@ const refused: Readonly<Record<string, string>> = {
  *
  * @param entry A rule, which gets groups, options checks and state from the engine; a wrapper of
  * rules; or a factory that returns an {@link Optimizer} of its own.
+ *
+ * @example Signum, the sign of a momentum (Bernstein et al., 2018), in a program of one's own
+ * ```ts
+ * import { buildOptimizer, elementwise, expression, options, registerOptimizer, terms } from "downhill";
+ *
+ * const { addScaled, lerp, neg, scalar, sign, slot } = expression;
+ * const { atLeast, below, flag, object } = options;
+ * const { ascent, decayed, shrinkOf } = terms;
+ *
+ * const schema = object({
+ *   lr: atLeast(0).default(1e-3),
+ *   momentum: below(0, 1).default(0.9),
+ *   weight_decay: atLeast(0).default(0),
+ *   maximize: flag().default(false),
+ * });
+ * registerOptimizer(
+ *   "Signum",
+ *   elementwise<options.z.output<typeof schema>, { maximize: boolean; decay: boolean }>({
+ *     name: "Signum",
+ *     options: schema,
+ *     slots: { momentum_buffer: {} },
+ *     form: (o) => ({ maximize: o.maximize, decay: o.weight_decay !== 0 }),
+ *     scalars: (o, _numbers, { baseLr }) => ({
+ *       lr: o.lr,
+ *       take: 1 - o.momentum,
+ *       shrink: shrinkOf(o, baseLr),
+ *     }),
+ *     update({ maximize, decay }) {
+ *       const m = lerp(slot("momentum_buffer"), ascent(maximize), scalar("take"));
+ *       const p = decayed(decay);
+ *       return { param: addScaled(p, sign(m), neg(scalar("lr"))), slots: { momentum_buffer: m } };
+ *     },
+ *   }),
+ * );
+ * console.assert(buildOptimizer({ type: "Signum" }).paramGroups[0].momentum === 0.9);
+ * ```
  */
 export function registerOptimizer(
   name: string,

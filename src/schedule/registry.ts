@@ -84,7 +84,27 @@ for (const rule of torchRules) {
 }
 for (const [rule, ...aliases] of rules) registerScheduler(rule.name, rule, aliases);
 
-/** Makes `name` usable as a scheduler's `type`: by a rule, or by a factory. */
+/**
+ * Makes `name` usable as a scheduler's `type`: by a rule, or by a factory.
+ *
+ * @example
+ * ```ts
+ * import { buildOptimizer, buildScheduler, factorSchedule, options, registerScheduler } from "downhill";
+ *
+ * const schema = options.object({ steps: options.integer(1) });
+ * registerScheduler(
+ *   "Staircase",
+ *   factorSchedule<options.z.output<typeof schema>>({
+ *     name: "Staircase",
+ *     options: schema,
+ *     factor: (k, { steps }) => 1 / (1 + Math.floor(k / steps)),
+ *   }),
+ * );
+ * const optimizer = buildOptimizer({ type: "SGD", params: { lr: 1 } });
+ * const scheduler = buildScheduler({ type: "Staircase", params: { steps: 2 } }, optimizer);
+ * console.assert(scheduler.lrAt(4)[0] === 1 / 3);
+ * ```
+ */
 export function registerScheduler(
   name: string,
   entry: SchedulerRule | SchedulerFactory,
