@@ -25,6 +25,7 @@ export {
 
 // The run.
 export { type CreateOptions, IterationRunner } from "./src/config/iteration_runner.ts";
+export { configSchema, type JsonSchema } from "./src/config/json_schema.ts";
 export {
   type ComponentConfig,
   defineConfig,
@@ -37,17 +38,52 @@ export type { RunSettings } from "./src/runner/settings.ts";
 export type { Best, FinishReason, RunState, Summary } from "./src/runner/state.ts";
 export { selectBackend, type SelectedBackend } from "./src/backend/select.ts";
 
-// Components by name.
-export { registerDataset } from "./src/data/registry.ts";
-export { registerLoss } from "./src/loss/registry.ts";
-export { registerMetric } from "./src/metric/registry.ts";
-export { registerModel } from "./src/model/registry.ts";
-export { registerOptimizer } from "./src/optim/registry.ts";
-export { registerScheduler } from "./src/schedule/registry.ts";
-export { registerCallback } from "./src/runner/callbacks/registry.ts";
+// Components by name, and what components of one's own are written with.
+export { type DataFactory, registerDataset } from "./src/data/registry.ts";
+export { type LossFactory, type LossFunction, registerLoss } from "./src/loss/registry.ts";
+export type { Metric } from "./src/metric/metric.ts";
+export { type MetricFactory, registerMetric } from "./src/metric/registry.ts";
+export { type ModelFactory, registerModel } from "./src/model/registry.ts";
+export { type OptimizerFactory, registerOptimizer } from "./src/optim/registry.ts";
+export { registerScheduler, type SchedulerFactory } from "./src/schedule/registry.ts";
+export { type CallbackFactory, registerCallback } from "./src/runner/callbacks/registry.ts";
+/** Schemas of options: the vocabulary (`object`, `atLeast`, `flag`, ...), and `parseOptions`. */
+export * as options from "./src/core/options.ts";
+/** Elementwise updates as expressions: `param`, `gradient`, `slot`, `scalar`, and what to do with them. */
+export * as expression from "./src/fuse/expression.ts";
+/** Pieces that many update rules share: the sign of maximize, weight decay, cautious masking. */
+export * as terms from "./src/optim/terms.ts";
+export {
+  elementwise,
+  type ElementwiseSpec,
+  type Measure,
+  type ScalarContext,
+} from "./src/optim/elementwise.ts";
+export { type GroupPlan, singleGroup } from "./src/optim/builder.ts";
+export {
+  type OptimizerRule,
+  type ParameterState,
+  scaledGradient,
+  type Slot,
+  type UpdateEntry,
+} from "./src/optim/rule.ts";
+export type { OptimizerWrapper } from "./src/optim/wrapper.ts";
+export {
+  absoluteSchedule,
+  factorSchedule,
+  schedule,
+  type SchedulerContext,
+  type SchedulerRule,
+  type ScheduleSpec,
+} from "./src/schedule/schedule.ts";
 
 // Optimizers and schedules, also without a run.
-export { buildOptimizer } from "./src/optim/builder.ts";
+export {
+  buildOptimizer,
+  type GroupConfig,
+  type OptimizerConfig,
+  type Patterns,
+} from "./src/optim/builder.ts";
 export { clipGradNorm, clipGradValue } from "./src/optim/clip.ts";
 export {
   type Closure,
@@ -58,12 +94,13 @@ export {
   type SavedState,
 } from "./src/optim/optimizer.ts";
 export { type AveragingOptions, WeightAverage } from "./src/optim/averaging.ts";
-export { buildScheduler } from "./src/schedule/builder.ts";
-export type { Scheduler } from "./src/schedule/scheduler.ts";
+export { buildScheduler, type SchedulerConfig } from "./src/schedule/builder.ts";
+export type { Schedulable, Scheduler } from "./src/schedule/scheduler.ts";
 
 // Data.
 export { ArrayDataset } from "./src/data/array_dataset.ts";
 export type {
+  DataContext,
   Dataset,
   DataSplits,
   HostArray,

@@ -42,7 +42,11 @@ export function compareManifests(deno: DenoJson, npm: PackageJson): string[] {
   equal("version", deno.version, npm.version);
   equal("license", deno.license, npm.license);
 
-  const entries: PackageJson["exports"] = { "./package.json": "./package.json" };
+  // Data, which JSR serves as files and not as entry points.
+  const entries: PackageJson["exports"] = {
+    "./config.schema.json": "./config.schema.json",
+    "./package.json": "./package.json",
+  };
   for (const [key, path] of Object.entries(deno.exports)) {
     const stem = path.replace(/^\.\//, "./dist/").replace(/\.ts$/, "");
     entries[key] = { types: `${stem}.d.ts`, default: `${stem}.js` };

@@ -28,6 +28,7 @@ function manifests(): { deno: DenoJson; npm: PackageJson } {
       exports: {
         ".": { types: "./dist/mod.d.ts", default: "./dist/mod.js" },
         "./more": { types: "./dist/src/more.d.ts", default: "./dist/src/more.js" },
+        "./config.schema.json": "./config.schema.json",
         "./package.json": "./package.json",
       },
       bin: {},

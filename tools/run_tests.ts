@@ -66,6 +66,12 @@ const stages: readonly Stage[] = [
     "tools/build_wasm.ts",
     "--check",
   ]),
+  check("schema", "config.schema.json is what the schemas give", [
+    "run",
+    "-A",
+    "tools/build_schema.ts",
+    "--check",
+  ]),
   check("publish", "no slow types, nothing missing for JSR", [
     "publish",
     "--dry-run",

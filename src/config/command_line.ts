@@ -1,6 +1,6 @@
 /**
  * `downhill train|test|predict CONFIG`: the same run as `IterationRunner.create(config)`; `downhill lr
- * CONFIG` draws its learning rates.
+ * CONFIG` draws its learning rates, `downhill schema` writes the JSON schema of a config.
  *
  * Exit codes: 0 done, 2 the config or the data is wrong, 75 stopped and resumable, 1 a fault of ours.
  */
@@ -17,7 +17,8 @@ import { consoleOutput, type Output } from "../report/console.ts";
 import { formatNumber } from "../report/format.ts";
 import { RESUMABLE } from "../runner/signals.ts";
 import type { Summary } from "../runner/state.ts";
-import { IterationRunner } from "./iteration_runner.ts";
+import { importModule, IterationRunner } from "./iteration_runner.ts";
+import { configSchema } from "./json_schema.ts";
 import { setPath } from "./overrides.ts";
 import { prepareOutput, readInputs, writeOutputs } from "./prediction_files.ts";
 import { rateLines } from "./rate_chart.ts";
@@ -27,13 +28,15 @@ const USAGE = `downhill train CONFIG [--set path=value]... [--import FILE]...
 downhill test CONFIG [--set path=value]... [--import FILE]...
 downhill predict CONFIG --input FILE --output FILE [--set path=value]... [--import FILE]...
 downhill lr CONFIG [--set path=value]... [--import FILE]...
+downhill schema [--import FILE]...
 
 CONFIG is a JSON file; paths in it are relative to it, the run directory to the working directory.
 --set train.iterations=100 changes one value (text where the option is text, like name; else JSON, or
 text where it is none); --import registers components of your own.
-predict reads and writes .csv or .safetensors and needs no training data. lr draws the learning rate of every iteration.`;
+predict reads and writes .csv or .safetensors and needs no training data. lr draws the learning rate of every iteration.
+schema prints the JSON schema of a config, for editors.`;
 
-const COMMANDS = ["train", "test", "predict", "lr"];
+const COMMANDS = ["train", "test", "predict", "lr", "schema"];
 
 /** Runs a command line and resolves to the exit code. */
 export async function main(
@@ -67,6 +70,17 @@ async function run(args: readonly string[], output: Output): Promise<number> {
   if (!COMMANDS.includes(command)) {
     throw new ConfigError("", `unknown command ${show(command)}${suggest(command, COMMANDS)}`);
   }
+  const imports = (values.import ?? []).map((path) =>
+    urlModule().pathToFileURL(pathModule().resolve(path)).href
+  );
+  if (command === "schema") {
+    if (file !== undefined) {
+      throw new ConfigError("", `schema: takes no CONFIG, received ${show(file)}`);
+    }
+    for (const specifier of imports) await importModule(specifier);
+    output.line(JSON.stringify(configSchema(), null, 2));
+    return 0;
+  }
   if (file === undefined || rest.length > 0) {
     throw new ConfigError(
       "",
@@ -77,9 +91,6 @@ async function run(args: readonly string[], output: Output): Promise<number> {
   }
   const config = readConfig(file);
   for (const override of values.set ?? []) setPath(config, override);
-  const imports = (values.import ?? []).map((path) =>
-    urlModule().pathToFileURL(pathModule().resolve(path)).href
-  );
   const baseDirectory = pathModule().dirname(pathModule().resolve(file));
   if (command === "lr") {
     const options = { imports, baseDirectory };

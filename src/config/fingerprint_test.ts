@@ -23,6 +23,7 @@ test("runName is model-data-hash8, equal for equal configs in any spelling and o
   assert.equal(await runName(resolveConfig(spelt)), name);
   // What changes no result, or is asked for again later, keeps the directory.
   const same: Parameters<typeof smallConfig>[0][] = [
+    { $schema: "../config.schema.json" },
     { backend: "wasm" },
     { test: { horizons: [1] } },
     { log: { interval: 3 } },

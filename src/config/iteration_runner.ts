@@ -7,7 +7,6 @@ import type { Store } from "../checkpoint/store.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { CheckpointError, ConfigError, show, suggest } from "../core/errors.ts";
 import { hasFileSystem, pathModule, resolvePath, runtime } from "../core/host.ts";
-import { between, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { Dataset, DataSplits, IterableDataset } from "../data/dataset.ts";

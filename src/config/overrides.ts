@@ -1,8 +1,8 @@
 /** `--set path=value`: one value of a config changed from the command line. */
 import { ConfigError, show } from "../core/errors.ts";
 import { camel, objectSchema, unwrapped, z } from "../core/options.ts";
-import { datasetSchema } from "../data/registry.ts";
-import { modelSchema } from "../model/registry.ts";
+import { datasetOptions } from "../data/registry.ts";
+import { modelOptions } from "../model/registry.ts";
 import { runConfigSchema } from "./schema.ts";
 
 const FORBIDDEN = new Set(["__proto__", "constructor", "prototype"]);
@@ -61,8 +61,8 @@ function isText(
 function paramsSchema(section: string, component: unknown): z.ZodObject | undefined {
   const { type } = (component ?? {}) as { type?: unknown };
   if (typeof type !== "string") return undefined;
-  if (section === "model") return modelSchema(type);
-  return section === "data" ? datasetSchema(type) : undefined;
+  if (section === "model") return modelOptions(type);
+  return section === "data" ? datasetOptions(type) : undefined;
 }
 
 function parseValue(text: string): unknown {

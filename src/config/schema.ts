@@ -1,4 +1,5 @@
 /** The plain object that describes a run: every key, its rule and its default. */
+import { canonicalComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import {
   above,
@@ -28,6 +29,8 @@ export interface ComponentConfig {
 
 /** A run as a plain object; only `model`, `data`, `optimizer` and `train.iterations` are required. */
 export interface RunConfig {
+  /** Where an editor finds the JSON schema; nothing depends on it. */
+  $schema?: string;
   /** Run directory name; default: model-dataset-hash8. */
   name?: string;
   /** Seed of batch order, initial weights and dropout. Default 42. */
@@ -199,20 +202,27 @@ const orFalse = <T extends z.ZodObject>(schema: T) =>
   either("must be false or an object", z.literal(false), schema);
 
 const evaluation = {
-  interval: integer(1).optional(),
+  interval: integer(1).optional().describe("Iterations between two"),
   batchSize: integer(1).optional(),
   limitBatches: integer(1).optional(),
 };
 
 /** The schema of a run config. */
 export const runConfigSchema: z.ZodObject = object({
+  $schema: text().optional().describe("Where an editor finds this schema"),
   name: z.string({ error: NAME_RULE() }).regex(/^[A-Za-z0-9._-]{1,100}$/, { error: NAME_RULE() })
-    .regex(/^[^.]/, { error: NAME_RULE() }).optional(),
-  seed: integer(0).max(Number.MAX_SAFE_INTEGER).default(42),
+    .regex(/^[^.]/, { error: NAME_RULE() }).optional().describe(
+      "Run directory name; default model-dataset-hash8",
+    ),
+  seed: integer(0).max(Number.MAX_SAFE_INTEGER).default(42).describe(
+    "Of batch order, initial weights and dropout",
+  ),
   backend: oneOf(["auto", "webgpu", "wasm", "cpu"]).default("auto"),
-  deterministic: flag().default(false),
+  deterministic: flag().default(false).describe("The same bits in every runtime"),
   workers: either('must be an integer >= 1 or "auto"', integer(1), oneOf(["auto"])).default(1),
-  shards: integer(1).optional(),
+  shards: integer(1).optional().describe(
+    "Logical shards of a batch; default the number of workers",
+  ),
   task: either("must be a task's name or { type, params }", text(), component).optional(),
   model: component,
   data: component,
@@ -221,41 +231,56 @@ export const runConfigSchema: z.ZodObject = object({
     either(NAMED_OR_COMPONENT, text(), component, isFunction, isMade),
     "must be an array of metrics",
   ).optional(),
-  rescale: flag().default(false),
+  rescale: flag().default(false).describe("Whether metrics are in original units"),
   optimizer,
   scheduler: scheduler.optional(),
   train: object({
-    iterations: integer(1),
-    batchSize: integer(1).default(32),
-    accumulate: integer(1).default(1),
+    iterations: integer(1).describe("Number of optimizer updates"),
+    batchSize: integer(1).default(32).describe("Samples of a forward pass"),
+    accumulate: integer(1).default(1).describe("Forward passes of an update"),
     shuffle: flag().optional(),
-    dropLast: flag().default(false),
+    dropLast: flag().default(false).describe("Leave out the incomplete last batch of an epoch"),
     clipGrad: anyObject().optional(),
-    nonFinite: oneOf(["stop", "skip"]).default("stop"),
-    maxTime: above(0).optional(),
-    metrics: flag().default(false),
-    limitBatches: integer(1).optional(),
-    overfitBatches: integer(1).optional(),
-    fastDevRun: either("must be true, false or an integer >= 1", flag(), integer(1)).default(false),
+    nonFinite: oneOf(["stop", "skip"]).default("stop").describe(
+      "What a loss or gradient that is NaN or infinite does",
+    ),
+    maxTime: above(0).optional().describe("Seconds"),
+    metrics: flag().default(false).describe("Metrics of training batches too"),
+    limitBatches: integer(1).optional().describe("Only the first n batches of every epoch"),
+    overfitBatches: integer(1).optional().describe(
+      "Train and validate on the same first n batches",
+    ),
+    fastDevRun: either("must be true, false or an integer >= 1", flag(), integer(1)).default(false)
+      .describe("n iterations with n batches of validation and test, nothing written"),
   }),
   validation: orFalse(object({ ...evaluation, sanity: integer(0).default(2) })).prefault({}),
   test: orFalse(object({
     ...evaluation,
-    horizons: list(integer(1), "must be an array of integers >= 1").default([]),
-    savePredictions: flag().default(false),
+    horizons: list(integer(1), "must be an array of integers >= 1").default([]).describe(
+      "Test metrics of these steps ahead",
+    ),
+    savePredictions: flag().default(false).describe("Write predictions.safetensors"),
   })).prefault({}),
   best: object({
-    monitor: text().default("val/loss"),
+    monitor: text().default("val/loss").describe(
+      "The validation value that best.safetensors follows",
+    ),
     mode: oneOf(["min", "max"]).optional(),
   }).prefault({}),
   earlyStopping: anyObject().optional(),
   checkpoint: orFalse(object({
     directory: text().default("runs"),
     interval: integer(1).optional(),
-    keep: integer(1).nullable().optional(),
-    every: integer(1).optional(),
-    at: list(integer(1), "must be an array of integers >= 1").optional(),
-    resume: oneOf(["auto", "never", "required"]).default("auto"),
+    keep: integer(1).nullable().optional().describe(
+      "How many of the newest checkpoints stay; null: all",
+    ),
+    every: integer(1).optional().describe("Checkpoints of every n-th iteration stay"),
+    at: list(integer(1), "must be an array of integers >= 1").optional().describe(
+      "Checkpoints of these iterations stay",
+    ),
+    resume: oneOf(["auto", "never", "required"]).default("auto").describe(
+      "What to do with a checkpoint that is there",
+    ),
   })).prefault({}),
   log: object({
     interval: integer(1).default(50),
@@ -287,9 +312,10 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   refusePrototypes(config, "");
   const resolved = parseOptions(
     runConfigSchema,
-    withLowerCaseComponents(config),
+    withPlainComponents(config),
     "",
   ) as unknown as ResolvedConfig;
+  delete (resolved as { $schema?: string }).$schema;
   const workers = resolved.workers === "auto" ? 1 : resolved.workers;
   resolved.shards ??= workers;
   checkConflicts(resolved);
@@ -316,38 +342,26 @@ function refusePrototypes(value: unknown, path: string): void {
 const COMPONENTS = ["model", "data", "optimizer", "scheduler", "loss", "task"];
 const COMPONENT_LISTS = ["metrics", "callbacks"];
 
-/** `{ TYPE, PARAM }` of BasicTS as `{ type, params }`, at the places where a component stands. */
-function withLowerCaseComponents(config: unknown): unknown {
+/** Components in BasicTS' spellings as `{ type, params }`, at the places where one stands. */
+function withPlainComponents(config: unknown): unknown {
   if (!isObject(config)) return config;
   const out: Record<string, unknown> = { ...config };
   for (const [key, value] of Object.entries(out)) {
-    if (COMPONENTS.includes(camel(key))) out[key] = lowerCase(value, key);
+    if (COMPONENTS.includes(camel(key))) out[key] = plainComponent(value, key);
     if (COMPONENT_LISTS.includes(key) && Array.isArray(value)) {
-      out[key] = value.map((item, i) =>
-        isObject(item) && !isProgramObject(item)
-          ? parseOptions(component, lowerCase(item, join(key, i)), join(key, i))
-          : item
-      );
+      out[key] = value.map((item, i) => {
+        const at = join(key, i);
+        return isObject(item) && !isProgramObject(item)
+          ? parseOptions(component, plainComponent(item, at), at)
+          : item;
+      });
     }
   }
   return out;
 }
 
-function lowerCase(value: unknown, path: string): unknown {
-  if (!isObject(value)) return value;
-  const out = { ...value };
-  for (const [upper, lower] of [["TYPE", "type"], ["PARAM", "params"]]) {
-    if (!(upper in out)) continue;
-    if (lower in out) {
-      throw new ConfigError(
-        join(path, upper),
-        `is the same option as ${show(lower)}; give one of them, received both`,
-      );
-    }
-    out[lower] = out[upper];
-    delete out[upper];
-  }
-  return out;
+function plainComponent(value: unknown, path: string): unknown {
+  return isObject(value) ? canonicalComponent(value, path) : value;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -359,7 +373,7 @@ function isProgramObject(value: unknown): boolean {
   if (!isObject(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype) return true;
-  return !("type" in value || "TYPE" in value) &&
+  return !("type" in value || "TYPE" in value || "module" in value) &&
     Object.values(value).some((item) => typeof item === "function");
 }
 

@@ -1,7 +1,8 @@
 /** Data sets by name: what `data.type` of a config may be. */
+import { readPlainComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import { anyObject, object, oneOf, parseOptions, type z } from "../core/options.ts";
-import { type Factory, make, Registry } from "../core/registry.ts";
+import { type Factory, make, type Registered, Registry } from "../core/registry.ts";
 import { ArrayDataset, type ArrayField } from "./array_dataset.ts";
 import type { DataContext, DataSplits } from "./dataset.ts";
 import {
@@ -27,35 +28,30 @@ export interface DataConfig {
   readonly params?: Record<string, unknown>;
 }
 
-interface Entry {
-  readonly factory: DataFactory;
-  readonly schema: z.ZodObject | undefined;
-}
-
-const registry = new Registry<Entry>("data set");
+const registry = new Registry<DataFactory>("data set");
 
 /**
  * Makes `factory` available as `data.type: name`.
  *
- * @param schema The params' schema, where there is one.
+ * @param options The schema of its params, for the config's JSON schema.
  */
 export function registerDataset(
   name: string,
   factory: DataFactory,
   aliases: readonly string[] = [],
-  schema?: z.ZodObject,
+  options?: z.ZodObject,
 ): void {
-  registry.register(name, { factory, schema }, aliases);
+  registry.register(name, factory, aliases, options);
 }
 
-/** The schema of a registered data set's params, if it was given. */
-export function datasetSchema(name: string): z.ZodObject | undefined {
-  return registry.find(name)?.schema;
+/** The schema of the params of a registered data set, if it was given. */
+export function datasetOptions(name: string): z.ZodObject | undefined {
+  return registry.options(name);
 }
 
-/** The names that `data.type` may be. */
-export function datasetNames(): string[] {
-  return registry.names();
+/** What `data.type` may name. */
+export function registeredDatasets(): Registered[] {
+  return registry.registered();
 }
 
 /**
@@ -70,12 +66,9 @@ export async function buildData(
   context: DataContext,
   path = "data",
 ): Promise<DataSplits> {
-  const { type, params = {} } = config;
-  if (typeof type !== "string" && typeof type !== "function") {
-    throw new ConfigError(`${path}.type`, `must be a name or a function, received ${show(type)}`);
-  }
-  const factory = typeof type === "string" ? registry.get(type, `${path}.type`).factory : type;
-  const splits = await make(factory, params, { ...context, path: `${path}.params` });
+  const { type, typePath, params, paramsPath } = readPlainComponent(config, path);
+  const factory = registry.resolve(type, typePath);
+  const splits = await make(factory, params, { ...context, path: paramsPath });
   check(splits, path, typeof type === "string" ? type : show(type));
   return splits;
 }
@@ -125,16 +118,16 @@ function arraySplits(params: Record<string, unknown>, context: DataContext): Dat
   return { train: part(train), validation: part(validation), test: part(test), task };
 }
 
-registerDataset("ArrayDataset", arraySplits, ["array", "array_dataset"]);
+registerDataset("ArrayDataset", arraySplits, ["array"], arraySchema);
 registerDataset(
   "ForecastingArray",
   (params, context) => new ForecastingArray(params as unknown as ForecastingArrayOptions, context),
-  ["forecasting_array"],
+  [],
   forecastingArraySchema,
 );
 registerDataset(
   "ForecastingCsv",
   (params, context) => new ForecastingCsv(params as unknown as ForecastingCsvOptions, context),
-  ["forecasting_csv"],
+  [],
   forecastingCsvSchema,
 );

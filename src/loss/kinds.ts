@@ -20,6 +20,7 @@ import { wapeItems } from "./wape.ts";
 export interface ItemKind {
   readonly name: string;
   readonly aliases: readonly string[];
+  readonly options: z.ZodObject;
   /** The rule for plain options; `path` is where they stand in the config. */
   rule(params: unknown, path: string): ItemRule;
 }
@@ -60,6 +61,7 @@ export const itemKinds: readonly ItemKind[] = [
   {
     name: "crossEntropy",
     aliases: ["CrossEntropyLoss"],
+    options: labelled,
     rule: (params, path) => crossEntropyItems(parseOptions(labelled, params, path, "crossEntropy")),
   },
 ];
@@ -75,6 +77,7 @@ function numeric<T extends z.ZodRawShape>(
   return {
     name,
     aliases,
+    options: schema,
     rule: (params, path) => {
       const options = parseOptions(schema, params, path, name);
       return withoutNulls(

@@ -14,4 +14,3 @@ export {
   type LossFunction,
   registerLoss,
 } from "./registry.ts";
-export type { ComponentConfig } from "./component.ts";

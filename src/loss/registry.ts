@@ -1,15 +1,9 @@
 /** Losses by name. */
+import { readPlainComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
-import { join } from "../core/options.ts";
-import { isClass, Registry } from "../core/registry.ts";
+import type { z } from "../core/options.ts";
+import { fold, isClass, make, type Maker, type Registered, Registry } from "../core/registry.ts";
 import * as tf from "../tensor/tf.ts";
-import {
-  type ComponentConfig,
-  foldName,
-  getFolded,
-  readComponent,
-  registerFolded,
-} from "./component.ts";
 import { brackets, lossOf } from "./items.ts";
 import { itemKinds } from "./kinds.ts";
 import type { Loss, LossResult } from "./loss.ts";
@@ -25,19 +19,19 @@ export type LossFunction = (
 ) => LossResult | tf.Tensor;
 
 /** Makes a loss from its options; `path` is where they stand in the config. */
-export type LossFactory = (params: Record<string, unknown>, path: string) => LossFunction;
+export type LossFactory = Maker<[params: Record<string, unknown>, path: string], LossFunction>;
 
 /** What names a loss: `"mse"`, `{ type, params }`, a loss, or a factory called without options. */
 export type LossConfig =
   | string
-  | ComponentConfig<LossFactory>
+  | { readonly type: string | LossFactory; readonly params?: Record<string, unknown> }
   | LossFunction
   | (() => LossFunction);
 
 const registry: Registry<LossFactory> = new Registry("loss");
 
-for (const { name, aliases, rule } of itemKinds) {
-  registerFolded(registry, name, (params, path) => lossOf(rule(params, path)), aliases);
+for (const { name, aliases, rule, options } of itemKinds) {
+  registry.register(name, (params, path) => lossOf(rule(params, path)), aliases, options);
 }
 
 /** Why some metrics are no losses, by folded name. */
@@ -55,6 +49,8 @@ const refused = new Map<string, string>([
 /**
  * Makes `name` usable as `config.loss`.
  *
+ * @param options The schema of its params, for the config's JSON schema.
+ *
  * @example
  * ```ts
  * import { registerLoss, tf } from "downhill";
@@ -67,8 +63,13 @@ const refused = new Map<string, string>([
  * });
  * ```
  */
-export function registerLoss(name: string, factory: LossFactory): void {
-  registerFolded(registry, name, factory);
+export function registerLoss(name: string, factory: LossFactory, options?: z.ZodObject): void {
+  registry.register(name, factory, [], options);
+}
+
+/** What `config.loss` may name. */
+export function registeredLosses(): Registered[] {
+  return registry.registered();
 }
 
 /**
@@ -81,33 +82,19 @@ export function registerLoss(name: string, factory: LossFactory): void {
  * @throws {ConfigError} Unknown name or option, or a name that is a metric only.
  */
 export function buildLoss(config: LossConfig, path = "loss"): Loss {
-  if (typeof config === "function") {
-    if (!isClass(config) && config.length >= 2) return adapt(config as LossFunction, path);
-    return build(config as LossFactory, {}, path, path);
+  if (typeof config === "function" && !isClass(config) && config.length >= 2) {
+    return adapt(config as LossFunction, path);
   }
-  const { type, params = {} } = readComponent<LossFactory>(
+  const { type, typePath, params, paramsPath } = readPlainComponent(
     config,
     path,
     "a name, { type, params } or a function",
   );
-  const paramsPath = join(path, "params");
-  if (typeof type !== "string") return build(type, params, path, paramsPath);
-  const why = refused.get(foldName(type).replace(/^masked/, ""));
-  if (why !== undefined && registry.find(type) === undefined) {
-    throw new ConfigError(path, `${show(type)} ${why}`);
+  if (typeof type === "string" && registry.find(type) === undefined) {
+    const why = refused.get(fold(type).replace(/^masked/, ""));
+    if (why !== undefined) throw new ConfigError(typePath, `${show(type)} ${why}`);
   }
-  return build(getFolded(registry, type, path), params, path, paramsPath);
-}
-
-function build(
-  factory: LossFactory,
-  params: Record<string, unknown>,
-  path: string,
-  paramsPath: string,
-): Loss {
-  const loss: unknown = isClass(factory)
-    ? new (factory as unknown as new (...args: unknown[]) => unknown)(params, paramsPath)
-    : factory(params, paramsPath);
+  const loss: unknown = make(registry.resolve(type, typePath), params, paramsPath);
   if (typeof loss !== "function") {
     throw new ConfigError(path, `the factory must return a loss function, received ${show(loss)}`);
   }

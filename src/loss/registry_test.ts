@@ -56,7 +56,7 @@ test("buildLoss refuses what is no loss in one line", () => {
     ["msee", /^loss: unknown loss "msee"; did you mean 'mse'\?/],
     [7, /^loss: must be a name, \{ type, params \} or a function, received 7$/],
     [{ type: "mse", param: {} }, /^loss.param: unknown option "param"; did you mean 'params'/],
-    [{ type: 3 }, /^loss.type: must be a name, received 3$/],
+    [{ type: 3 }, /^loss.type: must be a registered name \(.*\), received 3$/],
     [{ type: "mse", params: [] }, /^loss.params: must be an object/],
     [{ type: "mse", params: { delta: 1 } }, /^loss.params.delta: unknown option "delta" for mse/],
     [{ type: "huber", params: { delta: 0 } }, /^loss.params.delta: must be a number > 0/],

@@ -1,13 +1,8 @@
 /** Metrics by name. */
+import { readPlainComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import { join, object, parseOptions, z } from "../core/options.ts";
-import { type Factory, isClass, Registry } from "../core/registry.ts";
-import {
-  type ComponentConfig,
-  getFolded,
-  readComponent,
-  registerFolded,
-} from "../loss/component.ts";
+import { make, type Maker, type Registered, Registry } from "../core/registry.ts";
 import { withoutNulls } from "../loss/items.ts";
 import { itemKinds, nullValue } from "../loss/kinds.ts";
 import { mseItems } from "../loss/mse.ts";
@@ -18,42 +13,76 @@ import type { Metric } from "./metric.ts";
 import { r2 } from "./r2.ts";
 
 /** Makes a metric from its options; `path` is where they stand in the config. */
-export type MetricFactory = (params: Record<string, unknown>, path: string) => Metric;
+export type MetricFactory = Maker<[params: Record<string, unknown>, path: string], Metric>;
 
 /** What names a metric: `"mae"`, `{ type, params }`, a metric, or a factory called without options. */
-export type MetricConfig = string | ComponentConfig<MetricFactory> | Metric | (() => Metric);
+export type MetricConfig =
+  | string
+  | { readonly type: string | MetricFactory; readonly params?: Record<string, unknown> }
+  | Metric
+  | (() => Metric);
 
 const registry: Registry<MetricFactory> = new Registry("metric");
 
-for (const { name, aliases, rule } of itemKinds) {
-  registerFolded(registry, name, (params, path) => meanMetric(name, rule(params, path)), aliases);
+for (const { name, aliases, rule, options } of itemKinds) {
+  registry.register(
+    name,
+    (params, path) => meanMetric(name, rule(params, path)),
+    aliases,
+    options,
+  );
 }
 
 const nulls = object({ nullValue });
 const none = object({});
 const labels = object({ ignoreIndex: z.int({ error: "must be an integer" }).optional() });
 
-registerFolded(registry, "rmse", (params, path) => {
-  const options = parseOptions(nulls, params, path, "rmse");
-  return meanMetric("rmse", withoutNulls(mseItems, options.nullValue), { finish: Math.sqrt });
-}, ["maskedRmse"]);
-registerFolded(registry, "r2", (params, path) => {
-  parseOptions(none, params, path, "r2");
-  return r2();
-}, ["maskedR2", "rSquared"]);
-registerFolded(registry, "corr", (params, path) => {
-  parseOptions(none, params, path, "corr");
-  return corr();
-}, ["maskedCorr", "pearson"]);
-registerFolded(
-  registry,
+registry.register(
+  "rmse",
+  (params, path) => {
+    const options = parseOptions(nulls, params, path, "rmse");
+    return meanMetric("rmse", withoutNulls(mseItems, options.nullValue), { finish: Math.sqrt });
+  },
+  ["maskedRmse"],
+  nulls,
+);
+registry.register(
+  "r2",
+  (params, path) => {
+    parseOptions(none, params, path, "r2");
+    return r2();
+  },
+  ["maskedR2", "rSquared"],
+  none,
+);
+registry.register(
+  "corr",
+  (params, path) => {
+    parseOptions(none, params, path, "corr");
+    return corr();
+  },
+  ["maskedCorr", "pearson"],
+  none,
+);
+registry.register(
   "accuracy",
   (params, path) => accuracy(parseOptions(labels, params, path, "accuracy")),
+  [],
+  labels,
 );
 
-/** Makes `name` usable in `config.metrics`. */
-export function registerMetric(name: string, factory: MetricFactory): void {
-  registerFolded(registry, name, factory);
+/**
+ * Makes `name` usable in `config.metrics`.
+ *
+ * @param options The schema of its params, for the config's JSON schema.
+ */
+export function registerMetric(name: string, factory: MetricFactory, options?: z.ZodObject): void {
+  registry.register(name, factory, [], options);
+}
+
+/** What `config.metrics` may name. */
+export function registeredMetrics(): Registered[] {
+  return registry.registered();
 }
 
 /**
@@ -81,33 +110,18 @@ export function buildMetrics(list: readonly MetricConfig[], path = "metrics"): M
 }
 
 function build(config: MetricConfig, path: string): Metric {
-  if (typeof config === "function") return call(config, {}, path, path);
   if (isMetric(config)) return config;
-  const { type, params = {} } = readComponent<MetricFactory>(
+  const { type, typePath, params, paramsPath } = readPlainComponent(
     config,
     path,
     "a name, { type, params } or a metric",
   );
-  const factory = typeof type === "string" ? getFolded(registry, type, path) : type;
-  return call(factory, params, path, join(path, "params"));
-}
-
-function call(
-  factory: Factory<[Record<string, unknown>, string], Metric>,
-  params: Record<string, unknown>,
-  path: string,
-  paramsPath: string,
-): Metric {
-  const metric: unknown = isClass(factory)
-    ? new (factory as new (...args: unknown[]) => unknown)(params, paramsPath)
-    : (factory as (...args: unknown[]) => unknown)(params, paramsPath);
-  if (!isMetric(metric)) {
-    throw new ConfigError(
-      path,
-      `the factory must return { name, size, update, finalize }, received ${show(metric)}`,
-    );
-  }
-  return metric;
+  const metric: unknown = make(registry.resolve(type, typePath), params, paramsPath);
+  if (isMetric(metric)) return metric;
+  throw new ConfigError(
+    path,
+    `the factory must return { name, size, update, finalize }, received ${show(metric)}`,
+  );
 }
 
 function isMetric(value: unknown): value is Metric {

@@ -1,7 +1,8 @@
 /** Models by name, and building one from a plain object. */
+import { readPlainComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
-import { anyObject, object, parseOptions, z } from "../core/options.ts";
-import { type Factory, make, Registry } from "../core/registry.ts";
+import type { z } from "../core/options.ts";
+import { type Factory, make, type Registered, Registry } from "../core/registry.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Model, ModelContext } from "./model.ts";
 
@@ -17,45 +18,30 @@ export interface ModelConfig {
   readonly params?: Record<string, unknown>;
 }
 
-interface Entry {
-  readonly factory: ModelFactory;
-  readonly schema: z.ZodObject | undefined;
-}
-
-const registry = new Registry<Entry>(
-  "model",
-  (entry) => typeof (entry as Entry).factory === "function",
-);
+const registry = new Registry<ModelFactory>("model");
 
 /**
  * Makes `name` usable as `model.type` in a config.
  *
- * @param schema The params' schema, where there is one, for config schemas and editors.
+ * @param options The schema of its params, for the config's JSON schema.
  */
 export function registerModel<P = Record<string, unknown>>(
   name: string,
   factory: ModelFactory<P>,
-  schema?: z.ZodObject,
+  options?: z.ZodObject,
 ): void {
-  registry.register(name, { factory: factory as unknown as ModelFactory, schema });
+  registry.register(name, factory as unknown as ModelFactory, [], options);
 }
 
-/** The registered names, sorted. */
-export function modelNames(): string[] {
-  return registry.names();
+/** The schema of the params of a registered model, if it was given. */
+export function modelOptions(name: string): z.ZodObject | undefined {
+  return registry.options(name);
 }
 
-/** The schema of a registered model's params, if it was given. */
-export function modelSchema(name: string): z.ZodObject | undefined {
-  return registry.find(name)?.schema;
+/** What `model.type` may name. */
+export function registeredModels(): Registered[] {
+  return registry.registered();
 }
-
-const configSchema = object({
-  type: z.union([z.string(), z.custom<ModelFactory>((value) => typeof value === "function")], {
-    error: "must be a registered name, a class or a function",
-  }),
-  params: anyObject().default({}),
-});
 
 /**
  * Builds and checks a model.
@@ -69,11 +55,9 @@ export async function buildModel(
   context: ModelContext,
   path = "model",
 ): Promise<Model> {
-  const { type, params } = parseOptions(configSchema, config, path, "a model");
-  const factory = typeof type === "string"
-    ? registry.get(type, `${path}.type`).factory
-    : type as ModelFactory;
-  const model = await make(factory, params, context, `${path}.params`);
+  const { type, typePath, params, paramsPath } = readPlainComponent(config, path);
+  const factory = registry.resolve(type, typePath);
+  const model = await make(factory, params, context, paramsPath);
   checkModel(model, typeof type === "string" ? type : show(type), path);
   return model;
 }

@@ -1,5 +1,5 @@
 /** Optimizers from plain objects. */
-import { readComponent } from "../core/component.ts";
+import { readComponent, readPlainComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import {
   above,
@@ -13,7 +13,7 @@ import {
   parseOptions,
   z,
 } from "../core/options.ts";
-import { isClass } from "../core/registry.ts";
+import { make } from "../core/registry.ts";
 import * as tf from "../tensor/tf.ts";
 import {
   type Grouping,
@@ -26,15 +26,11 @@ import {
 } from "./groups.ts";
 import { Optimizer } from "./optimizer.ts";
 import { readParams, withoutIgnored } from "./params.ts";
-import {
-  findOptimizer,
-  isOptimizerEntry,
-  type OptimizerEntry,
-  type OptimizerFactory,
-} from "./registry.ts";
+import { findOptimizer, type OptimizerEntry, type OptimizerFactory } from "./registry.ts";
 import type { OptimizerRule } from "./rule.ts";
 import { type OptimizerWrapper, wrapRule } from "./wrapper.ts";
 
+export type { GroupPlan } from "./optimizer.ts";
 export { singleGroup } from "./params.ts";
 
 /** A regular expression or its source, or several. */
@@ -132,7 +128,7 @@ export function buildOptimizer(
 ): Optimizer {
   const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
   const settings = parseOptions(settingsSchema, rest, path);
-  const entry = entryOf(type, typePath);
+  const entry = findOptimizer(type, typePath);
   if (typeof entry === "function") {
     const grouped = Object.keys(rest)[0];
     if (grouped !== undefined) {
@@ -149,12 +145,6 @@ export function buildOptimizer(
     layerDecay: readLayerDecay(settings.layerDecay, join(path, "layerDecay")),
   };
   return new Optimizer(groupPlan(grouping), parameters, { type: entry.name, params, ...rest });
-}
-
-function entryOf(type: unknown, path: string): OptimizerEntry {
-  if (typeof type === "string") return findOptimizer(type, path);
-  if (isOptimizerEntry(type)) return type;
-  throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
 }
 
 /** The rule of `entry` with checked options; a wrapper's base is among its params. */
@@ -187,13 +177,12 @@ function readTrained(
   }
   if (typeof given === "string") {
     // The base's options lie beside the wrapper's own.
-    const base = ruleOf(entryOf(given, join(path, "optimizer")), join(path, "optimizer"));
+    const base = ruleOf(findOptimizer(given, join(path, "optimizer")), join(path, "optimizer"));
     const rule = wrapRule(entry, base);
     return { rule, options: readParams(rule, { ...others, ...own }, path) };
   }
-  const inner = readComponent(given, join(path, "optimizer"));
-  parseOptions(object({}), inner.rest, join(path, "optimizer"));
-  const baseEntry = entryOf(inner.type, inner.typePath);
+  const inner = readPlainComponent(given, join(path, "optimizer"));
+  const baseEntry = findOptimizer(inner.type, inner.typePath);
   if (typeof baseEntry === "function") throw needsRule(inner.typePath);
   const base = readTrained(baseEntry, inner.params, inner.paramsPath);
   const ownOptions = parseOptions(entry.options, { ...own, ...others }, path, entry.name);
@@ -214,9 +203,7 @@ function fromFactory(
   parameters: Readonly<Record<string, tf.Variable>> | undefined,
   path: string,
 ): Optimizer {
-  const made: unknown = isClass(factory)
-    ? new (factory as new (...args: unknown[]) => unknown)(params, parameters)
-    : (factory as (...args: unknown[]) => unknown)(params, parameters);
+  const made: unknown = make(factory, params, parameters);
   // tf.Optimizer answers instanceof for anything with its methods, so the groups are looked for.
   if (made === null || typeof made !== "object" || !("paramGroups" in made)) {
     throw new ConfigError(path, `must make an Optimizer, received ${show(made)}`);
@@ -259,9 +246,8 @@ function readGroup(group: unknown, base: TrainedBy, path: string): GroupRule {
 }
 
 function readGroupOptimizer(config: unknown, path: string): TrainedBy {
-  const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
-  parseOptions(object({}), rest, path);
-  const entry = entryOf(type, typePath);
+  const { type, typePath, params, paramsPath } = readPlainComponent(config, path);
+  const entry = findOptimizer(type, typePath);
   if (typeof entry === "function") throw needsRule(typePath);
   return { ...readTrained(entry, params, paramsPath), ownDecay: setsDecay(params) };
 }

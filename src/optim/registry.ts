@@ -1,6 +1,6 @@
 /** Optimizer types by name. */
 import { ConfigError } from "../core/errors.ts";
-import { Registry } from "../core/registry.ts";
+import { type Maker, type Registered, Registry } from "../core/registry.ts";
 import type * as tf from "../tensor/tf.ts";
 import { adadelta } from "./adadelta.ts";
 import { adafactor } from "./adafactor.ts";
@@ -14,7 +14,7 @@ import { adan } from "./adan.ts";
 import { ademamix } from "./ademamix.ts";
 import { asgd } from "./asgd.ts";
 import { lamb } from "./lamb.ts";
-import { Lbfgs } from "./lbfgs.ts";
+import { Lbfgs, lbfgsRule } from "./lbfgs.ts";
 import { lion } from "./lion.ts";
 import { lookahead } from "./lookahead.ts";
 import { muon } from "./muon.ts";
@@ -31,16 +31,14 @@ import { sgd } from "./sgd.ts";
 import { sgdScheduleFree } from "./sgd_schedule_free.ts";
 import type { OptimizerWrapper } from "./wrapper.ts";
 
-/** Makes an optimizer from its options: a function, or a class with this constructor. */
-export type OptimizerFactory =
-  | ((
+/** Makes an optimizer from its options. */
+export type OptimizerFactory = Maker<
+  [
     params: Readonly<Record<string, unknown>>,
     parameters?: Readonly<Record<string, tf.Variable>>,
-  ) => Optimizer)
-  | (new (
-    params: Readonly<Record<string, unknown>>,
-    parameters?: Readonly<Record<string, tf.Variable>>,
-  ) => Optimizer);
+  ],
+  Optimizer
+>;
 
 /** What a type is: a rule, something around another optimizer, or what makes one. */
 export type OptimizerEntry = OptimizerRule | OptimizerWrapper | OptimizerFactory;
@@ -80,11 +78,13 @@ const furtherTypes: readonly (readonly [OptimizerRule | OptimizerWrapper, ...str
   [sgdScheduleFree, "ScheduleFreeSGD", "schedule_free_sgd"],
 ];
 
-for (const rule of torchTypes) {
-  registry.register(rule.name, rule, [`torch.optim.${rule.name}`]);
+for (const rule of torchTypes) register(rule, `torch.optim.${rule.name}`);
+registry.register("LBFGS", Lbfgs, ["torch.optim.LBFGS"], lbfgsRule.options);
+for (const [entry, ...aliases] of furtherTypes) register(entry, ...aliases);
+
+function register(entry: OptimizerRule | OptimizerWrapper, ...aliases: readonly string[]): void {
+  registry.register(entry.name, entry, aliases, entry.options);
 }
-registry.register("LBFGS", Lbfgs, ["torch.optim.LBFGS"]);
-for (const [entry, ...aliases] of furtherTypes) registry.register(entry.name, entry, aliases);
 
 /** Known types that cannot be had, and why. */
 const refused: Readonly<Record<string, string>> = {
@@ -97,32 +97,73 @@ const refused: Readonly<Record<string, string>> = {
  *
  * @param entry A rule, which gets groups, options checks and state from the engine; a wrapper of
  * rules; or a factory that returns an {@link Optimizer} of its own.
+ *
+ * @example Signum, the sign of a momentum (Bernstein et al., 2018), in a program of one's own
+ * ```ts
+ * import { buildOptimizer, elementwise, expression, options, registerOptimizer, terms } from "downhill";
+ *
+ * const { addScaled, lerp, neg, scalar, sign, slot } = expression;
+ * const { atLeast, below, flag, object } = options;
+ * const { ascent, decayed, shrinkOf } = terms;
+ *
+ * const schema = object({
+ *   lr: atLeast(0).default(1e-3),
+ *   momentum: below(0, 1).default(0.9),
+ *   weight_decay: atLeast(0).default(0),
+ *   maximize: flag().default(false),
+ * });
+ * registerOptimizer(
+ *   "Signum",
+ *   elementwise<options.z.output<typeof schema>, { maximize: boolean; decay: boolean }>({
+ *     name: "Signum",
+ *     options: schema,
+ *     slots: { momentum_buffer: {} },
+ *     form: (o) => ({ maximize: o.maximize, decay: o.weight_decay !== 0 }),
+ *     scalars: (o, _numbers, { baseLr }) => ({
+ *       lr: o.lr,
+ *       take: 1 - o.momentum,
+ *       shrink: shrinkOf(o, baseLr),
+ *     }),
+ *     update({ maximize, decay }) {
+ *       const m = lerp(slot("momentum_buffer"), ascent(maximize), scalar("take"));
+ *       const p = decayed(decay);
+ *       return { param: addScaled(p, sign(m), neg(scalar("lr"))), slots: { momentum_buffer: m } };
+ *     },
+ *   }),
+ * );
+ * console.assert(buildOptimizer({ type: "Signum" }).paramGroups[0].momentum === 0.9);
+ * ```
  */
 export function registerOptimizer(
   name: string,
   entry: OptimizerEntry,
   aliases: readonly string[] = [],
 ): void {
-  registry.register(name, entry, aliases);
+  registry.register(
+    name,
+    entry,
+    aliases,
+    typeof entry === "function" ? undefined : entry?.options,
+  );
 }
 
 /** Whether `value` is a rule, a wrapper of rules, or a factory. */
-export function isOptimizerEntry(value: unknown): value is OptimizerEntry {
+function isOptimizerEntry(value: unknown): boolean {
   return typeof value === "function" ||
     (value !== null && typeof value === "object" && "options" in value &&
       ("step" in value || "extend" in value));
 }
 
-/** The entry called `name`, in any case. */
-export function findOptimizer(name: string, path: string): OptimizerEntry {
-  const reason = refused[name.toLowerCase().replace(/^torch\.optim\./, "")];
-  if (reason !== undefined && registry.find(name) === undefined) {
-    throw new ConfigError(path, reason);
+/** The entry that `type` names in any case, or is. */
+export function findOptimizer(type: unknown, path: string): OptimizerEntry {
+  if (typeof type === "string" && registry.find(type) === undefined) {
+    const reason = refused[type.toLowerCase().replace(/^torch\.optim\./, "")];
+    if (reason !== undefined) throw new ConfigError(path, reason);
   }
-  return registry.get(name, path);
+  return registry.resolve(type, path);
 }
 
-/** The canonical names, sorted. */
-export function optimizerNames(): string[] {
-  return registry.names();
+/** What `optimizer.type` may name. */
+export function registeredOptimizers(): Registered[] {
+  return registry.registered();
 }

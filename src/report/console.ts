@@ -14,9 +14,6 @@ export interface Output {
   status?(text: string): void;
 }
 
-/** Writes nothing. */
-export const silentOutput: Output = { line: () => {} };
-
 /** What `terminalOutput` needs of a process. */
 export interface TerminalStreams {
   readonly stdout: {

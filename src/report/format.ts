@@ -23,15 +23,6 @@ export function formatNumber(value: number, digits = 4): string {
   return value.toFixed(Math.max(0, fraction));
 }
 
-/** `12 B`, `3.4 KiB`, `5.6 MiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}
-
 /** `loss 0.1235  mse 0.2000`: names and values in their order; text stays as it is. */
 export function formatValues(values: Readonly<Record<string, number | string>>): string {
   return Object.entries(values)

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { formatBytes, formatDuration, formatNumber, formatValues } from "./format.ts";
+import { formatDuration, formatNumber, formatValues } from "./format.ts";
 
 test("formatDuration() keeps two units", () => {
   const rows: [number, string][] = [
@@ -39,8 +39,7 @@ test("formatNumber() keeps four significant digits", () => {
   for (const [value, expected] of rows) assert.equal(formatNumber(value), expected);
 });
 
-test("formatBytes() and formatValues() read well", () => {
-  assert.deepEqual([12, 3482, 5 * 2 ** 20].map(formatBytes), ["12 B", "3.4 KiB", "5.0 MiB"]);
+test("formatValues() reads well", () => {
   assert.equal(
     formatValues({ loss: 0.25, lr: 1e-5, mode: "min" }),
     "loss 0.2500  lr 1.000e-5  mode min",

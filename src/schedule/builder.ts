@@ -2,7 +2,7 @@
 import { readComponent } from "../core/component.ts";
 import { ConfigError, show } from "../core/errors.ts";
 import { join, list, object, parseOptions, text, z } from "../core/options.ts";
-import { isClass } from "../core/registry.ts";
+import { make } from "../core/registry.ts";
 import { findScheduler, isRule, type SchedulerFactory } from "./registry.ts";
 import type { SchedulerRule } from "./schedule.ts";
 import { isPart, type Part, type Schedulable, type Scheduler } from "./scheduler.ts";
@@ -119,7 +119,7 @@ export interface ReadScheduler {
 /** Reads a config; parts and milestones of a composite may also stand in its params. */
 export function readScheduler(config: unknown, path: string): ReadScheduler {
   const { type, typePath, params, paramsPath, rest } = readComponent(config, path);
-  const entry = entryOf(type, typePath);
+  const entry = findScheduler(type, typePath);
   const rule = isRule(entry) ? entry : undefined;
   const options = { ...params };
   const keys: Record<string, unknown> = { ...rest };
@@ -153,21 +153,13 @@ export function readScheduler(config: unknown, path: string): ReadScheduler {
   };
 }
 
-function entryOf(type: unknown, path: string): SchedulerRule | SchedulerFactory {
-  if (typeof type === "string") return findScheduler(type, path);
-  if (typeof type === "function" || isRule(type)) return type as SchedulerRule | SchedulerFactory;
-  throw new ConfigError(path, `must be a registered name, received ${show(type)}`);
-}
-
 function fromFactory(
   factory: SchedulerFactory,
   params: Readonly<Record<string, unknown>>,
   optimizer: Schedulable,
   path: string,
 ): Scheduler {
-  const made: unknown = isClass(factory)
-    ? new (factory as new (...args: unknown[]) => unknown)(params, optimizer)
-    : (factory as (...args: unknown[]) => unknown)(params, optimizer);
+  const made: unknown = make(factory, params, optimizer);
   if (made === null || typeof made !== "object" || !("step" in made) || !("lrAt" in made)) {
     throw new ConfigError(path, `must make a Scheduler, received ${show(made)}`);
   }

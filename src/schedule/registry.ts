@@ -1,5 +1,5 @@
 /** Scheduler types by name. */
-import { Registry } from "../core/registry.ts";
+import { type Maker, type Registered, Registry } from "../core/registry.ts";
 import { chainedScheduler } from "./chained_scheduler.ts";
 import { constantLr } from "./constant_lr.ts";
 import { clampedCosineAnnealingLr, cosineAnnealingLr } from "./cosine_annealing_lr.ts";
@@ -29,10 +29,11 @@ import { timmCosine, timmPoly, timmTanh } from "./timm_curves.ts";
 import { timmMultiStep, timmStep } from "./timm_steps.ts";
 import { warmupStableDecay } from "./warmup_stable_decay.ts";
 
-/** Makes a scheduler from its options: a function, or a class with this constructor. */
-export type SchedulerFactory =
-  | ((params: Readonly<Record<string, unknown>>, optimizer: Schedulable) => Scheduler)
-  | (new (params: Readonly<Record<string, unknown>>, optimizer: Schedulable) => Scheduler);
+/** Makes a scheduler from its options. */
+export type SchedulerFactory = Maker<
+  [params: Readonly<Record<string, unknown>>, optimizer: Schedulable],
+  Scheduler
+>;
 
 const torchRules: readonly SchedulerRule[] = [
   lambdaLr,
@@ -82,30 +83,50 @@ const registry: Registry<SchedulerRule | SchedulerFactory> = new Registry(
 );
 
 for (const rule of torchRules) {
-  registry.register(rule.name, rule, [`torch.optim.lr_scheduler.${rule.name}`]);
+  registerScheduler(rule.name, rule, [`torch.optim.lr_scheduler.${rule.name}`]);
 }
-for (const [rule, ...aliases] of rules) registry.register(rule.name, rule, aliases);
+for (const [rule, ...aliases] of rules) registerScheduler(rule.name, rule, aliases);
 
-/** Makes `name` usable as a scheduler's `type`: by a rule, or by a factory. */
+/**
+ * Makes `name` usable as a scheduler's `type`: by a rule, or by a factory.
+ *
+ * @example
+ * ```ts
+ * import { buildOptimizer, buildScheduler, factorSchedule, options, registerScheduler } from "downhill";
+ *
+ * const schema = options.object({ steps: options.integer(1) });
+ * registerScheduler(
+ *   "Staircase",
+ *   factorSchedule<options.z.output<typeof schema>>({
+ *     name: "Staircase",
+ *     options: schema,
+ *     factor: (k, { steps }) => 1 / (1 + Math.floor(k / steps)),
+ *   }),
+ * );
+ * const optimizer = buildOptimizer({ type: "SGD", params: { lr: 1 } });
+ * const scheduler = buildScheduler({ type: "Staircase", params: { steps: 2 } }, optimizer);
+ * console.assert(scheduler.lrAt(4)[0] === 1 / 3);
+ * ```
+ */
 export function registerScheduler(
   name: string,
   entry: SchedulerRule | SchedulerFactory,
   aliases: readonly string[] = [],
 ): void {
-  registry.register(name, entry, aliases);
+  registry.register(name, entry, aliases, isRule(entry) ? entry.options : undefined);
 }
 
-/** Whether `value` is a rule, as against a factory. */
+/** The entry that `type` names in any case, or is. */
+export function findScheduler(type: unknown, path: string): SchedulerRule | SchedulerFactory {
+  return registry.resolve(type, path);
+}
+
+/** What `scheduler.type` may name. */
+export function registeredSchedulers(): Registered[] {
+  return registry.registered();
+}
+
+/** Whether an entry is a rule, as against a factory. */
 export function isRule(value: unknown): value is SchedulerRule {
   return value !== null && typeof value === "object" && "options" in value && "create" in value;
-}
-
-/** The entry called `name`, in any case. */
-export function findScheduler(name: string, path: string): SchedulerRule | SchedulerFactory {
-  return registry.get(name, path);
-}
-
-/** The canonical names, sorted. */
-export function schedulerNames(): string[] {
-  return registry.names();
 }

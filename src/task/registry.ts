@@ -1,26 +1,20 @@
 /** The tasks by name. */
-import { ConfigError, show, suggest } from "../core/errors.ts";
-import { between, object, parseOptions, type z } from "../core/options.ts";
+import { between, object, parseOptions } from "../core/options.ts";
+import { type Registered, Registry } from "../core/registry.ts";
 import { classification } from "./classification.ts";
 import { forecasting } from "./forecasting.ts";
 import { imputation } from "./imputation.ts";
 import type { Task, TaskOptions } from "./task.ts";
 
-/** The options that a config may give a task. */
-const schemas: Record<TaskName, z.ZodObject> = {
-  forecasting: object({}),
-  classification: object({}),
-  imputation: object({ ratio: between(0, 1).optional() }),
-};
+const tasks = new Registry<(options: TaskOptions) => Task>("task");
+tasks.register("forecasting", forecasting, [], object({}));
+tasks.register("classification", classification, [], object({}));
+tasks.register("imputation", imputation, [], object({ ratio: between(0, 1).optional() }));
 
-/** The names that `DataSplits.task` may hold. */
-export type TaskName = "forecasting" | "classification" | "imputation";
-
-const tasks: Record<TaskName, (options: TaskOptions) => Task> = {
-  forecasting,
-  classification,
-  imputation,
-};
+/** What `config.task` may name. */
+export function registeredTasks(): Registered[] {
+  return tasks.registered();
+}
 
 /**
  * The task called `name`.
@@ -33,12 +27,6 @@ export function buildTask(
   options: TaskOptions = {},
   params: Record<string, unknown> = {},
 ): Task {
-  if (!Object.hasOwn(tasks, name)) {
-    throw new ConfigError(
-      "task",
-      `unknown task ${show(name)}${suggest(String(name), Object.keys(tasks))}`,
-    );
-  }
-  const given = parseOptions(schemas[name as TaskName], params, "task.params", name);
-  return tasks[name as TaskName]({ ...options, ...given });
+  const task = tasks.get(name, "task");
+  return task({ ...options, ...parseOptions(tasks.options(name)!, params, "task.params", name) });
 }

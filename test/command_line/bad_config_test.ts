@@ -47,7 +47,7 @@ const rows: [args: string[], message: RegExp][] = [
   [["train", "configs/list.json"], /^configs\/list\.json: must hold an object, received \[1\]$/],
   [
     ["trian", "configs/waves.json"],
-    /^unknown command "trian"; did you mean 'train'\? known: train, test, predict, lr$/,
+    /^unknown command "trian"; did you mean 'train'\? known: train, test, predict, lr, schema$/,
   ],
   [["train"], /^train: must have one CONFIG file, received none$/],
   [["train", "configs/waves.json", "--sett", "a=1"], /--sett/],

@@ -279,3 +279,12 @@ test("nothing keeps the process alive after the last line: webgpu", async () => 
     assertPlain(stdout);
   });
 });
+
+test("schema prints the JSON schema of a config, with what --import brings, and takes no CONFIG", async () => {
+  const output = new Lines();
+  assert.equal(await main(["schema"], output), 0);
+  const { properties, definitions } = JSON.parse(output.lines.join("\n"));
+  assert.ok("optimizer" in properties && "optimizerType.AdamW" in definitions);
+  assert.equal(await main(["schema", "config.json"], output), 2);
+  assert.equal(output.lines.at(-1), 'schema: takes no CONFIG, received "config.json"');
+});

@@ -6,20 +6,15 @@ import { test } from "node:test";
 import { IterationRunner, type RunConfig, runConfigSchema } from "../../mod.ts";
 import { show } from "../../src/core/errors.ts";
 import type { z } from "../../src/core/options.ts";
-import {
-  forecastingArraySchema,
-  forecastingCsvSchema,
-} from "../../src/data/forecasting_options.ts";
-import { modelNames, modelSchema } from "../../src/model/registry.ts";
-import { findOptimizer, optimizerNames } from "../../src/optim/registry.ts";
-import { auxiliaryLossOptions } from "../../src/runner/callbacks/auxiliary_loss.ts";
-import { checkpointOptions } from "../../src/runner/callbacks/checkpoint.ts";
+import type { Registered } from "../../src/core/registry.ts";
+import { registeredDatasets } from "../../src/data/registry.ts";
+import { registeredModels } from "../../src/model/registry.ts";
+import { registeredOptimizers } from "../../src/optim/registry.ts";
 import { clipGradientsOptions } from "../../src/runner/callbacks/clip_gradients.ts";
-import { curriculumOptions } from "../../src/runner/callbacks/curriculum.ts";
 import { earlyStoppingOptions } from "../../src/runner/callbacks/early_stopping.ts";
-import { exponentialMovingAverageOptions } from "../../src/runner/callbacks/exponential_moving_average.ts";
+import { registeredCallbacks } from "../../src/runner/callbacks/registry.ts";
 import { buildScheduler, type SchedulerConfig } from "../../src/schedule/builder.ts";
-import { findScheduler, schedulerNames } from "../../src/schedule/registry.ts";
+import { registeredSchedulers } from "../../src/schedule/registry.ts";
 import { Lines, series, smallConfig, withFolder } from "../support/runs.ts";
 import {
   deepFreeze,
@@ -153,51 +148,49 @@ const SCHEDULERS: Record<string, Record<string, unknown>> = {
   warmup_stable_decay: { num_warmup_steps: 2, num_decay_steps: 3, num_training_steps: 20 },
 };
 
-const CALLBACKS: Record<string, z.ZodObject> = {
-  AuxiliaryLoss: auxiliaryLossOptions,
-  Checkpoint: checkpointOptions,
-  Curriculum: curriculumOptions,
-  EarlyStopping: earlyStoppingOptions,
-  ExponentialMovingAverage: exponentialMovingAverageOptions,
+const DATA: Record<string, Record<string, unknown>> = {
+  ForecastingCsv: { content: CSV, ...windows },
+  ForecastingArray: { values: series(160), channels: 2, ...windows },
 };
+
+/** Composites, whose params are those of their parts. */
+const COMPOSITES = ["ChainedScheduler", "SequentialLR"];
 
 /** Where the params of a component stand, their schema, and a config that has them. */
 type Row = readonly [KeyPath, z.ZodObject, Record<string, unknown>];
 
 function components(): Row[] {
   const rows: Row[] = [];
-  const add = (section: string, type: string, schema: z.ZodObject | undefined, given = {}) => {
-    if (schema === undefined) return;
-    const params = { ...sample(jsonSchema(schema)) as object, ...given };
+  const add = (
+    section: string,
+    { name: type, options }: Registered,
+    given: Record<string, unknown> = {},
+  ) => {
+    if (options === undefined) return;
+    const params = { ...sample(jsonSchema(options)) as object, ...given };
     const path = section === "callbacks" ? [section, 0, "params"] : [section, "params"];
     const component = { type, params };
-    rows.push([path, schema, { [section]: section === "callbacks" ? [component] : component }]);
+    rows.push([path, options, { [section]: section === "callbacks" ? [component] : component }]);
   };
-  add("data", "ForecastingCsv", forecastingCsvSchema, { content: CSV, ...windows });
-  const values = series(160);
-  add("data", "ForecastingArray", forecastingArraySchema, { values, channels: 2, ...windows });
-  for (const type of modelNames()) {
-    add("model", type, modelSchema(type), MODELS[type] ?? { ...windows, channels: 2 });
+  for (const entry of registeredDatasets()) {
+    if (DATA[entry.name] !== undefined) add("data", entry, DATA[entry.name]);
   }
-  for (const type of optimizerNames()) {
-    add(
-      "optimizer",
-      type,
-      (findOptimizer(type, "") as { options?: z.ZodObject }).options,
-      OPTIMIZERS[type],
-    );
+  for (const entry of registeredModels()) {
+    add("model", entry, MODELS[entry.name] ?? { ...windows, channels: 2 });
   }
-  for (const type of schedulerNames()) {
-    const rule = findScheduler(type, "") as { options?: z.ZodObject; composite?: boolean };
-    if (!rule.composite) {
-      add("scheduler", type, rule.options, {
-        ...SCHEDULERS[type],
-        ...(type.startsWith("Timm") ? { noise_range_t: [2, 5] } : {}),
-      });
-    }
+  for (const entry of registeredOptimizers()) {
+    if (entry.name !== "LBFGS") add("optimizer", entry, OPTIMIZERS[entry.name]);
   }
-  for (const [type, schema] of Object.entries(CALLBACKS)) {
-    add("callbacks", type, schema, type === "AuxiliaryLoss" ? { keys: ["prediction"] } : {});
+  for (const entry of registeredSchedulers()) {
+    if (COMPOSITES.includes(entry.name)) continue;
+    add("scheduler", entry, {
+      ...SCHEDULERS[entry.name],
+      ...(entry.name.startsWith("Timm") ? { noise_range_t: [2, 5] } : {}),
+    });
+  }
+  for (const entry of registeredCallbacks()) {
+    if (entry.name === "ClipGradients") continue;
+    add("callbacks", entry, entry.name === "AuxiliaryLoss" ? { keys: ["prediction"] } : {});
   }
   const clipGrad = { max_norm: 1 };
   rows.push(

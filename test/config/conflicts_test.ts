@@ -216,7 +216,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   [
     "callback",
     { callbacks: ["ErlyStopping"] },
-    /^callbacks\[0\]\.type: unknown callback .*'EarlyStopping'\?/,
+    /^callbacks\[0\]: unknown callback .*'EarlyStopping'\?/,
   ],
   [
     "task",

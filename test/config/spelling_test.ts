@@ -53,6 +53,40 @@ const torch = {
   callbacks: [{ TYPE: "ExponentialMovingAverage", PARAM: { update_every: 2 } }],
 };
 
+/** As BasicTS writes classes to JSON. */
+const python = {
+  ...rest,
+  data: { name: data.type, module: "basicts.data", params: data.params },
+  model: { name: "NLinear", module: "basicts.models.NLinear", params: rest.model.params },
+  loss: { type: { name: "huber", module: "basicts.metrics.huber" }, params: params(rest.loss) },
+  metrics: [{ name: "masked_mae", module: "basicts.metrics.mae", params: { null_value: 0 } }],
+  optimizer: {
+    ...rest.optimizer,
+    type: { name: "AdamW", module: "torch.optim.adamw" },
+    groups: [
+      {
+        match: "bias$",
+        optimizer: {
+          name: "SGD",
+          module: "torch.optim.sgd",
+          params: { lr: 0.1, weightDecay: 0.2 },
+        },
+      },
+      { match: "weight$", weightDecay: 0.3 },
+    ],
+  },
+  scheduler: { name: "StepLR", module: "torch.optim.lr_scheduler", params: { step_size: 3 } },
+  callbacks: [{
+    name: "ExponentialMovingAverage",
+    module: "basicts.runners.callback",
+    params: { update_every: 2 },
+  }],
+};
+
+function params(component: unknown): unknown {
+  return (component as { params: unknown }).params;
+}
+
 function snake(options: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(options).map(([key, value]) => [
@@ -62,9 +96,9 @@ function snake(options: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
-test("a run is the same in torch's and in camel spelling, and leaves its config alone", async () => {
+test("a run is the same in every spelling, and leaves its config alone", async () => {
   const results = [];
-  for (const config of [camel, torch as unknown as RunConfig]) {
+  for (const config of [camel, torch, python] as RunConfig[]) {
     const before = structuredClone(config);
     const { summary } = await trainOnce(deepFreeze(config));
     assert.deepEqual(config, before);
@@ -72,7 +106,8 @@ test("a run is the same in torch's and in camel spelling, and leaves its config 
     results.push(kept);
   }
   assert.equal(results[0].iterations, 10);
-  assert.deepEqual(results[0], results[1]);
+  assert.deepEqual(results[1], results[0]);
+  assert.deepEqual(results[2], results[0]);
 });
 
 test("callbacks and metrics of a program do the same as their names", async () => {

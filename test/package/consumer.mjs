@@ -3,8 +3,20 @@
  *
  * Node, Bun, Deno and (bundled) a browser run this same file; it prints one line of JSON.
  */
-import { IterationRunner } from "downhill";
+import { elementwise, expression, IterationRunner, options, registerOptimizer } from "downhill";
 import "downhill/models";
+
+const { addScaled, gradient, neg, param, scalar, sign } = expression;
+registerOptimizer(
+  "SignDescent",
+  elementwise({
+    name: "SignDescent",
+    options: options.object({ lr: options.atLeast(0).default(1e-3) }),
+    form: () => ({}),
+    scalars: ({ lr }) => ({ lr }),
+    update: () => ({ param: addScaled(param, sign(gradient), neg(scalar("lr"))) }),
+  }),
+);
 
 const rows = 120;
 const values = Array.from(
@@ -21,7 +33,11 @@ const runner = await IterationRunner.create({
   data: { type: "ForecastingArray", params: { ...lengths, values, channels: 2 } },
   loss: "mse",
   metrics: ["mse", "mae"],
-  optimizer: { type: "Adam", params: { lr: 1e-3 } },
+  optimizer: {
+    type: "Adam",
+    params: { lr: 1e-3 },
+    groups: [{ match: "bias$", optimizer: { type: "SignDescent" } }],
+  },
   train: { iterations: 3, batchSize: 8 },
   validation: { interval: 3 },
   checkpoint: false,

@@ -1,5 +1,5 @@
 /** A config of every registered optimizer. */
-import { optimizerNames } from "../../src/optim/registry.ts";
+import { registeredOptimizers } from "../../src/optim/registry.ts";
 
 const base = { optimizer: { type: "SGD", params: { lr: 0.05, momentum: 0.9 } } };
 
@@ -18,4 +18,7 @@ const params: Record<string, Record<string, unknown>> = {
 };
 
 export const optimizerConfigs: readonly { type: string; params: Record<string, unknown> }[] =
-  optimizerNames().map((type) => ({ type, params: params[type] ?? { lr: 0.05 } }));
+  registeredOptimizers().map(({ name: type }) => ({
+    type,
+    params: params[type] ?? { lr: 0.05 },
+  }));

@@ -1,36 +1,59 @@
 /** Callbacks by name. */
+import { readPlainComponent } from "../../core/component.ts";
 import { ConfigError, show } from "../../core/errors.ts";
-import { type Factory, make, Registry } from "../../core/registry.ts";
+import type { z } from "../../core/options.ts";
+import { type Factory, make, type Registered, Registry } from "../../core/registry.ts";
 import type { Callback } from "../hooks.ts";
-import { AuxiliaryLoss } from "./auxiliary_loss.ts";
-import { Checkpoint } from "./checkpoint.ts";
-import { ClipGradients } from "./clip_gradients.ts";
-import { Curriculum } from "./curriculum.ts";
-import { EarlyStopping } from "./early_stopping.ts";
-import { ExponentialMovingAverage } from "./exponential_moving_average.ts";
-import { JsonLines } from "./json_lines.ts";
-import { LearningRateMonitor } from "./learning_rate_monitor.ts";
-import { ProgressBar } from "./progress_bar.ts";
-import { TensorBoard } from "./tensorboard.ts";
+import { AuxiliaryLoss, auxiliaryLossOptions } from "./auxiliary_loss.ts";
+import { Checkpoint, checkpointOptions } from "./checkpoint.ts";
+import { ClipGradients, clipGradientsOptions } from "./clip_gradients.ts";
+import { Curriculum, curriculumOptions } from "./curriculum.ts";
+import { EarlyStopping, earlyStoppingOptions } from "./early_stopping.ts";
+import {
+  ExponentialMovingAverage,
+  exponentialMovingAverageOptions,
+} from "./exponential_moving_average.ts";
+import { JsonLines, jsonLinesOptions } from "./json_lines.ts";
+import { LearningRateMonitor, learningRateMonitorOptions } from "./learning_rate_monitor.ts";
+import { ProgressBar, progressBarOptions } from "./progress_bar.ts";
+import { TensorBoard, tensorBoardOptions } from "./tensorboard.ts";
 
 /** Makes a callback from its params; `path` is where they stand in the config. */
 export type CallbackFactory = Factory<[params: Record<string, unknown>, path: string], Callback>;
 
 const callbacks = new Registry<CallbackFactory>("callback");
-callbacks.register("AuxiliaryLoss", AuxiliaryLoss);
-callbacks.register("Checkpoint", Checkpoint);
-callbacks.register("ClipGradients", ClipGradients, ["GradientClipping"]);
-callbacks.register("Curriculum", Curriculum, ["CurriculumLearning"]);
-callbacks.register("EarlyStopping", EarlyStopping);
-callbacks.register("ExponentialMovingAverage", ExponentialMovingAverage, ["EMA"]);
-callbacks.register("JsonLines", JsonLines);
-callbacks.register("LearningRateMonitor", LearningRateMonitor);
-callbacks.register("ProgressBar", ProgressBar);
-callbacks.register("TensorBoard", TensorBoard);
+callbacks.register("AuxiliaryLoss", AuxiliaryLoss, [], auxiliaryLossOptions);
+callbacks.register("Checkpoint", Checkpoint, [], checkpointOptions);
+callbacks.register("ClipGradients", ClipGradients, ["GradientClipping"], clipGradientsOptions);
+callbacks.register("Curriculum", Curriculum, ["CurriculumLearning"], curriculumOptions);
+callbacks.register("EarlyStopping", EarlyStopping, [], earlyStoppingOptions);
+callbacks.register(
+  "ExponentialMovingAverage",
+  ExponentialMovingAverage,
+  ["EMA"],
+  exponentialMovingAverageOptions,
+);
+callbacks.register("JsonLines", JsonLines, [], jsonLinesOptions);
+callbacks.register("LearningRateMonitor", LearningRateMonitor, [], learningRateMonitorOptions);
+callbacks.register("ProgressBar", ProgressBar, [], progressBarOptions);
+callbacks.register("TensorBoard", TensorBoard, [], tensorBoardOptions);
 
-/** Makes `name` available to configs. */
-export function registerCallback(name: string, factory: CallbackFactory): void {
-  callbacks.register(name, factory);
+/**
+ * Makes `name` available to configs.
+ *
+ * @param options The schema of its params, for the config's JSON schema.
+ */
+export function registerCallback(
+  name: string,
+  factory: CallbackFactory,
+  options?: z.ZodObject,
+): void {
+  callbacks.register(name, factory, [], options);
+}
+
+/** What `config.callbacks` may name. */
+export function registeredCallbacks(): Registered[] {
+  return callbacks.registered();
 }
 
 /** Builds a list of callbacks: names, `{ type, params }`, factories, or callbacks as they are. */
@@ -58,17 +81,17 @@ export async function buildCallbacks(
 
 async function buildCallback(item: unknown, path: string): Promise<Callback> {
   if (typeof item === "object" && item !== null && !isConfig(item)) return item as Callback;
-  const { type, params = {} } = typeof item === "object" && item !== null
-    ? item as { type: unknown; params?: Record<string, unknown> }
-    : { type: item };
-  const factory = typeof type === "function"
-    ? type as CallbackFactory
-    : callbacks.get(String(type), `${path}.type`);
-  return await make(factory, params, `${path}.params`);
+  const { type, typePath, params, paramsPath } = readPlainComponent(
+    item,
+    path,
+    "a name, { type, params } or a callback",
+  );
+  return await make(callbacks.resolve(type, typePath), params, paramsPath);
 }
 
 /** `{ type, params }`, as against an object of a class, which may have a field of that name. */
 function isConfig(item: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(item);
-  return "type" in item && (prototype === null || prototype === Object.prototype);
+  return ("type" in item || "TYPE" in item || "module" in item) &&
+    (prototype === null || prototype === Object.prototype);
 }
