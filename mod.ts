@@ -107,6 +107,7 @@ export type {
   HostBatch,
   IterableDataset,
   Sample,
+  SeriesForm,
 } from "./src/data/dataset.ts";
 export { ForecastingArray, ForecastingCsv } from "./src/data/forecasting.ts";
 export { DataLoader, StreamLoader } from "./src/data/loader.ts";
