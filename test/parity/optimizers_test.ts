@@ -42,6 +42,28 @@ for (const backend of ["cpu", "wasm"] as const) {
     });
   }
 
+  test(`Muon stays as near to torch's own as bfloat16 lets two of them be, on ${backend}`, async () => {
+    await useBackend(backend);
+    const rows = goldenTrajectories(true);
+    assert.equal(rows.length, 3);
+    for (const row of rows) {
+      const run = new TrajectoryRun(row);
+      const { lr, adjust_lr_fn } = run.optimizer.paramGroups[0];
+      const [rows, columns] = row.shapes[0];
+      const ratio = adjust_lr_fn === "match_rms_adamw"
+        ? 0.2 * Math.sqrt(Math.max(rows, columns))
+        : Math.sqrt(Math.max(1, rows / columns));
+      for (const step of row.grads.keys()) {
+        await run.update(step);
+        const [values] = await run.values();
+        const off = values.map((value, i) => Math.abs(value - row.trajectory[step][0][i]));
+        // 3.5e-2 an element of a direction is what two roundings to bfloat16 differ by.
+        assert.ok(Math.max(...off) < 3.5e-2 * lr * ratio * (step + 1), `step ${step}: ${off}`);
+      }
+      run.dispose();
+    }
+  });
+
   test(`WeightAverage follows the formulas of EMA and SWA on ${backend}`, async () => {
     await useBackend(backend);
     const { averages } = readFixture<{

@@ -31,10 +31,11 @@ export interface Trajectory {
 /** float32 against float64: about one rounding a step; see the measured drift of torch itself. */
 export const tolerance = (step: number): number => step < 10 ? 1e-6 : 2e-6;
 
-/** torch's options one by one, on two parameters; Muon without the cast to bfloat16. */
-export function goldenTrajectories(): Trajectory[] {
+/** torch's options one by one, on two parameters; Muon without the cast to bfloat16, or only with it. */
+export function goldenTrajectories(rounded = false): Trajectory[] {
   const { init, shapes, grads, optimizers } = readFixture<Golden>("torch/optimizers.json");
-  return optimizers.filter(({ newtonSchulzDtype }) => !newtonSchulzDtype?.startsWith("bfloat16"))
+  return optimizers
+    .filter(({ newtonSchulzDtype = "" }) => newtonSchulzDtype.startsWith("bfloat16") === rounded)
     .map(({ only2d, groups, ...rest }) => {
       const count = only2d ? 1 : 2;
       const overrides = [{}, { lr: rest.params.lr as number * 0.1, weightDecay: 0 }];
