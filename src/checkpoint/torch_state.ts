@@ -15,7 +15,8 @@
  *     safetensors.torch.save_file(tensors, "optimizer.safetensors",
  *                                 {"param_groups": json.dumps(d["param_groups"])})
  *
- * Linear weights are [out, in] in torch and [in, out] here, and so is what an optimizer keeps of them.
+ * Linear weights are [out, in] in torch and [in, out] here, and so is what an optimizer keeps of them,
+ * within the flat vectors of L-BFGS too.
  */
 import { CheckpointError, show } from "../core/errors.ts";
 import { readPatterns } from "../optim/groups.ts";
@@ -77,6 +78,11 @@ export function fromTorchStateDict(
   const { transpose = false, rename = (name: string) => name, optimizer } = options;
   const names = namesOf(dict, options);
   const turned = turnedBy(transpose);
+  if (optimizer === undefined && transpose !== false && isFlat(dict.state)) {
+    throw new CheckpointError(
+      "torch state: the flat vectors of LBFGS can be transposed only for an optimizer; give it",
+    );
+  }
   const state: Record<string, Record<string, number | HostTensor>> = {};
   for (const [index, slots] of Object.entries(dict.state)) {
     const name = names.get(index);
@@ -86,7 +92,7 @@ export function fromTorchStateDict(
     state[index] = slotsOf(slots, turned(name ?? ""), `torch state: state.${index}`);
   }
   if (optimizer === undefined) return { state, param_groups: dict.param_groups };
-  return intoGroups(dict, state, names, rename, optimizer);
+  return intoGroups(dict, state, names, { rename, turned, optimizer });
 }
 
 /** The state dict in a safetensors file. */
@@ -150,14 +156,10 @@ function slotsOf(
   for (const [key, value] of Object.entries(slots)) {
     const host = hostValue(value, `${where}.${key}`);
     if (host === undefined) continue;
-    out[key] = turned && typeof host !== "number" ? transposed(host) : host;
+    const isMatrix = turned && typeof host !== "number" && slots.old_dirs === undefined;
+    out[key] = isMatrix ? transposed(host) : host;
   }
   if (!turned) return out;
-  if (out.old_dirs !== undefined) {
-    throw new CheckpointError(
-      `${where}: the flat vectors of LBFGS cannot be transposed by parameter`,
-    );
-  }
   // Adafactor's means over rows are means over columns of the transpose.
   const { row_var, col_var } = out;
   if (row_var !== undefined && col_var !== undefined) {
@@ -194,10 +196,13 @@ function transposed(host: HostTensor): HostTensor {
 /** State and hyperparameters in the groups of `optimizer`. */
 function intoGroups(
   { param_groups }: TorchStateDict,
-  state: SavedState["state"],
+  state: Readonly<Record<string, Readonly<Record<string, number | HostTensor>>>>,
   names: Map<string, string>,
-  rename: (name: string) => string,
-  optimizer: Optimizer,
+  { rename, turned, optimizer }: {
+    readonly rename: (name: string) => string;
+    readonly turned: (name: string) => boolean;
+    readonly optimizer: Optimizer;
+  },
 ): SavedState {
   const from = new Map<string, { index: string; group: number }>();
   param_groups.forEach(({ params }, group) => {
@@ -216,14 +221,18 @@ function intoGroups(
         : `torch state: ${show(left)} is no parameter of the optimizer`,
     );
   }
-  const flat = Object.values(state).some((slots) => slots.old_dirs !== undefined);
-  if (flat && [...from.keys()].some((name, i) => name !== wanted[i])) {
-    throw new CheckpointError(
-      `torch state: LBFGS needs the parameters in torch's order: ${[...from.keys()].join(", ")}`,
-    );
-  }
   const named: Record<string, SavedState["state"][string]> = {};
-  for (const [name, { index }] of from) if (state[index] !== undefined) named[name] = state[index];
+  if (isFlat(state)) {
+    const turnedHere = [...from].map(([name, { index }]) =>
+      [name, turned(names.get(index)!)] as const
+    );
+    const places = flatPlaces(new Map(turnedHere), optimizer);
+    named[wanted[0]] = rearranged(Object.values(state)[0], places);
+  } else {
+    for (const [name, { index }] of from) {
+      if (state[index] !== undefined) named[name] = state[index];
+    }
+  }
   return {
     state: named,
     param_groups: optimizer.paramGroups.map((group, i) => {
@@ -237,4 +246,46 @@ function intoGroups(
       return { ...param_groups[source], params: [...group.names] };
     }),
   };
+}
+
+/** Whether it is the state of L-BFGS: flat vectors over all parameters, kept by the first. */
+function isFlat(state: Readonly<Record<string, object>>): boolean {
+  return Object.values(state).some((slots) => "old_dirs" in slots);
+}
+
+/** Where each element of the optimizer's flat vector stands in torch's; `turned` is in torch's order. */
+function flatPlaces(turned: ReadonlyMap<string, boolean>, optimizer: Optimizer): Int32Array {
+  const { variables } = optimizer.parameters!;
+  const offsets = new Map<string, number>();
+  let size = 0;
+  for (const name of turned.keys()) {
+    offsets.set(name, size);
+    size += variables.get(name)!.size;
+  }
+  const places = new Int32Array(size);
+  let at = 0;
+  for (const { names } of optimizer.paramGroups) {
+    for (const name of names) {
+      const { shape, size } = variables.get(name)!;
+      const [rows, columns] = turned.get(name) && shape.length === 2 ? shape : [size, 1];
+      for (let i = 0; i < size; i++) {
+        places[at++] = offsets.get(name)! + (i % columns) * rows + Math.floor(i / columns);
+      }
+    }
+  }
+  return places;
+}
+
+/** The slots with every vector, or row of vectors, in another order. */
+function rearranged(
+  slots: Readonly<Record<string, number | HostTensor>>,
+  places: Int32Array,
+): Record<string, number | HostTensor> {
+  const entries = Object.entries(slots).map(([key, value]) => {
+    const size = typeof value === "number" ? 0 : value.shape.at(-1);
+    if (typeof value === "number" || size !== places.length) return [key, value];
+    const data = Array.from(value.data, (_, i) => value.data[i - i % size + places[i % size]]);
+    return [key, { data, shape: value.shape }];
+  });
+  return Object.fromEntries(entries);
 }

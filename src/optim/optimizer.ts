@@ -443,7 +443,7 @@ export class Optimizer extends tf.Optimizer {
   }
 
   /** The parameters, once they are known. */
-  protected get parameters(): NamedParameters | undefined {
+  get parameters(): NamedParameters | undefined {
     return this.#parameters;
   }
 

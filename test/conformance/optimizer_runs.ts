@@ -1,9 +1,14 @@
-/** Updates of every registered optimizer, and the golden cases of torch, on the current backend. */
+/** Updates of every registered optimizer, and the trajectories that are known, on the current backend. */
 import { randomStream } from "../../src/core/random.ts";
 import { buildOptimizer } from "../../src/optim/builder.ts";
 import * as tf from "../../src/tensor/tf.ts";
-import { readFixture } from "../support/fixture.ts";
 import { optimizerConfigs } from "../support/optimizer_configs.ts";
+import {
+  formulaTrajectories,
+  goldenTrajectories,
+  torchTrajectories,
+  TrajectoryRun,
+} from "../support/trajectories.ts";
 
 /** Parameters after the last step, then the state. */
 export type Values = number[][];
@@ -35,51 +40,15 @@ export async function everyOptimizer(): Promise<Record<string, Values>> {
   return runs;
 }
 
-interface Golden {
-  init: number[][];
-  shapes: number[][];
-  grads: number[][][];
-  optimizers: {
-    type: string;
-    params: Record<string, unknown>;
-    groups?: string;
-    lrPerStep?: number[];
-    only2d?: boolean;
-    newtonSchulzDtype?: string;
-    trajectory: number[][][];
-  }[];
-}
-
-/** By its title: the parameters after the last step of torch (in float64) and of ours. */
-export async function goldenCases(): Promise<Record<string, [Values, Values]>> {
-  const golden = readFixture<Golden>("torch/optimizers.json");
+/** By its title: the parameters of a known trajectory after ten steps at most, and of ours. */
+export async function knownRuns(): Promise<Record<string, [Values, Values]>> {
   const results: Record<string, [Values, Values]> = {};
-  for (const { type, params, groups, lrPerStep, only2d, ...rest } of golden.optimizers) {
-    if (rest.newtonSchulzDtype?.startsWith("bfloat16")) continue;
-    const own: Record<string, number[]> = { weight: golden.shapes[0], bias: golden.shapes[1] };
-    if (only2d) delete own.bias;
-    const index = (name: string) => name === "weight" ? 0 : 1;
-    const parameters = tf.tidy(() =>
-      named(own, (name, shape) => tf.variable(tf.tensor(golden.init[index(name)], shape)))
-    );
-    const overrides = [{ match: "^weight$" }, {
-      match: "bias",
-      lr: params.lr as number * 0.1,
-      weightDecay: 0,
-    }];
-    const config = { type, params, groups: groups === undefined ? [] : overrides };
-    const optimizer = buildOptimizer(config, parameters);
-    for (const step of rest.trajectory.keys()) {
-      const lr = lrPerStep?.[step];
-      if (lr !== undefined) { for (const group of optimizer.paramGroups) group.lr = lr; }
-      const grads = named(own, (name, s) => tf.tensor(golden.grads[step][index(name)], s));
-      optimizer.applyGradients(grads);
-      tf.dispose(grads);
-    }
-    const title = `${type} ${JSON.stringify([params, groups, lrPerStep])}`;
-    results[title] = [rest.trajectory.at(-1)!, await valuesOf(Object.values(parameters))];
-    optimizer.dispose();
-    tf.dispose(parameters);
+  for (const row of [...goldenTrajectories(), ...torchTrajectories(), ...formulaTrajectories()]) {
+    const run = new TrajectoryRun(row);
+    const kept = row.steps.filter((step) => step < 10).length - 1;
+    for (let step = 0; step <= row.steps[kept]; step++) await run.update(step);
+    results[row.title] = [row.trajectory[kept], await run.values()];
+    run.dispose();
   }
   return results;
 }

@@ -27,7 +27,7 @@ test("every optimizer gives the same numbers on wasm as on cpu, without sums the
 });
 
 test(
-  "every optimizer gives the numbers of cpu and of torch on webgpu",
+  "every optimizer gives the numbers of cpu, of torch and of its formula on webgpu",
   { timeout: 100_000 },
   () => {
     const { status, stdout, stderr } = runScript(
@@ -40,9 +40,9 @@ test(
     for (const [type, error] of Object.entries(found.every)) {
       assert.ok(error <= 1e-4, `${type}: ${error} from cpu`);
     }
-    assert.equal(Object.keys(found.golden).length, 41);
-    for (const [title, error] of Object.entries(found.golden)) {
-      assert.ok(error <= 1e-5, `${title}: ${error} from torch`);
+    assert.ok(Object.keys(found.known).length > 140, `${Object.keys(found.known).length} runs`);
+    for (const [title, error] of Object.entries(found.known)) {
+      assert.ok(error <= 1e-5, `${title}: ${error} from torch or its formula`);
     }
   },
 );

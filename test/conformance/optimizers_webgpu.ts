@@ -1,7 +1,7 @@
 /** A script: updates of every optimizer on webgpu; prints how far they are off as one JSON line. */
 import { selectBackend } from "../../src/backend/select.ts";
 import { useWebgpu } from "../support/webgpu.ts";
-import { everyOptimizer, goldenCases, type Values } from "./optimizer_runs.ts";
+import { everyOptimizer, knownRuns, type Values } from "./optimizer_runs.ts";
 
 /** What the script prints. */
 export interface WebgpuOptimizers {
@@ -9,8 +9,8 @@ export interface WebgpuOptimizers {
   readonly skipped?: string;
   /** By type: the largest |difference| / (1 + |value|) from cpu. */
   readonly every: Record<string, number>;
-  /** By title of a golden case: the same from torch in float64. */
-  readonly golden: Record<string, number>;
+  /** By title of a known trajectory: the same from torch or NumPy in float64. */
+  readonly known: Record<string, number>;
 }
 
 function error(actual: Values, expected: Values): number {
@@ -26,13 +26,13 @@ async function main(): Promise<Partial<WebgpuOptimizers>> {
   const skipped = await useWebgpu();
   if (skipped !== undefined) return { skipped };
   const webgpu = await everyOptimizer();
-  const golden = await goldenCases();
+  const known = await knownRuns();
   return {
     every: Object.fromEntries(
       Object.keys(cpu).map((type) => [type, error(webgpu[type], cpu[type])]),
     ),
-    golden: Object.fromEntries(
-      Object.entries(golden).map(([title, [expected, run]]) => [title, error(run, expected)]),
+    known: Object.fromEntries(
+      Object.entries(known).map(([title, [expected, run]]) => [title, error(run, expected)]),
     ),
   };
 }

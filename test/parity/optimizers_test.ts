@@ -1,95 +1,127 @@
+/** Every optimizer's parameters and state against torch, or against NumPy where torch lacks it. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { buildOptimizer } from "../../src/optim/builder.ts";
+import { WeightAverage } from "../../src/optim/averaging.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import { useBackend } from "../support/backend.ts";
 import { assertClose } from "../support/close.ts";
 import { readFixture } from "../support/fixture.ts";
+import {
+  formulaTrajectories,
+  goldenTrajectories,
+  tolerance,
+  torchTrajectories,
+  type Trajectory,
+  TrajectoryRun,
+} from "../support/trajectories.ts";
 
-interface Case {
-  type: string;
-  params: Record<string, unknown>;
-  groups?: string;
-  lrPerStep?: number[];
-  only2d?: boolean;
-  newtonSchulzDtype?: string;
-  trajectory: number[][][];
-  finalState: Record<string, Record<string, number | number[]>>;
-}
-
-interface Fixture {
-  init: number[][];
-  shapes: number[][];
-  grads: number[][][];
-  optimizers: Case[];
-}
-
-const fixture = readFixture<Fixture>("torch/optimizers.json");
-const cases = fixture.optimizers.filter(({ newtonSchulzDtype }) =>
-  !newtonSchulzDtype?.startsWith("bfloat16")
-);
-
-/** float32 against float64: about one rounding a step; see the measured drift of torch itself. */
-const tolerance = (step: number) => step < 10 ? 1e-6 : 2e-6;
-
-function parametersOf({ only2d }: Case): Record<string, tf.Variable> {
-  const names = only2d ? ["weight"] : ["weight", "bias"];
-  return Object.fromEntries(
-    names.map((name, i) => [name, tf.variable(tf.tensor(fixture.init[i], fixture.shapes[i]))]),
-  );
-}
+const golden = goldenTrajectories();
+const torch = torchTrajectories();
+const formulas = formulaTrajectories();
 
 test("every golden case is run, Muon's against Newton-Schulz without the cast to bfloat16", () => {
-  assert.equal(cases.length, 41);
-  assert.equal(fixture.optimizers.length, 44);
+  assert.equal(golden.length, 41);
+  const { optimizers } = readFixture<{ optimizers: unknown[] }>("torch/optimizers.json");
+  assert.equal(optimizers.length, 44);
+  assert.equal(torch.length, 25 + 52);
 });
 
 for (const backend of ["cpu", "wasm"] as const) {
-  for (const golden of cases) {
-    const title = `${golden.type} ${JSON.stringify(golden.params)}` +
-      (golden.groups === undefined ? "" : " in two groups") +
-      (golden.lrPerStep === undefined ? "" : " with a rate of its own at every step");
-    test(`${title} follows torch on ${backend}`, async () => {
+  for (const row of [...golden, ...torch, ...formulas]) {
+    const whom = formulas.includes(row) ? "its formula" : "torch";
+    test(`${row.title} follows ${whom} on ${backend}`, async () => {
       await useBackend(backend);
-      const parameters = parametersOf(golden);
-      const variables = Object.values(parameters);
-      const { type, params } = golden;
-      const groups = golden.groups === undefined
-        ? []
-        : [{ match: "^weight$" }, { match: "bias", lr: params.lr as number * 0.1, weightDecay: 0 }];
-      const optimizer = buildOptimizer({ type, params, groups }, parameters);
-      for (const [step, expected] of golden.trajectory.entries()) {
-        const lr = golden.lrPerStep?.[step];
-        if (lr !== undefined) { for (const group of optimizer.paramGroups) group.lr = lr; }
-        const grads = Object.fromEntries(
-          Object.keys(parameters).map((
-            name,
-            i,
-          ) => [name, tf.tensor(fixture.grads[step][i], fixture.shapes[i])]),
-        );
-        optimizer.applyGradients(grads);
-        tf.dispose(grads);
-        variables.forEach((variable, i) =>
-          assertClose(variable.dataSync(), expected[i], tolerance(step), `step ${step} param ${i}`)
-        );
+      const run = new TrajectoryRun(row);
+      for (const step of row.grads.keys()) {
+        await run.update(step);
+        const kept = row.steps.indexOf(step);
+        if (kept >= 0) await assertStep(run, row, step, kept);
       }
-      const { state } = optimizer.stateDict();
-      assert.deepEqual(Object.keys(state), Object.keys(golden.finalState));
-      for (const [index, slots] of Object.entries(golden.finalState)) {
-        const actual = state[Number(index)];
-        assert.deepEqual(Object.keys(actual).sort(), Object.keys(slots).sort());
-        for (const [slot, expected] of Object.entries(slots)) {
-          const value = actual[slot];
-          assertClose(
-            typeof value === "number" ? [value] : value.dataSync(),
-            [expected].flat(),
-            2e-6,
-            `${slot} of param ${index}`,
-          );
-        }
-      }
-      optimizer.dispose();
-      tf.dispose(parameters);
+      assertState(run, row);
+      run.dispose();
     });
   }
+
+  test(`Muon stays as near to torch's own as bfloat16 lets two of them be, on ${backend}`, async () => {
+    await useBackend(backend);
+    const rows = goldenTrajectories(true);
+    assert.equal(rows.length, 3);
+    for (const row of rows) {
+      const run = new TrajectoryRun(row);
+      const { lr, adjust_lr_fn } = run.optimizer.paramGroups[0];
+      const [rows, columns] = row.shapes[0];
+      const ratio = adjust_lr_fn === "match_rms_adamw"
+        ? 0.2 * Math.sqrt(Math.max(rows, columns))
+        : Math.sqrt(Math.max(1, rows / columns));
+      for (const step of row.grads.keys()) {
+        await run.update(step);
+        const [values] = await run.values();
+        const off = values.map((value, i) => Math.abs(value - row.trajectory[step][0][i]));
+        // 3.5e-2 an element of a direction is what two roundings to bfloat16 differ by.
+        assert.ok(Math.max(...off) < 3.5e-2 * lr * ratio * (step + 1), `step ${step}: ${off}`);
+      }
+      run.dispose();
+    }
+  });
+
+  test(`WeightAverage follows the formulas of EMA and SWA on ${backend}`, async () => {
+    await useBackend(backend);
+    const { averages } = readFixture<{
+      averages: Record<string, { options: Record<string, unknown>; averages: number[][] }>;
+    }>("optimizers.json");
+    for (const [title, { options, averages: expected }] of Object.entries(averages)) {
+      const run = new TrajectoryRun({ ...golden[0], type: "SGD", params: { lr: 0.1 } });
+      const average = new WeightAverage(options);
+      for (const step of golden[0].grads.keys()) {
+        await run.update(step);
+        if (average.isDue(step + 1)) average.update(run.parameters, step + 1);
+      }
+      const raw = await run.values();
+      average.swapIn(run.parameters);
+      assertValues(await run.values(), expected, 2e-6, title);
+      average.swapOut(run.parameters);
+      assert.deepEqual(await run.values(), raw);
+      average.dispose();
+      run.dispose();
+    }
+  });
+}
+
+async function assertStep(run: TrajectoryRun, row: Trajectory, step: number, kept: number) {
+  const raw = await run.values();
+  assertValues(raw, row.trajectory[kept], tolerance(step), `step ${step}`);
+  if (row.evaluation === undefined) return;
+  run.optimizer.eval();
+  assertValues(
+    await run.values(),
+    row.evaluation[kept],
+    tolerance(step),
+    `step ${step} in evaluation`,
+  );
+  run.optimizer.train();
+  assert.deepEqual(await run.values(), raw);
+}
+
+function assertState({ optimizer }: TrajectoryRun, { finalState, d }: Trajectory) {
+  const { state, param_groups } = optimizer.stateDict();
+  if (finalState !== undefined) assert.deepEqual(Object.keys(state), Object.keys(finalState));
+  for (const [index, slots] of Object.entries(finalState ?? {})) {
+    const actual = state[Number(index)];
+    assert.deepEqual(Object.keys(actual).sort(), Object.keys(slots).sort());
+    for (const [slot, expected] of Object.entries(slots)) {
+      const value = actual[slot];
+      const values = typeof value === "number" ? [value] : value.dataSync();
+      assertClose(values, [expected].flat(), 2e-6, `${slot} of param ${index}`);
+    }
+  }
+  if (d !== undefined) assertClose((param_groups[0].d as tf.Tensor).dataSync(), [d], 1e-6, "d");
+}
+
+function assertValues(
+  actual: readonly ArrayLike<number>[],
+  expected: readonly number[][],
+  limit: number,
+  what: string,
+) {
+  expected.forEach((values, i) => assertClose(actual[i], values, limit, `${what} param ${i}`));
 }

@@ -46,13 +46,15 @@ function groupsOf({ optimizer = "SGD", groups }: Case): NonNullable<Case["groups
 
 const golden = readFixture<{ cases: Case[] }>("torch/schedulers.json").cases;
 const further = readFixture<{ cases: Case[] }>("schedulers.json").cases;
+const random = readFixture<{ cases: Case[] }>("torch/schedulers_random.json").cases;
 
 test("the golden cases are all there", () => {
   assert.equal(golden.length, 39);
   assert.equal(further.length, 66);
+  assert.equal(random.length, 52);
 });
 
-for (const expected of [...golden, ...further]) {
+for (const expected of [...golden, ...further, ...random]) {
   const detail = JSON.stringify(expected.params ?? expected.schedulers?.map(({ type }) => type));
   const groups = expected.groups === undefined ? expected.optimizer ?? "SGD" : "edited rates";
   test(`${expected.type} ${detail} with ${groups} follows the original`, () => {
