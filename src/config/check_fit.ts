@@ -7,7 +7,7 @@ import { ConfigError, suggest } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
 import { toTensors } from "../data/batch.ts";
 import type { DataSplits, HostBatch } from "../data/dataset.ts";
-import type { RunParts } from "../runner/base_iteration_runner.ts";
+import type { RunParts } from "../runner/parts.ts";
 import { AuxiliaryLoss } from "../runner/callbacks/auxiliary_loss.ts";
 import { namedOutput, trainable } from "../runner/gradients.ts";
 import type { Callback } from "../runner/hooks.ts";

@@ -1,13 +1,14 @@
 /** `downhill lr CONFIG`: what the scheduler will do, drawn in the terminal before anything is trained. */
 import { selectBackend } from "../backend/select.ts";
 import { randomStream } from "../core/random.ts";
-import { disposeModel } from "../runner/base_iteration_runner.ts";
+import { disposeModel } from "../runner/parts.ts";
 import { buildModel } from "../model/registry.ts";
 import { buildOptimizer } from "../optim/builder.ts";
 import { formatNumber } from "../report/format.ts";
 import { buildScheduler, readScheduler } from "../schedule/builder.ts";
 import { resolveTotals } from "../schedule/totals.ts";
-import { type CreateOptions, importModule } from "./iteration_runner.ts";
+import type { CreateOptions } from "./create_options.ts";
+import { importModule } from "./import_module.ts";
 import { resolveConfig, type RunConfig } from "./schema.ts";
 
 const WIDTH = 64;

@@ -153,6 +153,13 @@ export class Hooks {
     return found as (Callback & Required<Pick<Callback, K>>)[];
   }
 
+  /** Offers a record's values to the callbacks, then has it written. */
+  async record(phase: Phase, values: Values, run: RunView): Promise<void> {
+    let record = values;
+    for (const callback of this.having("values")) record = callback.values(phase, record, run);
+    await this.emit("log", phase, run.state.iteration, record, run);
+  }
+
   /** Calls an event on every callback that has it, one after the other. */
   async emit<K extends EventName>(
     event: K,

@@ -16,16 +16,16 @@ export interface MeterState {
 
 /** Training meters since the last log line. */
 export class TrainMeters {
-  readonly #metrics: readonly Metric[];
+  readonly metrics: readonly Metric[];
   #state: MeterState;
 
   constructor(metrics: readonly Metric[]) {
-    this.#metrics = metrics;
+    this.metrics = metrics;
     this.#state = this.#empty();
   }
 
   #empty(): MeterState {
-    const size = this.#metrics.reduce((n, metric) => n + metric.size, 0);
+    const size = this.metrics.reduce((n, metric) => n + metric.size, 0);
     return {
       lossSum: 0,
       lossCount: 0,
@@ -52,7 +52,7 @@ export class TrainMeters {
     this.#state = this.#empty();
     return {
       loss: state.lossSum / state.lossCount,
-      ...metricValues(this.#metrics, Float64Array.from(state.metrics)),
+      ...metricValues(this.metrics, Float64Array.from(state.metrics)),
       grad_norm: state.normSum / state.updates,
     };
   }

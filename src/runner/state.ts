@@ -28,6 +28,12 @@ export function initialState(): RunState {
   return { iteration: 0, skipped: 0, best: undefined, finished: undefined };
 }
 
+/** Makes `state` the saved one. */
+export function restoreState(state: RunState, saved: RunState): void {
+  delete state.pending;
+  Object.assign(state, initialState(), saved);
+}
+
 /** What `train()` answers and `summary.json` holds. */
 export interface Summary {
   finished: FinishReason;

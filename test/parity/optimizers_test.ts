@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { WeightAverage } from "../../src/optim/averaging.ts";
-import * as tf from "../../src/tensor/tf.ts";
+import type * as tf from "../../src/tensor/tf.ts";
 import { useBackend } from "../support/backend.ts";
 import { assertClose } from "../support/close.ts";
 import { readFixture } from "../support/fixture.ts";

@@ -1,0 +1,177 @@
+/** A checked config -> the parts of a run. */
+import { selectBackend } from "../backend/select.ts";
+import { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
+import { FileStore } from "../checkpoint/file_store.ts";
+import { MemoryStore } from "../checkpoint/memory_store.ts";
+import type { Store } from "../checkpoint/store.ts";
+import { systemClock } from "../core/clock.ts";
+import { CheckpointError } from "../core/errors.ts";
+import { hasFileSystem, pathModule, resolvePath } from "../core/host.ts";
+import { randomStream } from "../core/random.ts";
+import { isClass } from "../core/registry.ts";
+import type { DataSplits } from "../data/dataset.ts";
+import { dataOf } from "../data/form.ts";
+import { buildData } from "../data/registry.ts";
+import { buildLoss } from "../loss/registry.ts";
+import { horizonMetrics } from "../metric/horizon.ts";
+import { buildMetrics } from "../metric/registry.ts";
+import { buildModel } from "../model/registry.ts";
+import { buildOptimizer } from "../optim/builder.ts";
+import type { Output } from "../report/console.ts";
+import { Checkpoint } from "../runner/callbacks/checkpoint.ts";
+import { buildCallbacks } from "../runner/callbacks/registry.ts";
+import { type Contents, contentsOf, type SavedData, savedData } from "../runner/contents.ts";
+import { disposeModel, type RunParts } from "../runner/parts.ts";
+import type { RunSettings } from "../runner/settings.ts";
+import { buildScheduler } from "../schedule/builder.ts";
+import { isPart } from "../schedule/scheduler.ts";
+import { buildTask } from "../task/registry.ts";
+import { checkFit, type FitParts } from "./check_fit.ts";
+import { withDefaults } from "./default_callbacks.ts";
+import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
+import type { CreateOptions } from "./create_options.ts";
+import { loadersOf } from "./loaders.ts";
+import { checkMonitors, monitorOf } from "./monitors.ts";
+import { isStream, refuseDropped } from "./refusals.ts";
+import { settingsOf } from "./run_settings.ts";
+import { resolveScheduler } from "./scheduler_config.ts";
+import type { ResolvedConfig } from "./schema.ts";
+
+/**
+ * Builds everything; nothing is written.
+ *
+ * @throws {ConfigError} At the first fault. What can be refused without a backend comes first.
+ */
+export async function buildParts(
+  config: ResolvedConfig,
+  output: Output,
+  options: CreateOptions,
+): Promise<RunParts> {
+  const baseDirectory = options.baseDirectory ?? (hasFileSystem ? pathModule().resolve(".") : "");
+  const { purpose = "train" } = options;
+  const { seed } = config;
+  const fast = config.train.fastDevRun !== false;
+  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
+  const user = await buildCallbacks(config.callbacks);
+  const callbacks = withDefaults(user, config, persistent);
+  const name = config.name ?? await runName(config);
+  const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
+  const store = persistent
+    ? new FileStore(pathModule().resolve(directory, name))
+    : new MemoryStore();
+  const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
+  const stored = purpose === "predict" ? await storedData(checkpoints, store) : undefined;
+  const data = stored !== undefined ? dataOf(stored.contents.form) : await buildData(
+    config.data as Parameters<typeof buildData>[0],
+    { baseDirectory, seed },
+  );
+  const { type, params } = taskOf(config, data);
+  const task = buildTask(type, { rescale: config.rescale, scaler: data.scaler }, params);
+  refuseDropped(config, { callbacks: user, data, task });
+  const { overfitBatches, shuffle = !isStream(data.train) && overfitBatches === undefined } =
+    config.train;
+  config = { ...config, train: { ...config.train, shuffle } };
+  const loss = buildLoss((config.loss ?? task.defaults.loss) as never);
+  const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
+  const horizons = config.test === false ? [] : config.test.horizons;
+  const settings = settingsOf(config, metrics, callbacks);
+  config = { ...config, scheduler: resolveScheduler(config, settings) };
+  const loaders = loadersOf(config, settings, data, seed);
+  if (stored === undefined) checkMonitors(callbacks, metrics, loaders);
+  const schedulerMonitor = stored === undefined
+    ? monitorOf(config.scheduler, metrics, loaders)
+    : undefined;
+
+  const backend = await selectBackend(config.backend, {
+    deterministic: config.deterministic,
+    log: (line) => output.line(line),
+  });
+  const parts = {
+    settings: { ...settings, name, fineTune: fineTuneFrom(config.fineTune, baseDirectory) },
+    fingerprint: { ...fingerprintOf(config), ...stored ?? { contents: contentsOf(data) } },
+    resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
+    backend: backend.name,
+    task,
+    loss,
+    metrics,
+    horizonMetrics: horizonMetrics(metrics, horizons, "test.horizons")
+      .flatMap(({ name, metrics }) =>
+        metrics.map((metric) => ({ ...metric, name: `${name}/${metric.name}` }))
+      ),
+    data,
+    loaders,
+    schedulerMonitor,
+    callbacks: persistent ? callbacks : callbacks.filter((it) => !(it instanceof Checkpoint)),
+    store,
+    checkpoints,
+    persistent,
+    output,
+    clock: options.clock ?? systemClock,
+  };
+  return { ...parts, ...await buildTrained(config, parts, baseDirectory, purpose === "train") };
+}
+
+/** What the weights in a run's directory say of the data they were trained on. */
+async function storedData(
+  checkpoints: CheckpointDirectory,
+  { location }: Store,
+): Promise<SavedData & { contents: Contents }> {
+  const found = await checkpoints.best() ?? await checkpoints.latest();
+  if (found === undefined) {
+    throw new CheckpointError(`${location} holds no checkpoint; train first`);
+  }
+  const { data, contents } = savedData(found.state.meta);
+  if (contents === undefined) {
+    throw new CheckpointError(`${location}: says nothing of the data it was trained on`);
+  }
+  return { data, contents };
+}
+
+function fineTuneFrom(
+  fineTune: ResolvedConfig["fineTune"],
+  baseDirectory: string,
+): RunSettings["fineTune"] {
+  return fineTune && { ...fineTune, path: resolvePath(baseDirectory, fineTune.path) };
+}
+
+/** Model, optimizer and scheduler; what was built is freed if a later one cannot be. */
+async function buildTrained(
+  config: ResolvedConfig,
+  parts: Omit<FitParts, "model" | "name">,
+  baseDirectory: string,
+  training: boolean,
+): Promise<Pick<RunParts, "model" | "optimizer" | "scheduler">> {
+  const model = await buildModel(config.model as never, {
+    random: randomStream(config.seed, "init"),
+    baseDirectory,
+  });
+  let optimizer: RunParts["optimizer"] | undefined;
+  try {
+    const { type } = config.model;
+    const name = typeof type === "string" ? type : isClass(type) ? type.name : "the model";
+    optimizer = buildOptimizer(config.optimizer as never, model.parameters);
+    const scheduler = config.scheduler === undefined
+      ? undefined
+      : buildScheduler(config.scheduler as never, optimizer);
+    // A schedule with an end (OneCycleLR) refuses a longer run here, not hours later.
+    if (scheduler !== undefined && isPart(scheduler)) {
+      scheduler.lrAt(parts.settings.train.iterations);
+    }
+    await checkFit({ ...parts, model, name }, randomStream(config.seed, "fit"), training);
+    return { model, optimizer, scheduler };
+  } catch (error) {
+    optimizer?.dispose();
+    disposeModel(model);
+    throw error;
+  }
+}
+
+/** The config's task, else what the data is for. */
+function taskOf(
+  config: ResolvedConfig,
+  data: DataSplits,
+): { type: string; params: Record<string, unknown> } {
+  const { task = data.task ?? "forecasting" } = config;
+  if (typeof task === "string") return { type: task, params: {} };
+  return { type: String(task.type), params: task.params };
+}

@@ -1,0 +1,20 @@
+/** What `create` is told beside the config. */
+import type { Clock } from "../core/clock.ts";
+import type { Output } from "../report/console.ts";
+
+/** What a program may give beside the config. */
+export interface CreateOptions {
+  /** Module specifiers (absolute or `import.meta.resolve`d) that register components; imported first. */
+  readonly imports?: readonly string[];
+  /** Folder that data, model and weights paths of the config are relative to. Default: the working directory. */
+  readonly baseDirectory?: string;
+  /**
+   * What the run is for. `"test"`: the gradient of the loss is not tried, which the backend may
+   * lack. `"predict"`: the config's data are not read either; how inputs are read and scaled comes
+   * with the weights of the run's directory. Default `"train"`: everything.
+   */
+  readonly purpose?: "train" | "test" | "predict";
+  /** Where lines for people go. Default: the console. */
+  readonly output?: Output;
+  readonly clock?: Clock;
+}

@@ -1,0 +1,77 @@
+/** The weights of the best validation: kept apart from the checkpoints, and lent to test and predict. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { readTensors, toTensor } from "../checkpoint/tensors.ts";
+import { CheckpointError } from "../core/errors.ts";
+import * as tf from "../tensor/tf.ts";
+import { savedData } from "./contents.ts";
+import type { Values } from "./hooks.ts";
+import type { RunParts } from "./parts.ts";
+import { modelTensors, refuseDifference } from "./snapshot.ts";
+import type { RunState } from "./state.ts";
+
+/** Which weights are lent. */
+export interface BestWeightsOptions {
+  /** Whether the data may have changed since they were trained. */
+  readonly anyData?: boolean;
+}
+
+/** Keeps the weights that the model holds now if `values` of a validation are the best so far. */
+export async function keepIfBest(
+  { settings, model, checkpoints, fingerprint }: RunParts,
+  state: RunState,
+  values: Values,
+): Promise<void> {
+  const { monitor, mode } = settings.best;
+  const value = values[monitor.replace(/^val\//, "")];
+  const best = state.best?.value;
+  // Strictly better: a tie keeps the earlier weights, and NaN is never better.
+  const isBest = best === undefined
+    ? !Number.isNaN(value)
+    : mode === "min"
+    ? value < best
+    : value > best;
+  if (!isBest) return;
+  state.best = { iteration: state.iteration, metric: monitor, value };
+  await checkpoints.saveBest(state.iteration, {
+    tensors: await readTensors(modelTensors(model)),
+    meta: { ...state.best, fingerprint },
+  });
+}
+
+/** Runs `work` with the best weights and puts the present ones back; without any, runs `otherwise`. */
+export async function withBestWeights<T>(
+  { model, checkpoints, fingerprint, store }: RunParts,
+  work: (best: Checkpoint) => Promise<T>,
+  otherwise: () => Promise<T>,
+  { anyData = false }: BestWeightsOptions = {},
+): Promise<T> {
+  const best = await checkpoints.best();
+  if (best === undefined) return await otherwise();
+  const { meta } = best.state;
+  const now = anyData ? { ...fingerprint, ...savedData(meta) } : fingerprint;
+  refuseDifference(meta.fingerprint, now, store.location);
+  const variables = modelTensors(model);
+  for (const name of Object.keys(variables)) {
+    if (best.state.tensors[name]?.shape.join() !== variables[name].shape.join()) {
+      throw new CheckpointError(
+        `${store.location}: the best weights do not fit the model at ${name}`,
+      );
+    }
+  }
+  const kept = Object.keys(variables).map((name) =>
+    [variables[name], tf.clone(variables[name])] as const
+  );
+  try {
+    for (const name of Object.keys(variables)) {
+      const value = toTensor(best.state.tensors[name]);
+      variables[name].assign(value);
+      value.dispose();
+    }
+    return await work(best);
+  } finally {
+    for (const [variable, value] of kept) {
+      variable.assign(value);
+      value.dispose();
+    }
+  }
+}

@@ -1,0 +1,18 @@
+/** What the pieces of a run share while it goes on. */
+import type { Breath } from "./breath.ts";
+import type { Hooks } from "./hooks.ts";
+import type { TrainMeters } from "./meters.ts";
+import type { RunParts } from "./parts.ts";
+import type { RunView } from "./run_view.ts";
+import type { RunState } from "./state.ts";
+
+/** A run from the inside. */
+export interface RunContext {
+  readonly run: RunView;
+  readonly parts: RunParts;
+  readonly hooks: Hooks;
+  readonly breath: Breath;
+  readonly meters: TrainMeters;
+  /** The one state, which changes as the run goes on. */
+  readonly state: RunState;
+}

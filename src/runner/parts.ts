@@ -1,0 +1,56 @@
+/** What a run is made of. */
+import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
+import type { Store } from "../checkpoint/store.ts";
+import type { Clock } from "../core/clock.ts";
+import type { DataSplits } from "../data/dataset.ts";
+import type { DataLoader, Loader } from "../data/loader.ts";
+import type { Loss } from "../loss/loss.ts";
+import type { Metric } from "../metric/metric.ts";
+import type { Model } from "../model/model.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import type { Output } from "../report/console.ts";
+import type { Scheduler } from "../schedule/scheduler.ts";
+import type { Task } from "../task/task.ts";
+import * as tf from "../tensor/tf.ts";
+import type { Callback } from "./hooks.ts";
+import type { RunSettings } from "./settings.ts";
+import { modelTensors } from "./snapshot.ts";
+
+/** The built components of a run. */
+export interface RunParts {
+  readonly settings: RunSettings;
+  /** What a resumed run must share with the one that wrote the checkpoint. */
+  readonly fingerprint: Record<string, unknown>;
+  /** The whole config with defaults, for `config.json`. */
+  readonly resolvedConfig: Record<string, unknown>;
+  readonly backend: string;
+  readonly model: Model;
+  readonly task: Task;
+  readonly loss: Loss;
+  readonly metrics: readonly Metric[];
+  /** Metrics of single time steps, added in tests. */
+  readonly horizonMetrics: readonly Metric[];
+  readonly data: DataSplits;
+  readonly loaders: {
+    readonly train?: Loader;
+    readonly validation?: DataLoader;
+    readonly test?: DataLoader;
+  };
+  readonly optimizer: Optimizer;
+  readonly scheduler: Scheduler | undefined;
+  /** The validation value a scheduler follows; it then steps after validations. */
+  readonly schedulerMonitor: string | undefined;
+  readonly callbacks: readonly Callback[];
+  readonly store: Store;
+  readonly checkpoints: CheckpointDirectory;
+  /** False: nothing is written beyond the process. */
+  readonly persistent: boolean;
+  readonly output: Output;
+  readonly clock: Clock;
+}
+
+/** Frees a model by its own means, or its variables. */
+export function disposeModel(model: Model): void {
+  if (model.dispose !== undefined) model.dispose();
+  else tf.dispose(Object.values(modelTensors(model)));
+}

@@ -1,0 +1,176 @@
+/**
+ * The loop. One iteration = one optimizer update = one scheduler step, whatever the accumulation,
+ * the shards or the epoch; iterations are counted from 1, and N iterations make N updates.
+ *
+ * Order inside an iteration: load, forward and backward, one read, update, scheduler; then log,
+ * validation (best value, patience), test and checkpoint, each at its own cadence and, except the
+ * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
+ * and takes what it needs to know from the device.
+ */
+import { NonFiniteError } from "../core/errors.ts";
+import { type RandomStream, randomStream } from "../core/random.ts";
+import { batchSize as rowsOf } from "../data/batch.ts";
+import { keepIfBest } from "./best_weights.ts";
+import { unlessInterrupted } from "./breath.ts";
+import type { RunContext } from "./context.ts";
+import type { Evaluations } from "./evaluations.ts";
+import { iterationGradient, leafBounds, type PassParts, type Totals } from "./gradients.ts";
+import type { RunParts } from "./parts.ts";
+import { perturbedGradient } from "./perturbed_gradient.ts";
+import type { FinishReason } from "./state.ts";
+import { update, updateOnDevice, updatesBeforeRead } from "./update.ts";
+
+/** The iterations of a run. */
+export class TrainingLoop {
+  lastLoss: number = NaN;
+  lastGradNorm: number = NaN;
+  /** Why the run is to end after the current iteration. */
+  stopping: FinishReason | undefined;
+  readonly #context: RunContext;
+  readonly #evaluations: Evaluations;
+  readonly #pass: PassParts;
+  readonly #random: RandomStream;
+
+  constructor(context: RunContext, evaluations: Evaluations) {
+    const { parts: { model, task, loss, settings }, hooks, breath, meters } = context;
+    this.#context = context;
+    this.#evaluations = evaluations;
+    this.#random = randomStream(settings.seed, "train");
+    this.#pass = {
+      model,
+      task,
+      loss,
+      trainMetrics: meters.metrics,
+      hooks,
+      breathe: () => breath.take(),
+    };
+  }
+
+  /** Makes the iterations that are left; answers why it ended. */
+  async train(): Promise<FinishReason> {
+    const { run, parts, state, breath } = this.#context;
+    const { iterations, maxTime } = parts.settings.train;
+    await unlessInterrupted(() => this.#evaluations.sanityCheck());
+    if (state.pending !== undefined) await this.#evaluateAfter(state.iteration);
+    while (state.iteration < iterations && this.stopping === undefined) {
+      await this.#iterate(state.iteration + 1);
+      if (run.timing.seconds >= maxTime && state.iteration < iterations) run.stop("max-time");
+      await breath.take();
+    }
+    const reason = state.iteration >= iterations ? this.stopping ?? "iterations" : this.stopping!;
+    const ended = state.pending === undefined &&
+      (reason === "iterations" || reason === "early-stopping" || state.iteration >= iterations);
+    if (ended) state.finished = reason === "early-stopping" ? reason : "iterations";
+    await run.saveCheckpoint();
+    return state.finished ?? reason;
+  }
+
+  async #iterate(i: number): Promise<void> {
+    const { run, parts, hooks, state, meters } = this.#context;
+    const { settings, optimizer, clock } = parts;
+    await hooks.emit("iterationStart", run);
+    const begin = clock.now();
+    let batch = await parts.loaders.train!.load(i - 1);
+    const waited = clock.now() - begin;
+    for (const callback of hooks.having("batch")) batch = callback.batch(batch, run);
+
+    const rows = rowsOf(batch);
+    const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
+    const lr = optimizer.paramGroups[0].lr;
+    const pass = () => iterationGradient(this.#pass, batch, bounds, i, this.#random.fork(i));
+    const gradient = optimizer.perturbs
+      ? await perturbedGradient(optimizer, parts.model, pass)
+      : await pass();
+    state.iteration = i;
+    let totals: Totals;
+    try {
+      const early = updatesBeforeRead(parts.backend, run, hooks);
+      if (early) updateOnDevice(gradient, run, hooks);
+      totals = await gradient.read();
+      if (early) optimizer.settle(totals.finite);
+      if (!totals.finite) {
+        this.#skip(totals);
+      } else {
+        this.#count(totals);
+        if (!early) update(gradient, totals, run, hooks);
+        if (parts.schedulerMonitor === undefined) parts.scheduler?.step();
+      }
+    } finally {
+      gradient.dispose();
+    }
+    run.timing.iteration(rows, clock.now() - begin, waited);
+    if (totals.finite) await hooks.emit("updateEnd", run);
+
+    if (i === settings.train.iterations || i % settings.log.interval === 0) {
+      await hooks.record("train", { ...meters.take(), lr }, run);
+    }
+    await this.#evaluateAfter(i);
+  }
+
+  #count({ lossSum, count, norm, metricSums }: Totals): void {
+    this.lastLoss = lossSum / count;
+    this.lastGradNorm = norm;
+    this.#context.meters.add(lossSum, count, norm, metricSums);
+  }
+
+  /** A loss or gradient that is not finite: the run ends, or the iteration is skipped with a line. */
+  #skip({ lossSum, count, norm }: Totals): void {
+    const { state, parts: { settings, output } } = this.#context;
+    const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
+    const { iteration } = state;
+    if (settings.train.nonFinite === "stop") {
+      state.iteration--;
+      throw new NonFiniteError(
+        iteration,
+        `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
+          `lower the learning rate, clip, or set train.nonFinite to "skip"`,
+      );
+    }
+    state.skipped++;
+    output.line(`iteration ${iteration}: skipped, ${what} is not finite`);
+  }
+
+  /** Validation and test at their cadences, and the end of iteration `i`; all of it, or from what is pending. */
+  async #evaluateAfter(i: number): Promise<void> {
+    const { run, parts, hooks, state } = this.#context;
+    const { train, validation } = parts.settings;
+    const done = await unlessInterrupted(async () => {
+      const isValidated = i % validation.interval === 0 || i === train.iterations;
+      if (isValidated && state.pending !== "test") {
+        state.pending = "val";
+        await this.#validate();
+      }
+      if (isTested(parts, i)) {
+        state.pending = "test";
+        const values = await this.#evaluations.present("test");
+        await hooks.record("test", values, run);
+        await hooks.emit("testEnd", values, run);
+      }
+      return true;
+    });
+    if (done === undefined) return;
+    delete state.pending;
+    await hooks.emit("iterationEnd", run);
+  }
+
+  /** Validation, the best value and its weights, and what follows a validation. */
+  async #validate(): Promise<void> {
+    const { run, parts, hooks, state } = this.#context;
+    if (parts.loaders.validation === undefined) return;
+    const values = await this.#evaluations.present(
+      "validation",
+      (values) => keepIfBest(parts, state, values),
+    );
+    await hooks.record("val", values, run);
+    const { scheduler, schedulerMonitor } = parts;
+    if (schedulerMonitor !== undefined) {
+      scheduler?.step(values[schedulerMonitor.replace(/^val\//, "")]);
+    }
+    await hooks.emit("validationEnd", values, run);
+  }
+}
+
+/** Whether iteration `i` is followed by a test. */
+export function isTested({ settings, loaders }: RunParts, i: number): boolean {
+  return i > 0 && i % settings.test.interval === 0 && loaders.test !== undefined;
+}
