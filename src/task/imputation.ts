@@ -30,7 +30,10 @@ import {
 export function imputation(options: TaskOptions = {}): Task {
   const { scaler, rescale = false, ratio = 0.25 } = options;
   if (!(typeof ratio === "number" && ratio > 0 && ratio < 1)) {
-    throw new ConfigError("task.ratio", `must be a number in (0, 1), received ${show(ratio)}`);
+    throw new ConfigError(
+      "task.params.ratio",
+      `must be a number in (0, 1), received ${show(ratio)}`,
+    );
   }
   return {
     name: "imputation",

@@ -164,8 +164,12 @@ for (const backend of ["cpu", "wasm"] as const) {
 test("buildTask refuses unknown names and options out of range in one line", () => {
   const rows: [string, Record<string, unknown>, RegExp][] = [
     ["forcasting", {}, /^task: unknown task "forcasting"; did you mean 'forecasting'\?/],
-    ["imputation", { ratio: 1 }, /^task.ratio: must be a number in \(0, 1\), received 1$/],
-    ["imputation", { ratio: NaN }, /^task.ratio: must be a number in \(0, 1\), received NaN$/],
+    ["imputation", { ratio: 1 }, /^task\.params\.ratio: must be a number in \(0, 1\), received 1$/],
+    [
+      "imputation",
+      { ratio: NaN },
+      /^task\.params\.ratio: must be a number in \(0, 1\), received NaN$/,
+    ],
   ];
   for (const [name, options, message] of rows) {
     assert.throws(() => buildTask(name, options), { name: "ConfigError", message });
