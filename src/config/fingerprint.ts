@@ -1,5 +1,6 @@
 /** The identity of a run: what its results depend on. */
 import { checksum } from "../core/checksum.ts";
+import { fold } from "../core/registry.ts";
 import type { ResolvedConfig } from "./schema.ts";
 
 /** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
@@ -38,7 +39,7 @@ function callbacksWithout(config: ResolvedConfig, names: readonly string[]): unk
   return config.callbacks.flatMap((callback) => {
     const { type, name } = callback as { type?: unknown; name?: string };
     const known = typeof callback === "string" ? callback : type ?? name;
-    if (names.includes(typeof known === "string" ? known.toLowerCase() : functionName(known))) {
+    if (names.includes(fold(typeof known === "string" ? known : functionName(known)))) {
       return [];
     }
     return [typeof callback === "object" && type === undefined ? name : callback];
@@ -46,7 +47,7 @@ function callbacksWithout(config: ResolvedConfig, names: readonly string[]): unk
 }
 
 function functionName(value: unknown): string {
-  return typeof value === "function" ? value.name.toLowerCase() : "";
+  return typeof value === "function" ? value.name : "";
 }
 
 /**

@@ -29,7 +29,7 @@ test("runName is model-data-hash8, equal for equal configs in any spelling and o
     { log: { interval: 3 } },
     { checkpoint: { directory: "elsewhere", resume: "never" } },
     { train: { maxTime: 5 } },
-    { callbacks: ["LearningRateMonitor", { type: "progressbar" }] },
+    { callbacks: ["LearningRateMonitor", { type: "progress_bar" }] },
     { validation: { batchSize: 3 } },
   ];
   for (const overrides of same) {

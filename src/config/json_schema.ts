@@ -111,7 +111,7 @@ function componentSchema(
       ],
     }));
     return [{
-      if: { properties: { type: { enum: spellings(entry) } }, required: ["type"] },
+      if: { properties: { type: spellings(entry) }, required: ["type"] },
       then: {
         properties: {
           params: { $ref: `#/definitions/${place}` },
@@ -164,9 +164,13 @@ function typeNames(entries: readonly Registered[]): JsonSchema {
   };
 }
 
-/** The names that mean an entry: its own and its aliases, as they are and in lower case. */
-function spellings({ name, aliases }: Registered): string[] {
-  return [...new Set([name, ...aliases].flatMap((word) => [word, word.toLowerCase()]))];
+/**
+ * The names that mean an entry, its own and its aliases, as they are and in lower case: a pattern,
+ * since editors would offer each word of an enum.
+ */
+function spellings({ name, aliases }: Registered): JsonSchema {
+  const words = new Set([name, ...aliases].flatMap((word) => [word, word.toLowerCase()]));
+  return { type: "string", pattern: `^(${[...words].join("|").replaceAll(".", "\\.")})$` };
 }
 
 function optionsOf({ options }: Registered): JsonSchema | undefined {

@@ -63,7 +63,7 @@ export async function buildModel(
 }
 
 /** Throws unless `model` fulfils the contract of {@link Model}. */
-export function checkModel(model: unknown, name: string, path: string): asserts model is Model {
+function checkModel(model: unknown, name: string, path: string): asserts model is Model {
   const fail = (rule: string, value: unknown): never => {
     throw new ConfigError(path, `${name} made no model: ${rule}, received ${show(value)}`);
   };

@@ -12,7 +12,7 @@ import type { RandomStream } from "../core/random.ts";
 export type Initializer = (shape: readonly number[], random: RandomStream) => Float32Array;
 
 /** Number of inputs and outputs that a weight connects; sqrt(size) each for a vector. */
-export function fans(shape: readonly number[]): { fanIn: number; fanOut: number } {
+function fans(shape: readonly number[]): { fanIn: number; fanOut: number } {
   const total = size(shape);
   if (shape.length < 2) return { fanIn: Math.sqrt(total), fanOut: Math.sqrt(total) };
   const [fanIn, fanOut] = [shape[shape.length - 2], shape[shape.length - 1]];

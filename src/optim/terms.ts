@@ -83,7 +83,7 @@ export function shrinkOf(o: DecayValues, baseLr: number): number {
 }
 
 /** What weight_decay is multiplied by: lr, or lr^2 / lr_max. */
-export function decayRate(o: DecayValues, baseLr: number): number {
+function decayRate(o: DecayValues, baseLr: number): number {
   if (!o.corrected_weight_decay) return o.lr;
   const peak = typeof o.max_lr === "number" ? o.max_lr : baseLr;
   return peak === 0 ? 0 : o.lr * o.lr / peak;

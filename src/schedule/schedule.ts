@@ -216,7 +216,7 @@ class Schedule<O extends Record<string, unknown>> implements Part {
 }
 
 /** Notes each group's rate as `initial_lr` unless one is noted, and returns them. */
-export function noteInitialRates(optimizer: Schedulable): number[] {
+function noteInitialRates(optimizer: Schedulable): number[] {
   return optimizer.paramGroups.map((group) => {
     group.initial_lr ??= group.lr;
     return group.initial_lr as number;

@@ -10,6 +10,8 @@ import type { SchedulerContext, SchedulerRule } from "./schedule.ts";
  * At its milestone a part with a closed form, or one that knows only its base rate, starts from the
  * initial rate; MultiplicativeLR and SWALR go on from the rate in force. The parts are made in
  * order for the same groups, so that one that sets `initial_lr` (OneCycleLR) sets where the sequence starts.
+ * A part may be a composite, which then runs as if it stood alone; torch cannot restart one, and steps
+ * a first one twice.
  */
 export const sequentialLr: SchedulerRule = {
   name: "SequentialLR",

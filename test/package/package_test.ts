@@ -42,7 +42,13 @@ test("the installed command trains from a config file", () => {
   const rows = Array.from({ length: 120 }, (_, i) => `${Math.sin(i / 7)},${Math.cos(i / 5)}`);
   writeFileSync(join(folder, "series.csv"), ["a,b", ...rows].join("\n"));
   const lengths = { inputLength: 12, outputLength: 4 };
+  const $schema = "./node_modules/downhill/config.schema.json";
+  assert.equal(
+    readFileSync(join(folder, $schema), "utf8"),
+    readFileSync(join(root, "config.schema.json"), "utf8"),
+  );
   const config = {
+    $schema,
     name: "command",
     backend: "cpu",
     model: { type: "NLinear", params: { ...lengths, channels: 2 } },
