@@ -28,7 +28,8 @@ export const copyKernels: KernelRows = {
     return slice(context, x, start, shape);
   },
   SplitV: split,
-  Transpose: transpose,
+  Transpose: (context, { x }, { perm }) =>
+    isPlain(x) ? transpose(context, x, perm as number[]) : undefined,
 };
 
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
@@ -50,7 +51,7 @@ function isNotZero(context: KernelContext, x: tf.TensorInfo): tf.TensorInfo {
  * Copies a box of `shape` from one tensor's elements to another's: offsets and strides in elements.
  * Inner axes that are contiguous on both sides are one run.
  */
-function copyBox(
+export function copyBox(
   context: KernelContext,
   shape: readonly number[],
   [from, fromOffset, fromStrides]: readonly [tf.TensorInfo, number, readonly number[]],
@@ -156,14 +157,14 @@ function pad(
   return y;
 }
 
-function transpose(
+/** The tensor with axis perm[i] at place i; it may share its data. */
+export function transpose(
   context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  { perm }: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  if (!isPlain(x)) return undefined;
-  const shape = (perm as number[]).map((axis) => x.shape[axis]);
-  const { sizes, strides } = mergeAxes(x.shape, perm as number[]);
+  x: tf.TensorInfo,
+  perm: readonly number[],
+): tf.TensorInfo {
+  const shape = perm.map((axis) => x.shape[axis]);
+  const { sizes, strides } = mergeAxes(x.shape, perm);
   if (sizes.length < 2) return context.share(x, shape);
   const y = context.output(shape, x.dtype);
   if (shape.includes(0)) return y;

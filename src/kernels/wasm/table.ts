@@ -1,5 +1,6 @@
 /** The kernels that replace or add entries of tfjs' registry: a row each, by families. */
 import { binaryKernels } from "./binary.ts";
+import { convKernels } from "./conv.ts";
 import { copyKernels } from "./copy.ts";
 import { gemmKernels } from "./gemm.ts";
 import type { KernelRows } from "./kernel.ts";
@@ -10,6 +11,7 @@ import { unaryKernels } from "./unary.ts";
 /** Every kernel, by its tfjs name. */
 export const kernels: KernelRows = {
   ...binaryKernels,
+  ...convKernels,
   ...copyKernels,
   ...gemmKernels,
   ...reduceKernels,
