@@ -56,7 +56,6 @@ function convolve(
   const window = convolutionWindow(x.shape, filter.shape, attributes);
   return onChannelsLast(context, window, x, epilogue, (image, after) => {
     const y = context.output(channelsLastShape(window), "float32");
-    if (tf.util.sizeFromShape(y.shape) === 0) return y;
     const product: PatchProduct = {
       ...window,
       taps: window.filter,
@@ -176,6 +175,7 @@ function patchesTimesFilter(
   const { exports, tile } = context;
   const m = product.batch * volume(product.out);
   const k = volume(product.taps) * channels;
+  if (m * outChannels === 0) return;
   const list = context.list([...patchList(product), float32Bits(slope)]);
   const fromBias = bias === undefined ? 0 : context.address(bias);
   const fromSlopes = slopes === undefined ? list + 4 * PATCH_LIST : context.address(slopes);
@@ -300,23 +300,25 @@ function inputGradient(
   attributes: Attributes,
 ): tf.TensorInfo {
   const inShape = attributes.inputShape as number[];
-  const window = withOutput(convolutionWindow(inShape, filter.shape, attributes), dy.shape);
-  const { inChannels, outChannels, strides } = window;
-  const transposed = { ...window, outShape: inShape };
-  return onChannelsLast(context, transposed, dy, {}, (slope) => {
+  const expected = convolutionWindow(inShape, filter.shape, attributes);
+  const transposed = { ...expected, outShape: inShape };
+  return onChannelsLast(context, transposed, dy, {}, (all) => {
+    const slope = cropped(context, all, channelsLastShape(expected));
+    const window = withOutput({ ...expected, isChannelsFirst: false }, slope.shape);
+    const { inChannels, outChannels, strides } = window;
     const dx = context.output(channelsLastShape(transposed), "float32");
     const size = tf.util.sizeFromShape(dx.shape);
-    if (size === 0) return dx;
     const isWhole = volume(strides) === 1;
     const phases = [0, 1, 2].map((axis) => phasesOf(window, axis));
+    const isNothing = [filter, slope].some(({ shape }) => shape.includes(0));
     const isCovered = phases.every((list) => list.every(({ taps }) => taps > 0));
-    if (!isCovered) context.exports.b32_fill(size, context.address(dx), 0);
+    if (isNothing || !isCovered) context.exports.b32_fill(size, context.address(dx), 0);
     const shape = [window.batch, ...window.in, inChannels];
     for (const d of phases[0]) {
       for (const h of phases[1]) {
         for (const w of phases[2]) {
           const phase = [d, h, w];
-          if (phase.some(({ taps, count }) => taps === 0 || count === 0)) continue;
+          if (isNothing || phase.some((axis) => axis.taps * axis.count === 0)) continue;
           const triple = (key: keyof Phase): Triple => [d[key], h[key], w[key]];
           const counts = triple("count");
           const flipped = flippedTaps(context, filter, window, phase);
@@ -347,8 +349,22 @@ function inputGradient(
         }
       }
     }
+    context.backend.disposeData(slope.dataId);
     return dx;
   });
+}
+
+/** tfjs lets a transposed convolution have an output that is too small: what has no place is left out. */
+function cropped(
+  context: KernelContext,
+  x: tf.TensorInfo,
+  limit: readonly number[],
+): tf.TensorInfo {
+  const shape = x.shape.map((size, axis) => Math.min(size, limit[axis]));
+  if (tf.util.arraysEqual(shape, x.shape)) return context.share(x, shape);
+  const y = context.output(shape, x.dtype);
+  copyBox(context, shape, [x, 0, stridesOf(x.shape)], [y, 0, stridesOf(shape)]);
+  return y;
 }
 
 /** Along an axis, the inputs first, first + stride, ...: how many, and the taps they use. */

@@ -245,8 +245,8 @@ test("fused.conv2d adds a bias and applies each activation, in both formats", as
     for (const size of [1, 3]) {
       for (const format of ["NHWC", "NCHW"] as const) {
         const first = format === "NCHW";
-        // tfjs takes no such bias with channels first.
-        if (first && (biasShape?.length ?? 0) > 1) continue;
+        // tfjs takes no such operands with channels first.
+        if (first && Math.max(biasShape?.length ?? 0, slopeShape.length) > 1) continue;
         const shape = (last: number[]): number[] => {
           if (!first || last.length < 3) return last;
           return [...last.slice(0, -3), last.at(-1)!, ...last.slice(-3, -1)];
@@ -281,6 +281,11 @@ test("a convolution of nothing is empty, or zero", async () => {
   const inputs = { x: empty, dy: tf.zeros([0, 5, 5, 4]) };
   const dw = await run("Conv2DBackpropFilter", inputs, attributes, "NHWC");
   assert.deepEqual(dw, new Float32Array(72));
+  const dx = await run("Conv2DBackpropInput", { dy: tf.zeros([0, 5, 5, 4]), filter }, {
+    ...attributes,
+    inputShape: [0, 5, 5, 2],
+  }, "NHWC");
+  assert.equal(dx.length, 0);
   const none = tf.conv2d(tf.zeros<tf.Rank.R4>([1, 5, 5, 0]), tf.zeros([3, 3, 0, 4]), 1, "same");
   assert.deepEqual(await take(none), new Float32Array(100));
 });
