@@ -9,6 +9,7 @@ import type { KernelContext } from "./context.ts";
 import { copyBox, transpose } from "./copy.ts";
 import { activationNumber, type Epilogue, float32Bits } from "./gemm.ts";
 import type { Attributes, Inputs, Kernel, KernelRows } from "./kernel.ts";
+import { type Phase, phasesOf } from "./phases.ts";
 import { broadcastStrides, forEachOffset, stridesOf } from "./strides.ts";
 import { convolutionWindow, type Triple, volume, type Window, withOutput } from "./window.ts";
 
@@ -126,18 +127,22 @@ export function isByChannel({ bias, slopes }: Epilogue, shape: readonly number[]
 /** Bias and activation over a finished tensor, with operands of any shape that broadcasts. */
 export function finish(context: KernelContext, y: tf.TensorInfo, epilogue: Epilogue): void {
   const { bias, slopes, activation, slope } = epilogue;
+  if (y.shape.includes(0)) return;
   const rank = y.shape.length;
   const [b, a] = [bias, slopes].map((operand) =>
     operand === undefined ? y.shape.map(() => 0) : broadcastStrides(operand.shape, y.shape)
   );
-  const [rows, columns] = y.shape.slice(-2);
+  const columns = y.shape[rank - 1];
+  const isOne = isByChannel(epilogue, y.shape);
+  const rows = isOne ? tf.util.sizeFromShape(y.shape) / columns : y.shape[rank - 2];
+  const outer = isOne ? [] : y.shape.slice(0, -2);
   const to = context.address(y);
   const fromBias = bias === undefined ? 0 : context.address(bias);
   const fromSlopes = slopes === undefined
     ? context.list([float32Bits(slope ?? 0)])
     : context.address(slopes);
   forEachOffset(
-    y.shape.slice(0, -2),
+    outer,
     [stridesOf(y.shape), b, a],
     ([at, atBias, atSlopes]) =>
       context.exports.f32_epilogue(
@@ -365,47 +370,6 @@ function cropped(
   const y = context.output(shape, x.dtype);
   copyBox(context, shape, [x, 0, stridesOf(x.shape)], [y, 0, stridesOf(shape)]);
   return y;
-}
-
-/** Along an axis, the inputs first, first + stride, ...: how many, and the taps they use. */
-interface Phase {
-  readonly first: number;
-  readonly count: number;
-  /** The taps firstTap, firstTap + tapStep, ...: how many. */
-  readonly taps: number;
-  readonly firstTap: number;
-  readonly tapStep: number;
-  /** Of the convolution of the gradient, with the taps in reverse. */
-  readonly dilation: number;
-  readonly pad: number;
-}
-
-function phasesOf(window: Window, axis: number): Phase[] {
-  const [stride, dilation, pad, filter, size] = [
-    ...[window.strides[axis], window.dilations[axis], window.pad[axis]],
-    ...[window.filter[axis], window.in[axis]],
-  ];
-  const tapStep = stride / greatestDivisor(stride, dilation);
-  return Array.from({ length: stride }, (_, first): Phase => {
-    let firstTap = 0;
-    while (firstTap < tapStep && (first + pad - firstTap * dilation) % stride !== 0) firstTap++;
-    const isUsed = firstTap < tapStep && firstTap < filter;
-    const taps = isUsed ? Math.ceil((filter - firstTap) / tapStep) : 0;
-    const step = tapStep * dilation / stride;
-    return {
-      first,
-      count: Math.max(0, Math.ceil((size - first) / stride)),
-      taps,
-      firstTap,
-      tapStep,
-      dilation: step,
-      pad: (taps - 1) * step - (first + pad - firstTap * dilation) / stride,
-    };
-  });
-}
-
-function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
 /** The taps of a phase in reverse, each as [outChannels, inChannels]. */

@@ -2,6 +2,7 @@
 import { binaryKernels } from "./binary.ts";
 import { convKernels } from "./conv.ts";
 import { copyKernels } from "./copy.ts";
+import { depthwiseKernels } from "./depthwise.ts";
 import { gemmKernels } from "./gemm.ts";
 import type { KernelRows } from "./kernel.ts";
 import { reduceKernels } from "./reduce.ts";
@@ -13,6 +14,7 @@ export const kernels: KernelRows = {
   ...binaryKernels,
   ...convKernels,
   ...copyKernels,
+  ...depthwiseKernels,
   ...gemmKernels,
   ...reduceKernels,
   ...softmaxKernels,
