@@ -5,6 +5,7 @@ import { copyKernels } from "./copy.ts";
 import { depthwiseKernels } from "./depthwise.ts";
 import { gemmKernels } from "./gemm.ts";
 import type { KernelRows } from "./kernel.ts";
+import { poolKernels } from "./pool.ts";
 import { reduceKernels } from "./reduce.ts";
 import { softmaxKernels } from "./softmax.ts";
 import { unaryKernels } from "./unary.ts";
@@ -16,6 +17,7 @@ export const kernels: KernelRows = {
   ...copyKernels,
   ...depthwiseKernels,
   ...gemmKernels,
+  ...poolKernels,
   ...reduceKernels,
   ...softmaxKernels,
   ...unaryKernels,
