@@ -162,6 +162,28 @@ function elementwise(
   };
 }
 
+/** The gradient of a pooling with stride 2. */
+function poolGradient(
+  name: string,
+  shape: [number, number, number, number],
+  filterSize: number,
+  kernel: string,
+): Row {
+  const pad = filterSize === 2 ? "valid" : "same";
+  return {
+    name: `${name} [${shape}]`,
+    work: tf.util.sizeFromShape(shape),
+    isProduct: false,
+    prepare: () => {
+      const input = tf.randomNormal<tf.Rank.R4>(shape);
+      const output = tf.maxPool(input, filterSize, 2, pad);
+      const inputs = { dy: output, input, output };
+      const attributes = { filterSize, strides: 2, pad };
+      return () => (tf.engine().runKernel(kernel, inputs, attributes) as tf.Tensor).dispose();
+    },
+  };
+}
+
 const transposes: readonly (readonly [boolean, boolean])[] = [
   [false, false],
   [true, false],
@@ -213,6 +235,23 @@ const ROWS: readonly Row[] = [
   elementwise("concat", BIG, (x) => tf.concat([x, x], 1)),
   elementwise("slice", BIG, (x) => tf.slice(x, [0, 100], [512, 300])),
   elementwise("pad", [32, 28, 28, 16], (x) => tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])),
+  elementwise("maxPool 2x2", [32, 26, 26, 16], (x) => tf.maxPool(x as tf.Tensor4D, 2, 2, "valid")),
+  elementwise("maxPool 3x3", [8, 56, 56, 64], (x) => tf.maxPool(x as tf.Tensor4D, 3, 2, "same")),
+  elementwise("avgPool 2x2", [8, 56, 56, 64], (x) => tf.avgPool(x as tf.Tensor4D, 2, 2, "valid")),
+  poolGradient("MaxPoolGrad 2x2", [32, 26, 26, 16], 2, "MaxPoolGrad"),
+  poolGradient("MaxPoolGrad 3x3", [8, 56, 56, 64], 3, "MaxPoolGrad"),
+  poolGradient("AvgPoolGrad 2x2", [8, 56, 56, 64], 2, "AvgPoolGrad"),
+  elementwise(
+    "spaceToBatch",
+    [8, 28, 28, 32],
+    (x) => tf.spaceToBatchND(x, [2, 2], [[0, 0], [0, 0]]),
+  ),
+  elementwise(
+    "batchToSpace",
+    [32, 14, 14, 32],
+    (x) => tf.batchToSpaceND(x, [2, 2], [[0, 0], [0, 0]]),
+  ),
+  elementwise("depthToSpace", [8, 28, 28, 32], (x) => tf.depthToSpace(x as tf.Tensor4D, 2)),
   elementwise("add of 64", [64], (x) => tf.add(x, x)),
 ];
 

@@ -9,6 +9,7 @@ import {
 } from "../../../test/support/convolution.ts";
 import { modes, noise, onBoth, take, useKernels } from "../../../test/support/kernels.ts";
 import * as tf from "../../tensor/tf.ts";
+import type { WasmBackend } from "./context.ts";
 import { instantiateKernels } from "./module.ts";
 import { TILES } from "./tiles.ts";
 
@@ -348,4 +349,33 @@ test("f32_conv and f32_conv_filter read and write nothing past their arrays, wit
     for (const result of results) assert.deepEqual(result, results[0]);
     assert.ok(results[0].every(Number.isFinite));
   }
+});
+
+test("training a network of convolutions holds no more memory after 60 steps than after 10", async () => {
+  await useKernels();
+  const shapes = [[3, 3, 2, 4], [3, 3, 4, 1], [2, 2, 4, 3], [27, 2]];
+  const weights = shapes.map((shape, i) => tf.variable(tensor(shape, i)));
+  const [first, depth, second, head] = weights;
+  const x = tensor([3, 9, 9, 2], 9) as tf.Tensor4D;
+  const y = tensor([3, 2], 10);
+  const optimizer = tf.train.sgd(1e-3);
+  const step = (): void => {
+    optimizer.minimize(() => {
+      const h = tf.relu(tf.conv2d(x, first as tf.Tensor4D, 1, "same", "NHWC", 2));
+      const d = tf.depthwiseConv2d(h as tf.Tensor4D, depth as tf.Tensor4D, 2, "same");
+      const p = tf.avgPool(tf.maxPool(d as tf.Tensor4D, 2, 1, "same"), 2, 1, "same");
+      const c = tf.conv2d(p, second as tf.Tensor4D, 2, "same", "NHWC");
+      const out = tf.matMul(tf.reshape(c, [3, 27]), head);
+      return tf.losses.meanSquaredError(y, out) as tf.Scalar;
+    });
+  };
+  const sizes = (): number[] => {
+    const { numTensors, numDataBuffers } = tf.memory();
+    const { wasm } = tf.backend() as WasmBackend;
+    return [numTensors, numDataBuffers, wasm.asm.memory.buffer.byteLength];
+  };
+  for (let i = 0; i < 10; i++) step();
+  const before = sizes();
+  for (let i = 0; i < 50; i++) step();
+  assert.deepEqual(sizes(), before);
 });

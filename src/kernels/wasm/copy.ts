@@ -16,7 +16,12 @@ export const copyKernels: KernelRows = {
   },
   Concat: (context, inputs, { axis }) => concat(context, Object.values(inputs), axis as number),
   Identity: (context, { x }) => isPlain(x) ? context.share(x, x.shape) : undefined,
-  PadV2: pad,
+  PadV2: (context, { x }, attributes) => {
+    const value = attributes.constantValue as number;
+    if (x.dtype !== "float32" && x.dtype !== "int32") return undefined;
+    const bits = x.dtype === "int32" ? value : new Int32Array(Float32Array.of(value).buffer)[0];
+    return pad(context, x, attributes.paddings as [number, number][], bits);
+  },
   Slice: (context, { x }, { begin, size }) => {
     if (!isPlain(x)) return undefined;
     const [start, shape] = tf.slice_util.parseSliceParams(
@@ -87,7 +92,8 @@ function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }
 
-function slice(
+/** The box of `shape` that begins at `start`. */
+export function slice(
   context: KernelContext,
   x: tf.TensorInfo,
   start: readonly number[],
@@ -135,21 +141,15 @@ function split(
   });
 }
 
-function pad(
+/** Copies the tensor into one that is larger by the paddings, elsewhere of the number whose bits are given. */
+export function pad(
   context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  attributes: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  const { paddings, constantValue } = attributes as {
-    paddings: [number, number][];
-    constantValue: number;
-  };
-  if (x.dtype !== "float32" && x.dtype !== "int32") return undefined;
+  x: tf.TensorInfo,
+  paddings: readonly (readonly [number, number])[],
+  bits: number,
+): tf.TensorInfo {
   const shape = x.shape.map((size, axis) => size + paddings[axis][0] + paddings[axis][1]);
   const y = context.output(shape, x.dtype);
-  const bits = x.dtype === "int32"
-    ? constantValue
-    : new Int32Array(Float32Array.of(constantValue).buffer)[0];
   context.exports.b32_fill(tf.util.sizeFromShape(shape), context.address(y), bits);
   const strides = stridesOf(shape);
   const offset = dot(paddings.map(([before]) => before), strides);

@@ -1,5 +1,6 @@
 /** The kernels that replace or add entries of tfjs' registry: a row each, by families. */
 import { binaryKernels } from "./binary.ts";
+import { blockKernels } from "./blocks.ts";
 import { convKernels } from "./conv.ts";
 import { copyKernels } from "./copy.ts";
 import { depthwiseKernels } from "./depthwise.ts";
@@ -13,6 +14,7 @@ import { unaryKernels } from "./unary.ts";
 /** Every kernel, by its tfjs name. */
 export const kernels: KernelRows = {
   ...binaryKernels,
+  ...blockKernels,
   ...convKernels,
   ...copyKernels,
   ...depthwiseKernels,

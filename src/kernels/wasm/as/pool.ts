@@ -25,17 +25,20 @@ function floats(n: i32): usize {
 
 @inline
 function read(p: usize, width: i32): v128 {
-  return width == 4 ? v128.load(p) : loadPart(p, width);
+  return width >= 4 ? v128.load(p) : loadPart(p, width);
 }
 
 @inline
 function put(p: usize, x: v128, width: i32): void {
-  if (width == 4) v128.store(p, x);
+  if (width >= 4) v128.store(p, x);
   else storePart(p, x, width);
 }
 
-/** What is done for `width` channels of an output: 4, a constant, or 1 to 3. */
+/** What is done for `width` channels of an output: 16 or 4, constants, or 1 to 3. */
 abstract class Window {
+  /** Whether it takes 16. */
+  abstract isWide(): bool;
+
   /**
    * The window has planes x rows x columns pixels (none if one of them is 0), the first at `at`, in
    * the images of x and of `dx`; planes and rows are so many bytes apart, pixels `column`.
@@ -80,6 +83,12 @@ function everyWindow<W extends Window>(batch: i32, list: usize, x: usize, y: usi
           const columns = max(min(w + item(list, TAPS_W), inW) - firstW, 0);
           const at = (((n * inD + firstD) * inH + firstH) as usize) * row + (firstW as usize) * column;
           let c = 0;
+          if (window.isWide()) {
+            for (; c + 16 <= channels; c += 16) {
+              const from = at + floats(c);
+              window.visit(16, planes, rows, columns, x + from, plane, row, column, y + floats(c), dx + from);
+            }
+          }
           for (; c < whole; c += 4) {
             const from = at + floats(c);
             window.visit(4, planes, rows, columns, x + from, plane, row, column, y + floats(c), dx + from);
@@ -97,20 +106,42 @@ function everyWindow<W extends Window>(batch: i32, list: usize, x: usize, y: usi
 
 class Max extends Window {
   @inline
+  isWide(): bool {
+    return true;
+  }
+
+  @inline
   visit(width: i32, planes: i32, rows: i32, columns: i32, x: usize, plane: usize, row: usize, column: usize, y: usize, dx: usize): void {
-    let best = f32x4.splat(-Infinity);
+    let m0 = f32x4.splat(-Infinity), m1 = m0, m2 = m0, m3 = m0;
     for (let i = 0; i < planes; i++) {
       let line = x + (i as usize) * plane;
       for (let j = 0; j < rows; j++, line += row) {
         let at = line;
-        for (let k = 0; k < columns; k++, at += column) best = f32x4.pmax(best, read(at, width));
+        for (let k = 0; k < columns; k++, at += column) {
+          m0 = f32x4.pmax(m0, read(at, width));
+          if (width == 16) {
+            m1 = f32x4.pmax(m1, v128.load(at, 16));
+            m2 = f32x4.pmax(m2, v128.load(at, 32));
+            m3 = f32x4.pmax(m3, v128.load(at, 48));
+          }
+        }
       }
     }
-    put(y, best, width);
+    put(y, m0, width);
+    if (width == 16) {
+      v128.store(y, m1, 16);
+      v128.store(y, m2, 32);
+      v128.store(y, m3, 48);
+    }
   }
 }
 
 class MaxSlope extends Window {
+  @inline
+  isWide(): bool {
+    return false;
+  }
+
   @inline
   visit(width: i32, planes: i32, rows: i32, columns: i32, x: usize, plane: usize, row: usize, column: usize, y: usize, dx: usize): void {
     if (planes * rows * columns == 0) return;
@@ -149,20 +180,43 @@ class MaxSlope extends Window {
 
 class Mean extends Window {
   @inline
+  isWide(): bool {
+    return true;
+  }
+
+  @inline
   visit(width: i32, planes: i32, rows: i32, columns: i32, x: usize, plane: usize, row: usize, column: usize, y: usize, dx: usize): void {
-    let sum = f32x4.splat(0);
+    let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
     for (let i = 0; i < planes; i++) {
       let line = x + (i as usize) * plane;
       for (let j = 0; j < rows; j++, line += row) {
         let at = line;
-        for (let k = 0; k < columns; k++, at += column) sum = f32x4.add(sum, read(at, width));
+        for (let k = 0; k < columns; k++, at += column) {
+          s0 = f32x4.add(s0, read(at, width));
+          if (width == 16) {
+            s1 = f32x4.add(s1, v128.load(at, 16));
+            s2 = f32x4.add(s2, v128.load(at, 32));
+            s3 = f32x4.add(s3, v128.load(at, 48));
+          }
+        }
       }
     }
-    put(y, f32x4.div(sum, f32x4.splat(max(planes * rows * columns, 1) as f32)), width);
+    const count = f32x4.splat(max(planes * rows * columns, 1) as f32);
+    put(y, f32x4.div(s0, count), width);
+    if (width == 16) {
+      v128.store(y, f32x4.div(s1, count), 16);
+      v128.store(y, f32x4.div(s2, count), 32);
+      v128.store(y, f32x4.div(s3, count), 48);
+    }
   }
 }
 
 class SumSlope extends Window {
+  @inline
+  isWide(): bool {
+    return false;
+  }
+
   @inline
   visit(width: i32, planes: i32, rows: i32, columns: i32, x: usize, plane: usize, row: usize, column: usize, y: usize, dx: usize): void {
     const part = read(y, width);
