@@ -23,7 +23,7 @@ export function declareDilatedGradients(backendName: string, isKnown: boolean): 
 interface Convolution {
   readonly strides: number | number[];
   readonly pad: unknown;
-  readonly dilations?: number | number[];
+  readonly dilations?: number | number[] | null;
   readonly dataFormat?: string;
   readonly dimRoundingMode?: string;
 }
@@ -168,7 +168,9 @@ function toFirst(x: core.Tensor): core.Tensor {
 }
 
 /** A dilation for each spatial axis. */
-function spread({ dilations = 1 }: Convolution, { axes }: Kernels): number[] {
+function spread(convolution: Convolution, { axes }: Kernels): number[] {
+  // tfjs-layers passes null.
+  const dilations = convolution.dilations ?? 1;
   return typeof dilations === "number" ? Array(axes).fill(dilations) : dilations.slice(0, axes);
 }
 

@@ -8,6 +8,7 @@ import {
   slopes,
 } from "../../../test/support/convolution.ts";
 import { modes, noise, onBoth, take, useKernels } from "../../../test/support/kernels.ts";
+import { buildOptimizer } from "../../optim/builder.ts";
 import * as tf from "../../tensor/tf.ts";
 import type { WasmBackend } from "./context.ts";
 import { instantiateKernels } from "./module.ts";
@@ -378,4 +379,87 @@ test("training a network of convolutions holds no more memory after 60 steps tha
   const before = sizes();
   for (let i = 0; i < 50; i++) step();
   assert.deepEqual(sizes(), before);
+});
+
+test("Conv2D and its gradients keep their bound on random shapes", async () => {
+  await useKernels();
+  const seed = 77;
+  const draws = noise(40 * 12, seed);
+  let drawn = 0;
+  const between = (low: number, high: number): number =>
+    low + Math.floor((draws[drawn++] + 1) / 2 * (high - low + 1) * 0.9999);
+  for (let round = 0; round < 40; round++) {
+    const taps = [between(1, 4), between(1, 5)];
+    const isDilated = between(0, 1) === 1;
+    const pair = (high: number): [number, number] => [between(1, high), between(1, high)];
+    const strides = isDilated ? [1, 1] as [number, number] : pair(3);
+    const dilations = isDilated ? pair(3) : [1, 1] as [number, number];
+    const space = taps.map((tap, i) => (tap - 1) * dilations[i] + between(1, 9));
+    const row: typeof CASES[number] = [
+      [between(1, 3), ...space, between(1, 13)],
+      [...taps, between(1, 17)],
+      strides,
+      dilations,
+      round % 2 === 0 ? "same" : "valid",
+    ];
+    const convolution = convolutionOf(row);
+    const [image, filterShape] = [row[0], convolution.filter.slice(1)];
+    const outShape = convolution.out.filter((_, axis) => axis !== 1);
+    const values = [noise(size(image), 1), noise(size(filterShape), 2), noise(size(outShape), 3)];
+    const [x, w, dy] = values;
+    const [absX, absW, absDy] = values.map(magnitude);
+    const inputs = tf.tensor(x, image);
+    const filter = tf.tensor(w, filterShape);
+    const slope = tf.tensor(dy, outShape);
+    const attributes = { strides, dilations, pad: row[4], filterShape, inputShape: image };
+    const what = `seed ${seed}, round ${round}, ${row.join(" | ")}: `;
+    const y = await run("Conv2D", { x: inputs, filter }, attributes, "NHWC");
+    const ySizes = correlate(convolution, absX, absW);
+    const terms = size(filterShape) + 1;
+    assertRounded(y, correlate(convolution, x, w), ySizes, terms, `${what}y`);
+    const exact = slopes(convolution, x, w, dy);
+    const sizes = slopes(convolution, absX, absW, absDy);
+    const dw = await run("Conv2DBackpropFilter", { x: inputs, dy: slope }, attributes, "NHWC");
+    assertRounded(dw, exact.filter, sizes.filter, size(outShape) + 1, `${what}dw`);
+    const dx = await run("Conv2DBackpropInput", { dy: slope, filter }, attributes, "NHWC");
+    assertRounded(dx, exact.image, sizes.image, terms, `${what}dx`);
+  }
+});
+
+test("Conv2D carries NaN and Inf to the outputs that see them, and to no other", async () => {
+  await useKernels();
+  const x = noise(9 * 9 * 3, 1);
+  x[(2 * 9 + 3) * 3 + 1] = NaN;
+  x[(7 * 9 + 7) * 3] = Infinity;
+  const y = await take(tf.conv2d(tf.tensor4d(x, [1, 9, 9, 3]), tf.ones([3, 3, 3, 7]), 1, "same"));
+  y.forEach((value, i) => {
+    const [row, column] = [Math.floor(i / 63), Math.floor(i / 7) % 9];
+    if (Math.abs(row - 2) <= 1 && Math.abs(column - 3) <= 1) assert.ok(Number.isNaN(value));
+    else if (Math.abs(row - 7) <= 1 && Math.abs(column - 7) <= 1) assert.equal(value, Infinity);
+    else assert.ok(Number.isFinite(value));
+  });
+});
+
+test("Conv2D and depthwise convolutions see weights that an optimizer updates in place", async () => {
+  await useKernels();
+  const x = tensor([1, 5, 5, 2], 1) as tf.Tensor4D;
+  const weights = {
+    full: tf.variable(tensor([3, 3, 2, 4], 2)),
+    deep: tf.variable(tensor([3, 3, 4, 1], 3)),
+  };
+  const compute = (full: tf.Tensor, deep: tf.Tensor): tf.Tensor => {
+    const y = tf.conv2d(x, full as tf.Tensor4D, 1, "same");
+    return tf.depthwiseConv2d(y, deep as tf.Tensor4D, 1, "same");
+  };
+  const optimizer = buildOptimizer({ type: "SGD", params: { lr: 0.5 } }, weights);
+  for (let i = 0; i < 3; i++) {
+    const updated = await take(compute(weights.full, weights.deep));
+    const [full, deep] = await Promise.all(Object.values(weights).map((weight) => weight.data()));
+    const fresh = compute(
+      tf.tensor(full.slice(), [3, 3, 2, 4]),
+      tf.tensor(deep.slice(), [3, 3, 4, 1]),
+    );
+    assert.deepEqual(updated, await take(fresh));
+    optimizer.applyGradients({ full: tensor([3, 3, 2, 4], i), deep: tensor([3, 3, 4, 1], i) });
+  }
 });
