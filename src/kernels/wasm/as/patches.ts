@@ -357,11 +357,16 @@ function packTap(
 /** `length` floats of a row from its float `f` on, zero outside of the row. */
 @inline
 function edge(dst: usize, from: usize, f: i32, length: i32, row: i32, inside: bool): void {
-  for (let x = 0; x < length; x++) {
-    const isIn = inside && ((f + x) as u32) < (row as u32);
-    const value: f32 = isIn ? load<f32>(from + (((f + x) as usize) << 2)) : 0;
-    store<f32>(dst + ((x as usize) << 2), value);
+  const first = inside ? min(max(-f, 0), length) : length;
+  const end = inside ? max(min(row - f, length), first) : length;
+  let x = 0;
+  for (; x < first; x++) store<f32>(dst + ((x as usize) << 2), 0);
+  const src = from + (f << 2);
+  for (; x + 4 <= end; x += 4) {
+    v128.store(dst + ((x as usize) << 2), v128.load(src + ((x as usize) << 2)));
   }
+  for (; x < end; x++) store<f32>(dst + ((x as usize) << 2), load<f32>(src + ((x as usize) << 2)));
+  for (; x < length; x++) store<f32>(dst + ((x as usize) << 2), 0);
 }
 
 /** `count` runs of `length` floats; a constant length compiles to straight code. */
