@@ -5,12 +5,15 @@
  * The work is done on channels last: tensors with channels first are transposed before and after.
  */
 import * as tf from "../../tensor/tf.ts";
+import { channelsLastShape, onChannelsLast, toChannelsLast } from "./channels.ts";
 import type { KernelContext } from "./context.ts";
-import { copyBox, transpose } from "./copy.ts";
-import { activationNumber, type Epilogue, float32Bits } from "./gemm.ts";
+import { copyBox } from "./copy.ts";
+import { epilogueOf, finish, isByChannel } from "./epilogue.ts";
+import type { Epilogue } from "./gemm.ts";
 import type { Attributes, Inputs, Kernel, KernelRows } from "./kernel.ts";
+import { patchesTimesFilter, type PatchProduct, positionsTimesSlopes } from "./patches.ts";
 import { type Phase, phasesOf } from "./phases.ts";
-import { broadcastStrides, forEachOffset, stridesOf } from "./strides.ts";
+import { stridesOf } from "./strides.ts";
 import { convolutionWindow, type Triple, volume, type Window, withOutput } from "./window.ts";
 
 /** The rows of the kernel table. */
@@ -30,21 +33,6 @@ export const convKernels: KernelRows = {
 
 function convolution(context: KernelContext, { x, filter }: Inputs, attributes: Attributes) {
   return convolve(context, x, filter, attributes, {});
-}
-
-/** What a fused operation does after its product; undefined for what no kernel here does. */
-export function epilogueOf(
-  { bias, preluActivationWeights }: Inputs,
-  { activation, leakyreluAlpha }: Attributes,
-): Epilogue | undefined {
-  const name = activation as string | undefined ?? "linear";
-  if (activationNumber(name) === undefined) return undefined;
-  return {
-    bias,
-    activation: name,
-    slopes: name === "prelu" ? preluActivationWeights : undefined,
-    slope: leakyreluAlpha as number | undefined,
-  };
 }
 
 function convolve(
@@ -76,163 +64,9 @@ function convolve(
 }
 
 /**
- * Runs `compute` on an image with channels last. If the operation has them first, its input is
- * transposed, so are the operands of the epilogue, and the result is transposed back.
+ * Positions of the filter's gradient that are summed at a time, in blocks of 256: more are cut between
+ * images and the parts' sums are added in order, so that the error grows with none of the three.
  */
-export function onChannelsLast(
-  context: KernelContext,
-  window: Window,
-  x: tf.TensorInfo,
-  epilogue: Epilogue,
-  compute: (image: tf.TensorInfo, epilogue: Epilogue) => tf.TensorInfo,
-): tf.TensorInfo {
-  if (!window.isChannelsFirst) return compute(x, epilogue);
-  const owned: tf.TensorInfo[] = [];
-  const last = (tensor: tf.TensorInfo): tf.TensorInfo => {
-    owned.push(toChannelsLast(context, tensor));
-    return owned.at(-1)!;
-  };
-  const operand = (tensor: tf.TensorInfo | undefined): tf.TensorInfo | undefined => {
-    // A list of numbers belongs to the channels in both formats.
-    if (tensor === undefined || tensor.shape.length < 2) return tensor;
-    return last({ ...tensor, shape: [1, 1, 1, 1, ...tensor.shape].slice(-4) });
-  };
-  const after = { ...epilogue, bias: operand(epilogue.bias), slopes: operand(epilogue.slopes) };
-  const y = compute(last(x), after);
-  const result = transpose(context, y, [0, 3, 1, 2]);
-  for (const { dataId } of [...owned, y]) context.backend.disposeData(dataId);
-  return result;
-}
-
-/** [n, c, h, w] as a new tensor [n, h, w, c]. */
-function toChannelsLast(context: KernelContext, x: tf.TensorInfo): tf.TensorInfo {
-  return transpose(context, x, [0, 2, 3, 1]);
-}
-
-/** The shape of the output with channels last. */
-export function channelsLastShape({ outShape, isChannelsFirst }: Window): number[] {
-  if (!isChannelsFirst) return outShape;
-  const [batch, channels, ...space] = outShape;
-  return [batch, ...space, channels];
-}
-
-/** Whether bias and slopes are one number, or one a channel. */
-export function isByChannel({ bias, slopes }: Epilogue, shape: readonly number[]): boolean {
-  return [bias, slopes].every((operand) =>
-    operand === undefined ||
-    broadcastStrides(operand.shape, shape).every((s, axis) => s === 0 || axis === shape.length - 1)
-  );
-}
-
-/** Bias and activation over a finished tensor, with operands of any shape that broadcasts. */
-export function finish(context: KernelContext, y: tf.TensorInfo, epilogue: Epilogue): void {
-  const { bias, slopes, activation, slope } = epilogue;
-  if (y.shape.includes(0)) return;
-  const rank = y.shape.length;
-  const [b, a] = [bias, slopes].map((operand) =>
-    operand === undefined ? y.shape.map(() => 0) : broadcastStrides(operand.shape, y.shape)
-  );
-  const columns = y.shape[rank - 1];
-  const isOne = isByChannel(epilogue, y.shape);
-  const rows = isOne ? tf.util.sizeFromShape(y.shape) / columns : y.shape[rank - 2];
-  const outer = isOne ? [] : y.shape.slice(0, -2);
-  const to = context.address(y);
-  const fromBias = bias === undefined ? 0 : context.address(bias);
-  const fromSlopes = slopes === undefined
-    ? context.list([float32Bits(slope ?? 0)])
-    : context.address(slopes);
-  forEachOffset(
-    outer,
-    [stridesOf(y.shape), b, a],
-    ([at, atBias, atSlopes]) =>
-      context.exports.f32_epilogue(
-        ...[rows, columns, to + 4 * at, 4 * columns] as const,
-        ...[fromBias + 4 * atBias, b[rank - 2], b[rank - 1]] as const,
-        activationNumber(activation ?? "linear")!,
-        ...[fromSlopes + 4 * atSlopes, a[rank - 2], a[rank - 1]] as const,
-      ),
-  );
-}
-
-/** Patches of images times a filter [taps, channels, outChannels]. */
-interface PatchProduct {
-  readonly batch: number;
-  readonly in: Triple;
-  readonly out: Triple;
-  readonly taps: Triple;
-  readonly strides: Triple;
-  readonly dilations: Triple;
-  readonly pad: Triple;
-  readonly channels: number;
-  readonly outChannels: number;
-  /** Addresses of the images, the filter, and the other factor's or the result's positions. */
-  readonly image: number;
-  readonly filter: number;
-  readonly result: number;
-}
-
-function patchesTimesFilter(
-  context: KernelContext,
-  product: PatchProduct,
-  { bias, slopes, activation = "linear", slope = 0 }: Epilogue,
-): void {
-  const { channels, outChannels, image, filter, result } = product;
-  const { exports, tile } = context;
-  const m = product.batch * volume(product.out);
-  const k = volume(product.taps) * channels;
-  if (m * outChannels === 0) return;
-  const list = context.list([...patchList(product), float32Bits(slope)]);
-  const fromBias = bias === undefined ? 0 : context.address(bias);
-  const fromSlopes = slopes === undefined ? list + 4 * PATCH_LIST : context.address(slopes);
-  const [biasColumn, slopeColumn] = [bias, slopes].map((x) => Number((x?.shape.at(-1) ?? 1) > 1));
-  const f = activationNumber(activation)!;
-  const scratch = context.scratch(exports.f32_conv_scratch());
-  if (k === 0) {
-    exports.b32_fill(m * outChannels, result, 0);
-    exports.f32_epilogue(
-      ...[m, outChannels, result, 4 * outChannels, fromBias, 0, biasColumn] as const,
-      ...[f, fromSlopes, 0, slopeColumn] as const,
-    );
-  } else if (isPointwise(product)) {
-    exports.f32_gemm(
-      ...[tile, m, outChannels, k, image, k, 1, filter, outChannels, 1, result, scratch] as const,
-      ...[fromBias, 0, biasColumn, f, fromSlopes, 0, slopeColumn] as const,
-    );
-  } else {
-    exports.f32_conv(
-      ...[tile, m, outChannels, k, image, list, filter, result, scratch] as const,
-      ...[fromBias, biasColumn, f, fromSlopes, slopeColumn] as const,
-    );
-  }
-}
-
-/** Whether each position reads the pixel at the same place, and nothing else. */
-function isPointwise(product: PatchProduct): boolean {
-  return [0, 1, 2].every((axis) =>
-    product.taps[axis] === 1 && product.strides[axis] === 1 && product.pad[axis] === 0 &&
-    product.in[axis] === product.out[axis]
-  );
-}
-
-/** Numbers of a description of patches. */
-const PATCH_LIST = 18;
-
-/** The list of as/patches.ts. Taps of a row that are neighbours are one run. */
-function patchList(
-  { in: size, out, taps, strides, dilations, pad, channels }: PatchProduct,
-): number[] {
-  const isRow = dilations[2] === 1 || taps[2] === 1;
-  return [
-    ...out,
-    ...[strides[0], strides[1], strides[2] * channels],
-    ...[pad[0], pad[1], pad[2] * channels],
-    ...[size[0], size[1], size[2] * channels],
-    ...isRow ? [taps[1], 1, taps[2] * channels] : [taps[1], taps[2], channels],
-    ...[dilations[0], dilations[1], dilations[2] * channels],
-  ];
-}
-
-/** Positions that are summed at a time; more are cut between images, and the parts' sums are added. */
 const POSITIONS = 65536;
 
 /** dW[tap, c, o] = sum over positions of x[position * stride + tap * dilation - pad, c] dy[position, o]. */
@@ -274,24 +108,6 @@ function filterGradient(
   const owned = [...window.isChannelsFirst ? [image, slope] : [], ...part ? [part] : []];
   for (const { dataId } of owned) context.backend.disposeData(dataId);
   return dw;
-}
-
-/** The transposed patches times the slopes dy, at the address `filter`. */
-function positionsTimesSlopes(context: KernelContext, product: PatchProduct): void {
-  const { channels, outChannels, image, filter: dy, result } = product;
-  const { exports, tile } = context;
-  const k = product.batch * volume(product.out);
-  const m = volume(product.taps) * channels;
-  const list = context.list(patchList(product));
-  const scratch = context.scratch(exports.f32_conv_scratch());
-  if (isPointwise(product)) {
-    exports.f32_gemm(
-      ...[tile, m, outChannels, k, image, 1, m, dy, outChannels, 1, result, scratch] as const,
-      ...[0, 0, 0, 0, 0, 0, 0] as const,
-    );
-  } else {
-    exports.f32_conv_filter(tile, m, outChannels, k, image, list, dy, result, scratch);
-  }
 }
 
 /**

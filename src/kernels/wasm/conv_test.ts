@@ -463,3 +463,41 @@ test("Conv2D and depthwise convolutions see weights that an optimizer updates in
     optimizer.applyGradients({ full: tensor([3, 3, 2, 4], i), deep: tensor([3, 3, 4, 1], i) });
   }
 });
+
+test("Conv2D and its filter's gradient have the bits of a product with the matrix of patches", async () => {
+  const [n, h, w, c, o] = [2, 13, 11, 7, 9];
+  const x = noise(n * h * w * c, 1);
+  const patches = new Float32Array(n * h * w * 9 * c);
+  for (let at = 0; at < patches.length; at++) {
+    const [channel, tap] = [at % c, Math.floor(at / c) % 9];
+    const position = Math.floor(at / c / 9);
+    const row = Math.floor(position / w) % h + Math.floor(tap / 3) - 1;
+    const column = position % w + tap % 3 - 1;
+    const image = Math.floor(position / w / h);
+    if (row < 0 || row >= h || column < 0 || column >= w) continue;
+    patches[at] = x[((image * h + row) * w + column) * c + channel];
+  }
+  for (const fused of modes) {
+    for (const tile of TILES) {
+      await useKernels({ fused, tile });
+      const matrix = tf.tensor2d(patches, [n * h * w, 9 * c]);
+      const filter = tensor([3, 3, c, o], 2);
+      const y = await run(
+        "Conv2D",
+        { x: tf.tensor(x, [n, h, w, c]), filter },
+        { strides: 1, pad: "same", dilations: 1 },
+        "NHWC",
+      );
+      assert.deepEqual(y, await take(tf.matMul(matrix, tf.reshape(filter, [9 * c, o]))));
+      const dy = tensor([n, h, w, o], 3);
+      const dw = await run(
+        "Conv2DBackpropFilter",
+        { x: tf.tensor(x, [n, h, w, c]), dy },
+        { strides: 1, pad: "same", filterShape: [3, 3, c, o] },
+        "NHWC",
+      );
+      assert.deepEqual(dw, await take(tf.matMul(matrix, tf.reshape(dy, [n * h * w, o]), true)));
+    }
+  }
+  await useKernels();
+});

@@ -3,9 +3,10 @@
  * channels of the image are repeated first: the filter is then one of all output channels.
  */
 import * as tf from "../../tensor/tf.ts";
+import { channelsLastShape, onChannelsLast } from "./channels.ts";
 import type { KernelContext } from "./context.ts";
-import { channelsLastShape, epilogueOf, finish, onChannelsLast } from "./conv.ts";
 import { copyBox } from "./copy.ts";
+import { epilogueOf, finish } from "./epilogue.ts";
 import type { Epilogue } from "./gemm.ts";
 import type { Attributes, Inputs, KernelRows } from "./kernel.ts";
 import { type Phase, phasesOf } from "./phases.ts";
