@@ -84,6 +84,68 @@ function product(
   };
 }
 
+/** Image [n, h, w, c], filter [h, w, out], stride, padding: the cnn workload and common layers. */
+type ConvolutionRow = readonly [
+  name: string,
+  image: [number, number, number, number],
+  filter: [number, number, number],
+  stride: number,
+  pad: "same" | "valid",
+];
+const CONVOLUTIONS: readonly ConvolutionRow[] = [
+  ["cnn conv1", [32, 28, 28, 1], [3, 3, 16], 1, "valid"],
+  ["cnn conv2", [32, 13, 13, 16], [3, 3, 32], 1, "valid"],
+  ["conv 3x3", [8, 28, 28, 64], [3, 3, 64], 1, "same"],
+  ["conv 3x3 stride 2", [8, 28, 28, 64], [3, 3, 128], 2, "same"],
+  ["conv 7x7 of rgb", [4, 112, 112, 3], [7, 7, 32], 2, "same"],
+  ["conv 1x1", [8, 28, 28, 64], [1, 1, 128], 1, "same"],
+];
+const DEPTHWISE: readonly ConvolutionRow[] = [
+  ["depthwise 3x3", [8, 28, 28, 64], [3, 3, 1], 1, "same"],
+  ["depthwise 3x3 stride 2", [8, 56, 56, 32], [3, 3, 1], 2, "same"],
+  ["depthwise 3x3 by 2", [8, 28, 28, 32], [3, 3, 2], 1, "same"],
+];
+
+/** The forward product of a convolution, or the gradient of its filter or its input. */
+function convolution(
+  [name, image, [h, w, out], strides, pad]: ConvolutionRow,
+  part: "forward" | "filter gradient" | "input gradient",
+  isDepthwise: boolean,
+): Row {
+  const filterShape: [number, number, number, number] = [h, w, image[3], out];
+  const info = tf.backend_util.computeConv2DInfo(
+    ...[image, filterShape, strides, 1, pad, undefined, isDepthwise] as const,
+  );
+  const kernel = {
+    forward: isDepthwise ? "DepthwiseConv2dNative" : "Conv2D",
+    "filter gradient": isDepthwise ? "DepthwiseConv2dNativeBackpropFilter" : "Conv2DBackpropFilter",
+    "input gradient": isDepthwise ? "DepthwiseConv2dNativeBackpropInput" : "Conv2DBackpropInput",
+  }[part];
+  const attributes = {
+    strides: [strides, strides],
+    dilations: [1, 1],
+    pad,
+    dataFormat: "NHWC",
+    filterShape,
+    inputShape: image,
+  };
+  return {
+    name: `${name} ${part} [${image}] ${h}x${w}x${out}`,
+    work: 2 * tf.util.sizeFromShape(info.outShape) * h * w * (isDepthwise ? 1 : image[3]),
+    isProduct: true,
+    prepare: () => {
+      const [x, filter] = [tf.randomNormal(image), tf.randomNormal(filterShape)];
+      const dy = tf.randomNormal(info.outShape);
+      const inputs: tf.NamedTensorMap = {
+        forward: { x, filter },
+        "filter gradient": { x, dy },
+        "input gradient": { dy, filter },
+      }[part];
+      return () => (tf.engine().runKernel(kernel, inputs, attributes) as tf.Tensor).dispose();
+    },
+  };
+}
+
 function elementwise(
   name: string,
   shape: number[],
@@ -96,6 +158,28 @@ function elementwise(
     prepare: () => {
       const x = tf.randomUniform(shape, 0.1, 2);
       return () => tf.dispose(tf.tidy(() => op(x)));
+    },
+  };
+}
+
+/** The gradient of a pooling with stride 2. */
+function poolGradient(
+  name: string,
+  shape: [number, number, number, number],
+  filterSize: number,
+  kernel: string,
+): Row {
+  const pad = filterSize === 2 ? "valid" : "same";
+  return {
+    name: `${name} [${shape}]`,
+    work: tf.util.sizeFromShape(shape),
+    isProduct: false,
+    prepare: () => {
+      const input = tf.randomNormal<tf.Rank.R4>(shape);
+      const output = tf.maxPool(input, filterSize, 2, pad);
+      const inputs = { dy: output, input, output };
+      const attributes = { filterSize, strides: 2, pad };
+      return () => (tf.engine().runKernel(kernel, inputs, attributes) as tf.Tensor).dispose();
     },
   };
 }
@@ -114,6 +198,13 @@ const ROWS: readonly Row[] = [
     transposes.map(([a, b]) => product("matMul", 1, n, n, n, a, b))
   ),
   ...WORKLOADS.map((shape) => product(...shape)),
+  ...[false, true].flatMap((isDepthwise) =>
+    (isDepthwise ? DEPTHWISE : CONVOLUTIONS).flatMap((shape) =>
+      (["forward", "filter gradient", "input gradient"] as const).map((part) =>
+        convolution(shape, part, isDepthwise)
+      )
+    )
+  ),
   elementwise("add itself", BIG, (x) => tf.add(x, x)),
   elementwise("add scalar", BIG, (x) => tf.add(x, 1)),
   elementwise("add row", BIG, (x) => tf.add(x, row([512]))),
@@ -144,6 +235,23 @@ const ROWS: readonly Row[] = [
   elementwise("concat", BIG, (x) => tf.concat([x, x], 1)),
   elementwise("slice", BIG, (x) => tf.slice(x, [0, 100], [512, 300])),
   elementwise("pad", [32, 28, 28, 16], (x) => tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])),
+  elementwise("maxPool 2x2", [32, 26, 26, 16], (x) => tf.maxPool(x as tf.Tensor4D, 2, 2, "valid")),
+  elementwise("maxPool 3x3", [8, 56, 56, 64], (x) => tf.maxPool(x as tf.Tensor4D, 3, 2, "same")),
+  elementwise("avgPool 2x2", [8, 56, 56, 64], (x) => tf.avgPool(x as tf.Tensor4D, 2, 2, "valid")),
+  poolGradient("MaxPoolGrad 2x2", [32, 26, 26, 16], 2, "MaxPoolGrad"),
+  poolGradient("MaxPoolGrad 3x3", [8, 56, 56, 64], 3, "MaxPoolGrad"),
+  poolGradient("AvgPoolGrad 2x2", [8, 56, 56, 64], 2, "AvgPoolGrad"),
+  elementwise(
+    "spaceToBatch",
+    [8, 28, 28, 32],
+    (x) => tf.spaceToBatchND(x, [2, 2], [[0, 0], [0, 0]]),
+  ),
+  elementwise(
+    "batchToSpace",
+    [32, 14, 14, 32],
+    (x) => tf.batchToSpaceND(x, [2, 2], [[0, 0], [0, 0]]),
+  ),
+  elementwise("depthToSpace", [8, 28, 28, 32], (x) => tf.depthToSpace(x as tf.Tensor4D, 2)),
   elementwise("add of 64", [64], (x) => tf.add(x, x)),
 ];
 
@@ -180,7 +288,13 @@ function measure({ name, work, isProduct, prepare }: Row): void {
   const run = prepare();
   const plans = VARIANTS.map(([, use]) => {
     use();
-    return planOf(run);
+    try {
+      return planOf(run);
+    } catch (error) {
+      // tfjs has no such kernel.
+      if (!`${error}`.includes("not registered")) throw error;
+      return { calls: 0, rounds: 0 };
+    }
   });
   for (let round = 0; round < ROUNDS; round++) {
     VARIANTS.forEach(([, use], v) => {
@@ -192,15 +306,15 @@ function measure({ name, work, isProduct, prepare }: Row): void {
   }
   tf.engine().endScope();
   const figures = times.map((list) => {
-    const ms = typical(list);
+    const ms = list.length === 0 ? NaN : typical(list);
     return isProduct ? work / ms / 1e6 : ms * 1e6 / work;
   });
   const best = times.slice(1).map(typical).reduce((a, b) => Math.min(a, b));
   console.log([
-    name.padEnd(44),
-    ...figures.map((figure) => figure.toFixed(2).padStart(9)),
+    name.padEnd(60),
+    ...figures.map((figure) => (figure === figure ? figure.toFixed(2) : "none").padStart(9)),
     isProduct ? "GFLOP/s" : "ns/element",
-    `${(typical(times[0]) / best).toFixed(1)}x`.padStart(8),
+    (times[0].length === 0 ? "" : `${(typical(times[0]) / best).toFixed(1)}x`).padStart(8),
   ].join(" "));
 }
 
@@ -227,7 +341,7 @@ function measureTiles(): void {
 await useBackend("wasm");
 const wanted = process.argv.slice(2).filter((argument) => argument !== "--best");
 measureTiles();
-console.log(["".padEnd(44), ...VARIANTS.map(([name]) => name.padStart(9))].join(" "));
+console.log(["".padEnd(60), ...VARIANTS.map(([name]) => name.padStart(9))].join(" "));
 for (const item of ROWS) {
   if (wanted.length === 0 || wanted.some((text) => item.name.includes(text))) measure(item);
 }

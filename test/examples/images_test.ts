@@ -36,19 +36,16 @@ test("examples/images/mlp.json learns digits on wasm", { timeout: 60_000 }, asyn
   assert.equal(summary.best!.metric, "val/accuracy");
 });
 
-test("examples/images/cnn.json makes two steps on cpu", { timeout: 60_000 }, async () => {
+test("examples/images/cnn.json learns digits on wasm", { timeout: 60_000 }, async () => {
   const { summary, losses } = await runExample("images/cnn.json", {
-    backend: "cpu",
-    "data.params.perDigit": 10,
-    "train.iterations": 2,
-    "train.batchSize": 4,
-    "train.overfitBatches": 1,
-    "validation.batchSize": 4,
-    "test.batchSize": 4,
+    "train.iterations": 60,
+    "validation.limitBatches": 2,
+    "test.limitBatches": 2,
   }, imports);
-  assert.deepEqual([summary.iterations, losses.length, summary.backend], [2, 2, "cpu"]);
-  assert.ok(losses[1] < losses[0] && losses[0] < 4, `${losses}`);
-  assert.ok(summary.test!.loss > 0 && summary.test!.accuracy <= 1);
+  assert.equal(summary.backend, "wasm");
+  assert.ok(Math.abs(losses[0] - Math.log(10)) < 0.5, `the first loss is ${losses[0]}`);
+  // 0.96 after all 600 iterations.
+  assert.ok(summary.test!.accuracy > 0.8, `accuracy ${summary.test!.accuracy}`);
 });
 
 function lengthOf(data: object | undefined): number {

@@ -16,7 +16,12 @@ export const copyKernels: KernelRows = {
   },
   Concat: (context, inputs, { axis }) => concat(context, Object.values(inputs), axis as number),
   Identity: (context, { x }) => isPlain(x) ? context.share(x, x.shape) : undefined,
-  PadV2: pad,
+  PadV2: (context, { x }, attributes) => {
+    const value = attributes.constantValue as number;
+    if (x.dtype !== "float32" && x.dtype !== "int32") return undefined;
+    const bits = x.dtype === "int32" ? value : new Int32Array(Float32Array.of(value).buffer)[0];
+    return pad(context, x, attributes.paddings as [number, number][], bits);
+  },
   Slice: (context, { x }, { begin, size }) => {
     if (!isPlain(x)) return undefined;
     const [start, shape] = tf.slice_util.parseSliceParams(
@@ -28,7 +33,8 @@ export const copyKernels: KernelRows = {
     return slice(context, x, start, shape);
   },
   SplitV: split,
-  Transpose: transpose,
+  Transpose: (context, { x }, { perm }) =>
+    isPlain(x) ? transpose(context, x, perm as number[]) : undefined,
 };
 
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
@@ -50,7 +56,7 @@ function isNotZero(context: KernelContext, x: tf.TensorInfo): tf.TensorInfo {
  * Copies a box of `shape` from one tensor's elements to another's: offsets and strides in elements.
  * Inner axes that are contiguous on both sides are one run.
  */
-function copyBox(
+export function copyBox(
   context: KernelContext,
   shape: readonly number[],
   [from, fromOffset, fromStrides]: readonly [tf.TensorInfo, number, readonly number[]],
@@ -86,7 +92,8 @@ function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }
 
-function slice(
+/** The box of `shape` that begins at `start`. */
+export function slice(
   context: KernelContext,
   x: tf.TensorInfo,
   start: readonly number[],
@@ -134,21 +141,15 @@ function split(
   });
 }
 
-function pad(
+/** Copies the tensor into one that is larger by the paddings, elsewhere of the number whose bits are given. */
+export function pad(
   context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  attributes: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  const { paddings, constantValue } = attributes as {
-    paddings: [number, number][];
-    constantValue: number;
-  };
-  if (x.dtype !== "float32" && x.dtype !== "int32") return undefined;
+  x: tf.TensorInfo,
+  paddings: readonly (readonly [number, number])[],
+  bits: number,
+): tf.TensorInfo {
   const shape = x.shape.map((size, axis) => size + paddings[axis][0] + paddings[axis][1]);
   const y = context.output(shape, x.dtype);
-  const bits = x.dtype === "int32"
-    ? constantValue
-    : new Int32Array(Float32Array.of(constantValue).buffer)[0];
   context.exports.b32_fill(tf.util.sizeFromShape(shape), context.address(y), bits);
   const strides = stridesOf(shape);
   const offset = dot(paddings.map(([before]) => before), strides);
@@ -156,14 +157,14 @@ function pad(
   return y;
 }
 
-function transpose(
+/** The tensor with axis perm[i] at place i; it may share its data. */
+export function transpose(
   context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  { perm }: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  if (!isPlain(x)) return undefined;
-  const shape = (perm as number[]).map((axis) => x.shape[axis]);
-  const { sizes, strides } = mergeAxes(x.shape, perm as number[]);
+  x: tf.TensorInfo,
+  perm: readonly number[],
+): tf.TensorInfo {
+  const shape = perm.map((axis) => x.shape[axis]);
+  const { sizes, strides } = mergeAxes(x.shape, perm);
   if (sizes.length < 2) return context.share(x, shape);
   const y = context.output(shape, x.dtype);
   if (shape.includes(0)) return y;

@@ -21,8 +21,13 @@ const ACTIVATIONS: Readonly<Record<string, number>> = {
   gelu: 6,
 };
 
+/** The number of an activation in as/epilogue.ts; undefined for one that it lacks. */
+export function activationNumber(name: string): number | undefined {
+  return ACTIVATIONS[name];
+}
+
 /** What happens to a product: see as/epilogue.ts. */
-interface Epilogue {
+export interface Epilogue {
   readonly bias?: tf.TensorInfo;
   /** A key of ACTIVATIONS. */
   readonly activation?: string;
@@ -46,7 +51,7 @@ function fusedMatMul(
 ): ReturnType<Kernel> {
   const { a, b, bias, preluActivationWeights } = inputs;
   const { transposeA, transposeB, activation, leakyreluAlpha } = attributes;
-  if (!((activation as string ?? "linear") in ACTIVATIONS)) return undefined;
+  if (activationNumber(activation as string ?? "linear") === undefined) return undefined;
   return matMul(context, a, b, transposeA as boolean, transposeB as boolean, {
     bias: bias as tf.TensorInfo | undefined,
     activation: activation as string | undefined,
@@ -107,7 +112,7 @@ export function matMul(
       ));
     return out;
   }
-  const activation = ACTIVATIONS[epilogue.activation ?? "linear"];
+  const activation = activationNumber(epilogue.activation ?? "linear")!;
   const addressBias = epilogue.bias === undefined ? 0 : context.address(epilogue.bias);
   const addressSlopes = epilogue.slopes !== undefined
     ? context.address(epilogue.slopes)
@@ -163,6 +168,6 @@ function isPlain({ bias, activation = "linear" }: Epilogue): boolean {
 }
 
 /** The float's bits, for a kernel that reads it from memory. */
-function float32Bits(value: number): number {
+export function float32Bits(value: number): number {
   return new Int32Array(Float32Array.of(value).buffer)[0];
 }

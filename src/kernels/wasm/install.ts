@@ -4,6 +4,7 @@
  * A kernel that leaves its inputs to tfjs (another dtype, a rare case) answers undefined, and tfjs'
  * own entry is called. Registered once, the kernels serve every instance of the backend.
  */
+import { declareDilatedGradients } from "../../tensor/convolution_gradients.ts";
 import * as tf from "../../tensor/tf.ts";
 import { KernelContext, type KernelOptions, type WasmBackend } from "./context.ts";
 import type { Attributes, Inputs, Kernel } from "./kernel.ts";
@@ -24,6 +25,7 @@ export function installKernels(wanted: KernelOptions = {}): void {
   if (wanted.fused !== options.fused || wanted.tile !== options.tile) options = { ...wanted };
   if (replaced !== null) return;
   replaced = new Map();
+  declareDilatedGradients(BACKEND, true);
   for (const [kernelName, kernel] of Object.entries(kernels)) {
     const stock = tf.getKernel(kernelName, BACKEND);
     replaced.set(kernelName, stock);
@@ -44,6 +46,7 @@ export function uninstallKernels(): void {
     if (stock !== undefined) tf.registerKernel(stock);
   }
   replaced = null;
+  declareDilatedGradients(BACKEND, false);
 }
 
 /** The kernels' context on a live wasm backend; undefined on tfjs' threaded build. */

@@ -11,6 +11,8 @@
  *     vector   one row or one column: reads the matrix once, in the order of memory
  *     direct   small or narrow: A is read where it lies, B too if its rows are contiguous
  *     packed   blocks of A and B are copied into panels that stay in the caches
+ *
+ * In a convolution A is the matrix of the patches of an image, or its transpose (patches.ts).
  */
 import { f32_epilogue } from "./epilogue";
 import {
@@ -22,6 +24,7 @@ import {
 import { joinHigh, joinLow, loadPart, storePart, zipHigh, zipLow } from "./lanes";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
+import { packPositions, packTaps, PATCH_SCRATCH } from "./patches";
 
 /** Steps of the sum in a block: a panel of B of 8 columns fills 8 KiB of the first-level cache. */
 const BLOCK: i32 = 256;
@@ -35,6 +38,11 @@ const CHUNK: i32 = 2048;
 /** Bytes of scratch memory that f32_gemm needs for any product. */
 export function f32_gemm_scratch(): i32 {
   return (BLOCK * (ROWS + COLUMNS) + 6 * 12) << 2;
+}
+
+/** Bytes of scratch memory that the products with patches need. */
+export function f32_conv_scratch(): i32 {
+  return f32_gemm_scratch() + PATCH_SCRATCH;
 }
 
 @inline
@@ -83,7 +91,7 @@ export function f32_gemm(
     direct(m, n, k, a, aRow, aColumn, b, bRow, bColumn, c, scratch);
   } else {
     packed(
-      tile, m, n, k, a, aRow, aColumn, b, bRow, bColumn, c, scratch,
+      tile, m, n, k, a, aRow, aColumn, 0, false, b, bRow, bColumn, c, scratch,
       bias, biasRow, biasColumn, f, alpha, alphaRow, alphaColumn,
     );
     return;
@@ -98,6 +106,59 @@ function isDirect(tile: i32, m: i32, n: i32, k: i32): bool {
   return (m as f32) * (n as f32) * (k as f32) < 60000;
 }
 
+/**
+ * Y[position, j] = f(sum over steps of P[position, step] * W[step, j] + bias[j]): a convolution of m
+ * positions, k steps and n output channels. P is described by `patches`, see patches.ts.
+ *
+ * Needs:  m, n, k >= 1; `scratch` of f32_conv_scratch() bytes; Y apart from the rest. Column strides
+ *         of bias and alpha are 0 or 1.
+ * Error:  as f32_gemm.
+ */
+export function f32_conv(
+  tile: i32,
+  m: i32,
+  n: i32,
+  k: i32,
+  image: usize,
+  patches: usize,
+  w: usize,
+  y: usize,
+  scratch: usize,
+  bias: usize,
+  biasColumn: usize,
+  f: i32,
+  alpha: usize,
+  alphaColumn: usize,
+): void {
+  packed(
+    tile, m, n, k, image, 0, 0, patches, false, w, n, 1, y, scratch,
+    bias, 0, biasColumn, f, alpha, 0, alphaColumn,
+  );
+}
+
+/**
+ * dW[step, j] = sum over positions of P[position, step] * dY[position, j]: the gradient of the filter
+ * of m steps and n output channels, over k positions.
+ *
+ * Needs and error as f32_conv, where the sum has k terms.
+ */
+export function f32_conv_filter(
+  tile: i32,
+  m: i32,
+  n: i32,
+  k: i32,
+  image: usize,
+  patches: usize,
+  dy: usize,
+  dw: usize,
+  scratch: usize,
+): void {
+  packed(
+    tile, m, n, k, image, 0, 0, patches, true, dy, n, 1, dw, scratch,
+    0, 0, 0, 0, 0, 0, 0,
+  );
+}
+
 // --- packed ---
 
 function packed(
@@ -108,6 +169,8 @@ function packed(
   a: usize,
   aRow: usize,
   aColumn: usize,
+  patches: usize,
+  isTransposed: bool,
   b: usize,
   bRow: usize,
   bColumn: usize,
@@ -141,8 +204,14 @@ function packed(
       const last = p + steps == k;
       for (let i = 0; i < m; i += ROWS) {
         const rows = min(ROWS, m - i);
-        const fromA = a + (((i as usize) * aRow + (p as usize) * aColumn) << 2);
-        f32_pack(packedA, fromA, aRow, aColumn, rows, steps, height);
+        if (patches == 0) {
+          const fromA = a + (((i as usize) * aRow + (p as usize) * aColumn) << 2);
+          f32_pack(packedA, fromA, aRow, aColumn, rows, steps, height);
+        } else if (isTransposed) {
+          packTaps(packedA, a, patches, i, rows, p, steps, height);
+        } else {
+          packPositions(packedA, a, patches, i, rows, p, steps, height, packedB + floats(BLOCK * COLUMNS));
+        }
         const to = c + (i as usize) * cStep + floats(j);
         for (let y = 0; y < columns; y += width) {
           const isPlaced = y < whole;

@@ -47,6 +47,19 @@ export function transpose4x4(src: usize, srcStep: usize, dst: usize, dstStep: us
   const x1 = v128.load(src + srcStep);
   const x2 = v128.load(src + 2 * srcStep);
   const x3 = v128.load(src + 3 * srcStep);
+  storeTransposed(x0, x1, x2, x3, dst, dstStep);
+}
+
+/** dst[c, r] = lane c of vector r, for four vectors. */
+@inline
+export function storeTransposed(
+  x0: v128,
+  x1: v128,
+  x2: v128,
+  x3: v128,
+  dst: usize,
+  dstStep: usize,
+): void {
   const a = zipLow(x0, x1);
   const b = zipLow(x2, x3);
   const c = zipHigh(x0, x1);
