@@ -15,7 +15,7 @@ export const copyKernels: KernelRows = {
     return dtype === "bool" ? isNotZero(context, x) : undefined;
   },
   Concat: (context, inputs, { axis }) => concat(context, Object.values(inputs), axis as number),
-  Identity: (context, { x }) => isPlain(x) ? context.share(x, x.shape) : undefined,
+  Identity: (context, { x }) => context.share(x, x.shape),
   PadV2: pad,
   Slice: (context, { x }, { begin, size }) => {
     if (!isPlain(x)) return undefined;
