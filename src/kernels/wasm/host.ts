@@ -106,5 +106,5 @@ function typed(
 ): tf.backend_util.BackendValues {
   return dtype === "string"
     ? values
-    : tf.util.toTypedArray(values as number[], dtype) as tf.backend_util.BackendValues;
+    : tf.util.toTypedArray(values as Float32Array, dtype) as tf.backend_util.BackendValues;
 }

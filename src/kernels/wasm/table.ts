@@ -7,6 +7,7 @@ import { gemmKernels } from "./gemm.ts";
 import { withHostKernels } from "./host.ts";
 import type { KernelRows } from "./kernel.ts";
 import { reduceKernels } from "./reduce.ts";
+import { segmentKernels } from "./segment.ts";
 import { softmaxKernels } from "./softmax.ts";
 import { unaryKernels } from "./unary.ts";
 
@@ -17,6 +18,7 @@ export const kernels: KernelRows = withHostKernels(withComplexKernels({
   ...einsumKernels,
   ...gemmKernels,
   ...reduceKernels,
+  ...segmentKernels,
   ...softmaxKernels,
   ...unaryKernels,
 }));

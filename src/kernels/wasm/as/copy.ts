@@ -6,7 +6,7 @@
  *
  * Needs:  rank >= 0; sizes >= 1; any alignment; source and target apart.
  */
-import { transpose4x4 } from "./lanes";
+import { copyRun, transpose4x4 } from "./lanes";
 
 @inline
 function item(list: usize, i: i32): i32 {
@@ -76,26 +76,6 @@ export function copy_runs(
     source += (move(rank, list, axis, 1) as usize) * unit;
     target += (move(rank, list, axis, 2) as usize) * unit;
   }
-}
-
-@inline
-function copyRun(bytes: usize, source: usize, target: usize): void {
-  if (bytes >= 256) {
-    memory.copy(target, source, bytes);
-    return;
-  }
-  const end = target + bytes;
-  while (target + 16 <= end) {
-    v128.store(target, v128.load(source));
-    source += 16;
-    target += 16;
-  }
-  while (target + 4 <= end) {
-    store<u32>(target, load<u32>(source));
-    source += 4;
-    target += 4;
-  }
-  while (target < end) store<u8>(target++, load<u8>(source++));
 }
 
 /** Edge of the square blocks in which planes are transposed: two of them fit the first-level cache. */

@@ -4,5 +4,6 @@ export * from "./copy";
 export * from "./gemm_i32";
 export * from "./products";
 export * from "./reduce";
+export * from "./segment";
 export * from "./softmax";
 export * from "./unary";
