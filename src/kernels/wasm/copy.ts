@@ -32,7 +32,7 @@ export const copyKernels: KernelRows = {
 };
 
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
-function isPlain({ dtype }: tf.TensorInfo): boolean {
+export function isPlain({ dtype }: tf.TensorInfo): boolean {
   return dtype === "float32" || dtype === "int32" || dtype === "bool";
 }
 
@@ -50,7 +50,7 @@ function isNotZero(context: KernelContext, x: tf.TensorInfo): tf.TensorInfo {
  * Copies a box of `shape` from one tensor's elements to another's: offsets and strides in elements.
  * Inner axes that are contiguous on both sides are one run.
  */
-function copyBox(
+export function copyBox(
   context: KernelContext,
   shape: readonly number[],
   [from, fromOffset, fromStrides]: readonly [tf.TensorInfo, number, readonly number[]],
@@ -82,11 +82,13 @@ function copyBox(
   );
 }
 
-function dot(a: readonly number[], b: readonly number[]): number {
+/** The sum of products: an offset from an index and strides. */
+export function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }
 
-function slice(
+/** The box of `shape` at `start`. */
+export function slice(
   context: KernelContext,
   x: tf.TensorInfo,
   start: readonly number[],
@@ -98,7 +100,8 @@ function slice(
   return y;
 }
 
-function concat(context: KernelContext, all: tf.TensorInfo[], axis: number): ReturnType<Kernel> {
+/** The tensors one after the other along `axis`. */
+export function concat(context: KernelContext, all: tf.TensorInfo[], axis: number): ReturnType<Kernel> {
   if (!all.every((x) => isPlain(x) && x.dtype === all[0].dtype)) return undefined;
   const along = tf.util.parseAxisParam(axis, all[0].shape)[0];
   const shapes = all.map((x) => x.shape);
@@ -134,7 +137,8 @@ function split(
   });
 }
 
-function pad(
+/** The kernel `PadV2`. */
+export function pad(
   context: KernelContext,
   { x }: Parameters<Kernel>[1],
   attributes: Parameters<Kernel>[2],
@@ -156,7 +160,8 @@ function pad(
   return y;
 }
 
-function transpose(
+/** The kernel `Transpose`. */
+export function transpose(
   context: KernelContext,
   { x }: Parameters<Kernel>[1],
   { perm }: Parameters<Kernel>[2],

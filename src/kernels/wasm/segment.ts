@@ -3,12 +3,19 @@
  * embedding), and scatter, which adds at indices of several axes.
  */
 import * as tf from "../../tensor/tf.ts";
+import { callKernel } from "./call.ts";
 import type { KernelContext } from "./context.ts";
 import type { Kernel, KernelRows } from "./kernel.ts";
 import { stridesOf } from "./strides.ts";
 
 /** The rows of the kernel table. */
 export const segmentKernels: KernelRows = {
+  // tfjs' kernel counts bins, but gives tensors of other ranks than 1 a wrong shape.
+  Bincount: (context, { x, weights }, attributes) => {
+    if (x.shape.length === 1) return undefined;
+    const flat = { ...x, shape: [tf.util.sizeFromShape(x.shape)] };
+    return callKernel(context, "Bincount", { x: flat, weights }, attributes);
+  },
   GatherV2: gather,
   ScatterNd: scatter,
   UnsortedSegmentSum: (context, { x, segmentIds }, { numSegments }) => {

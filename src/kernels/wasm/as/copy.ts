@@ -4,7 +4,8 @@
  * A list in memory describes the loops: `rank` sizes, then `rank` strides of the source, then of the
  * target, then room for `rank` counters. Strides are in elements, all 32 bits.
  *
- * Needs:  rank >= 0; sizes >= 1; any alignment; source and target apart.
+ * Needs:  rank >= 0; sizes >= 1; any strides, of the source also zero or negative; source and target
+ *         apart.
  */
 import { copyRun, transpose4x4 } from "./lanes";
 
@@ -66,10 +67,18 @@ export function copy_runs(
   while (true) {
     let from = source;
     let to = target;
-    for (let i = 0; i < count; i++) {
-      copyRun(bytes, from, to);
-      from += sourceStep * unit;
-      to += targetStep * unit;
+    if (bytes == 4) {
+      for (let i = 0; i < count; i++) {
+        store<u32>(to, load<u32>(from));
+        from += sourceStep * unit;
+        to += targetStep * unit;
+      }
+    } else {
+      for (let i = 0; i < count; i++) {
+        copyRun(bytes, from, to);
+        from += sourceStep * unit;
+        to += targetStep * unit;
+      }
     }
     const axis = advance(rank, list);
     if (axis < 0) return;
