@@ -70,8 +70,9 @@ function stridedSlice(
     ...[a.newAxisMask, a.shrinkAxisMask] as const,
   );
   if (info.isIdentity) return context.share(x, info.finalShape);
-  const { begin, strides, finalShapeSparse, finalShape } = info;
-  const y = strided(context, x, begin, strides, finalShapeSparse, stridesOf(x.shape));
+  const { begin, end, strides, finalShape } = info;
+  const count = begin.map((at, d) => Math.max(0, Math.ceil((end[d] - at) / strides[d])));
+  const y = strided(context, x, begin, strides, count, stridesOf(x.shape));
   return { ...y, shape: finalShape };
 }
 
@@ -172,12 +173,12 @@ function batchToSpace(
   const from = getReshaped(x.shape, blockShape, product);
   const to = getReshapedPermuted(x.shape, blockShape, product);
   const whole = permuted(context, x, from, getPermuted(from.length, blockShape.length), to);
-  const y = slice(
-    context,
-    whole,
+  const [start, size] = tf.slice_util.parseSliceParams(
+    whole as tf.Tensor,
     getSliceBeginCoords(crops, blockShape.length),
     getSliceSize(to, crops, blockShape.length),
   );
+  const y = slice(context, whole, start, size);
   context.backend.disposeData(whole.dataId);
   return y;
 }
