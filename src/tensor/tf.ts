@@ -4,9 +4,11 @@
  * Importing `@tensorflow/tfjs-layers` registers every gradient in all runtimes (the CommonJS
  * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
+ * `gradients.ts` adds those that tfjs lacks.
  * No backend is registered here: that is `selectBackend`.
  */
 import { registerChainedOps } from "./chained_ops.ts";
+import { registerGradients } from "./gradients.ts";
 
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
@@ -14,3 +16,5 @@ export * from "@tensorflow/tfjs-layers";
 export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
 
 registerChainedOps();
+// After tfjs-layers, whose gradients some of ours replace.
+registerGradients();

@@ -13,9 +13,13 @@ import type { Attributes, Inputs, Kernel, KernelRows } from "./kernel.ts";
 
 /** Kernels f with f(x + iy) = f(x) + i f(y). */
 const LINEAR = [
-  ..."Add AddN BatchToSpaceND BroadcastTo Concat Cumsum ExpandDims FlipLeftRight GatherNd".split(" "),
+  ..."Add AddN BatchToSpaceND BroadcastTo Concat Cumsum ExpandDims FlipLeftRight GatherNd".split(
+    " ",
+  ),
   ..."GatherV2 Mean MirrorPad Neg Pack PadV2 Reverse ScatterNd Select Slice".split(" "),
-  ..."SpaceToBatchND SplitV StridedSlice Sub Sum Tile Transpose Unpack UnsortedSegmentSum".split(" "),
+  ..."SpaceToBatchND SplitV StridedSlice Sub Sum Tile Transpose Unpack UnsortedSegmentSum".split(
+    " ",
+  ),
   "ZerosLike",
 ];
 
@@ -124,7 +128,9 @@ function teachComplex(backend: WasmBackend): void {
     const parts = backend.dataIdMap.get(dataId).complexTensorInfos;
     // deno-lint-ignore prefer-rest-params -- tfjs passes a range for strings
     if (parts === undefined) return readSync.apply(backend, arguments as never);
-    const [real, imag] = [parts.real, parts.imag].map((part) => readSync.call(backend, part.dataId));
+    const [real, imag] = [parts.real, parts.imag].map((part) =>
+      readSync.call(backend, part.dataId)
+    );
     return tf.backend_util.mergeRealAndImagArrays(real as Float32Array, imag as Float32Array);
   };
   backend.disposeData = (dataId, force): boolean => {

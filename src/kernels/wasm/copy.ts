@@ -101,7 +101,11 @@ export function slice(
 }
 
 /** The tensors one after the other along `axis`. */
-export function concat(context: KernelContext, all: tf.TensorInfo[], axis: number): ReturnType<Kernel> {
+export function concat(
+  context: KernelContext,
+  all: tf.TensorInfo[],
+  axis: number,
+): ReturnType<Kernel> {
   if (!all.every((x) => isPlain(x) && x.dtype === all[0].dtype)) return undefined;
   const along = tf.util.parseAxisParam(axis, all[0].shape)[0];
   const shapes = all.map((x) => x.shape);

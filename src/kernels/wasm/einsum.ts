@@ -26,7 +26,9 @@ export const einsumKernels: KernelRows = {
       tensors.length,
     );
     tf.backend_util.checkEinsumDimSizes(allDims.length, idDims, tensors as tf.Tensor[]);
-    if (tensors.some(({ dtype }) => dtype !== tensors[0].dtype || dtype === "bool")) return undefined;
+    if (tensors.some(({ dtype }) => dtype !== tensors[0].dtype || dtype === "bool")) {
+      return undefined;
+    }
     // The result's labels come first.
     const wanted = allDims.slice(0, allDims.length - summedDims.length).map((_, label) => label);
     const work = new Work(context);

@@ -70,9 +70,7 @@ function onHost(
   const copies = Object.entries(inputs).map(([key, x]) =>
     [
       key,
-      Array.isArray(x)
-        ? x.map((item) => copy(item as tf.TensorInfo))
-        : copy(x),
+      Array.isArray(x) ? x.map((item) => copy(item as tf.TensorInfo)) : copy(x),
     ] as const
   );
   function copy({ dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {

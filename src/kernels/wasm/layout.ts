@@ -18,7 +18,11 @@ export const layoutKernels: KernelRows = {
     for (const x of all) {
       tf.util.assertShapesMatch(all[0].shape, x.shape, "stack takes tensors of one shape: ");
     }
-    return concat(context, all.map((x) => ({ ...x, shape: x.shape.toSpliced(along, 0, 1) })), along);
+    return concat(
+      context,
+      all.map((x) => ({ ...x, shape: x.shape.toSpliced(along, 0, 1) })),
+      along,
+    );
   },
   Reverse: (context, { x }, { dims }) => {
     if (!isPlain(x)) return undefined;

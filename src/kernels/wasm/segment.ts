@@ -81,7 +81,9 @@ function scatter(
       const index = at[i * sliceRank + d];
       if (index < 0 || index >= limits[d]) {
         throw new Error(
-          `ScatterNd: index ${index} on axis ${d} is not in [0, ${limits[d] - 1}] of shape [${shape}]`,
+          `ScatterNd: index ${index} on axis ${d} is not in [0, ${
+            limits[d] - 1
+          }] of shape [${shape}]`,
         );
       }
       ids[i] += index * strides[d];
