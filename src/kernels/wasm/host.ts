@@ -23,8 +23,8 @@ const RARE = ["RaggedGather", "RaggedRange", "RaggedTensorToTensor", "StaticRege
 
 /** Kernels that take or give strings, of which tfjs' wasm kernels read addresses. */
 const OF_STRINGS = [
-  ..."Equal Fill Greater GreaterEqual Less LessEqual NotEqual SparseToDense Tile".split(" "),
-  ..."GatherNd GatherV2 ScatterNd TensorScatterUpdate Transpose Unique".split(" "),
+  ..."Equal Fill GatherNd Greater GreaterEqual Less LessEqual NotEqual Pack".split(" "),
+  ..."SparseToDense StridedSlice Tile Unique Unpack".split(" "),
 ];
 
 let host: HostBackend | undefined;
@@ -76,10 +76,13 @@ function onHost(
   function copy({ dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
     return cpu.makeTensorInfo(shape, dtype, backend.readSync(dataId));
   }
+  const given = Array.isArray(inputs)
+    ? copies.map(([, copied]) => copied)
+    : Object.fromEntries(copies);
   let made: tf.TensorInfo[] = [];
   try {
     const result = kernel.kernelFunc({
-      inputs: Object.fromEntries(copies) as tf.NamedTensorInfoMap,
+      inputs: given as tf.NamedTensorInfoMap,
       attrs: attributes as tf.NamedAttrMap,
       backend: cpu,
     });
