@@ -3,18 +3,6 @@ import * as core from "@tensorflow/tfjs-core";
 
 type Tensors = [core.Tensor, core.Tensor, core.Tensor];
 
-/** dx along `axis`: the sum of the slices of dy at i with ids[i] = j goes to j, of `size`. */
-export function addAlong(
-  dy: core.Tensor,
-  axis: number,
-  ids: core.Tensor1D,
-  size: number,
-): core.Tensor {
-  const order = [axis, ...dy.shape.keys().filter((other) => other !== axis)];
-  const back = order.map((_, i) => order.indexOf(i));
-  return core.transpose(core.unsortedSegmentSum(core.transpose(dy, order), ids, size), back);
-}
-
 /** The entries of the gradient registry. */
 export const indexGradients: readonly core.GradConfig[] = [
   {
@@ -74,30 +62,6 @@ export const indexGradients: readonly core.GradConfig[] = [
             x.shape,
           );
         },
-      };
-    },
-  },
-  {
-    kernelName: core.MirrorPad,
-    inputsToSave: ["x"],
-    gradFunc: (dy, saved, attributes) => {
-      const { paddings, mode } = attributes as unknown as {
-        paddings: [number, number][];
-        mode: "reflect" | "symmetric";
-      };
-      return {
-        x: () =>
-          paddings.reduce((grad, [before, after], axis) => {
-            const size = saved[0].shape[axis];
-            if (before === 0 && after === 0) return grad;
-            const edge = mode === "reflect" ? 0 : 1;
-            const ids = Array.from({ length: before + size + after }, (_, i) => {
-              const at = i - before;
-              if (at < 0) return -at - edge;
-              return at < size ? at : 2 * (size - 1) - at + edge;
-            });
-            return addAlong(grad, axis, core.tensor1d(ids, "int32"), size);
-          }, dy as core.Tensor),
       };
     },
   },
