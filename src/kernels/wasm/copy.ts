@@ -28,7 +28,8 @@ export const copyKernels: KernelRows = {
     return slice(context, x, start, shape);
   },
   SplitV: split,
-  Transpose: transpose,
+  Transpose: (context, { x }, { perm }) =>
+    isPlain(x) ? transpose(context, x, perm as number[]) : undefined,
 };
 
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
@@ -164,15 +165,14 @@ export function pad(
   return y;
 }
 
-/** The kernel `Transpose`. */
+/** The tensor with axis perm[i] at place i; it may share its data. */
 export function transpose(
   context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  { perm }: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  if (!isPlain(x)) return undefined;
-  const shape = (perm as number[]).map((axis) => x.shape[axis]);
-  const { sizes, strides } = mergeAxes(x.shape, perm as number[]);
+  x: tf.TensorInfo,
+  perm: readonly number[],
+): tf.TensorInfo {
+  const shape = perm.map((axis) => x.shape[axis]);
+  const { sizes, strides } = mergeAxes(x.shape, perm);
   if (sizes.length < 2) return context.share(x, shape);
   const y = context.output(shape, x.dtype);
   if (shape.includes(0)) return y;

@@ -107,8 +107,7 @@ function permuted(
   perm: number[],
   to: number[],
 ): tf.TensorInfo {
-  const y = transpose(context, { x: { ...x, shape: from } }, { perm }) as tf.TensorInfo;
-  return { ...y, shape: to };
+  return { ...transpose(context, { ...x, shape: from }, perm), shape: to };
 }
 
 function depthToSpace(
