@@ -4,7 +4,7 @@ import type { Kernel, KernelRows } from "./kernel.ts";
 import type { KernelExports } from "./module.ts";
 
 /** One function of the module. */
-type Loop = KernelExports["f32_cumsum"];
+type Loop = KernelExports["f32_cumsum"] | KernelExports["i32_cumsum"];
 
 /** The rows of the kernel table. */
 export const scanKernels: KernelRows = {
@@ -27,6 +27,7 @@ function scan(float: (e: KernelExports) => Loop, int: (e: KernelExports) => Loop
       reverse ? 1 : 0,
       context.address(x),
       context.address(y),
+      context.scratch(context.exports.f32_scan_scratch()),
     );
     return y;
   };

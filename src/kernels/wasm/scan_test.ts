@@ -7,7 +7,10 @@ import { instantiateKernels } from "./module.ts";
 test("cumsum and cumprod equal the cpu backend on any axis, exclusive and reversed", async () => {
   await useKernels();
   for (
-    const [shape, axes] of [[[7], [0]], [[3, 5], [0, 1]], [[4, 3, 9], [0, 1, 2]], [[0, 3], [1]]]
+    const [shape, axes] of [[[7], [0]], [[3, 5], [0, 1]], [[4, 3, 9], [0, 1, 2]], [[3, 270], [0]], [
+      [0, 3],
+      [1],
+    ]]
   ) {
     for (const axis of axes) {
       for (const dtype of ["float32", "int32"] as const) {
@@ -65,10 +68,10 @@ test("scans touch nothing past their arrays", () => {
     for (const isReverse of [0, 1]) {
       floats.fill(1, end / 4 - 3 * inner);
       floats.fill(7, 0, 100);
-      kernels.f32_cumsum(1, 3, inner, 0, isReverse, end - 12 * inner, 4);
+      kernels.f32_cumsum(1, 3, inner, 0, isReverse, end - 12 * inner, 4, 4096);
       const rows = (isReverse ? [3, 2, 1] : [1, 2, 3]).flatMap((v) => Array(inner).fill(v));
       assert.deepEqual([...floats.subarray(0, 3 * inner + 2)], [7, ...rows, 7]);
-      kernels.f32_cumsum(1, 3, inner, 0, isReverse, 4, end - 12 * inner);
+      kernels.f32_cumsum(1, 3, inner, 0, isReverse, 4, end - 12 * inner, 4096);
     }
   }
 });

@@ -6,6 +6,14 @@
  * Needs:  sizes >= 1; any alignment; y apart from x; nothing past the arrays is touched.
  */
 
+/** Columns whose sums are kept at a time. */
+const CHUNK: i32 = 256;
+
+/** Bytes of scratch memory that the scans of floats need. */
+export function f32_scan_scratch(): i32 {
+  return CHUNK * 8;
+}
+
 /** What accumulates; a type argument. */
 abstract class Scan {
   abstract start(): f64;
@@ -73,6 +81,7 @@ function scan<S extends Scan>(
   isReverse: i32,
   x: usize,
   y: usize,
+  scratch: usize,
 ): void {
   const f = changetype<S>(0);
   const row = (inner as usize) << 2;
@@ -80,22 +89,28 @@ function scan<S extends Scan>(
   const first = isReverse ? block - row : 0;
   const step: usize = isReverse ? (0 as usize) - row : row;
   for (let o = 0; o < outer; o++) {
-    let j = 0;
-    for (; j + 4 <= inner; j += 4) {
-      let low = f64x2.splat(f.start());
-      let high = low;
+    const whole = inner & ~3;
+    // Rows of a chunk one after the other, so that memory is read in order.
+    for (let j = 0; j < whole; j += CHUNK) {
+      const size = (min(CHUNK, whole - j) as usize) << 2;
+      for (let c: usize = 0; c < size; c += 8) v128.store(scratch + 2 * c, f64x2.splat(f.start()));
       let at = first + ((j as usize) << 2);
       for (let i = 0; i < n; i++) {
-        const value = v128.load(x + at);
-        const nextLow = f.ofPairs(low, f64x2.promote_low_f32x4(value));
-        const rest = v128.shuffle<f32>(value, value, 2, 3, 0, 1);
-        const nextHigh = f.ofPairs(high, f64x2.promote_low_f32x4(rest));
-        v128.store(y + at, isExclusive ? demote(low, high) : demote(nextLow, nextHigh));
-        low = nextLow;
-        high = nextHigh;
+        for (let c: usize = 0; c < size; c += 16) {
+          const value = v128.load(x + at + c);
+          const rest = v128.shuffle<f32>(value, value, 2, 3, 0, 1);
+          const low = v128.load(scratch + 2 * c);
+          const high = v128.load(scratch + 2 * c, 16);
+          const nextLow = f.ofPairs(low, f64x2.promote_low_f32x4(value));
+          const nextHigh = f.ofPairs(high, f64x2.promote_low_f32x4(rest));
+          v128.store(y + at + c, isExclusive ? demote(low, high) : demote(nextLow, nextHigh));
+          v128.store(scratch + 2 * c, nextLow);
+          v128.store(scratch + 2 * c, nextHigh, 16);
+        }
         at += step;
       }
     }
+    let j = whole;
     for (; j < inner; j++) {
       let sum = f.start();
       let at = first + ((j as usize) << 2);
@@ -150,8 +165,9 @@ export function f32_cumsum(
   isReverse: i32,
   x: usize,
   y: usize,
+  scratch: usize,
 ): void {
-  scan<Sum>(outer, n, inner, isExclusive, isReverse, x, y);
+  scan<Sum>(outer, n, inner, isExclusive, isReverse, x, y, scratch);
 }
 
 /** The same with products. */
@@ -163,8 +179,9 @@ export function f32_cumprod(
   isReverse: i32,
   x: usize,
   y: usize,
+  scratch: usize,
 ): void {
-  scan<Product>(outer, n, inner, isExclusive, isReverse, x, y);
+  scan<Product>(outer, n, inner, isExclusive, isReverse, x, y, scratch);
 }
 
 /** Sums of 32-bit integers, modulo 2^32. */
