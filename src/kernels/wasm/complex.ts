@@ -124,14 +124,14 @@ function teachComplex(backend: WasmBackend): void {
   if (taught.has(backend)) return;
   taught.add(backend);
   const { readSync, disposeData } = backend;
-  backend.readSync = function (dataId: object): tf.backend_util.BackendValues {
+  // tfjs passes a range of elements to its own method.
+  backend.readSync = (dataId: object, ...range: number[]): tf.backend_util.BackendValues => {
+    const read = (id: object, ...rest: number[]): tf.backend_util.BackendValues =>
+      readSync.call(backend, id, ...rest as []);
     const parts = backend.dataIdMap.get(dataId).complexTensorInfos;
-    // deno-lint-ignore prefer-rest-params -- tfjs passes a range for strings
-    if (parts === undefined) return readSync.apply(backend, arguments as never);
-    const [real, imag] = [parts.real, parts.imag].map((part) =>
-      readSync.call(backend, part.dataId)
-    );
-    return tf.backend_util.mergeRealAndImagArrays(real as Float32Array, imag as Float32Array);
+    if (parts === undefined) return read(dataId, ...range);
+    const [real, imag] = [parts.real, parts.imag].map((part) => read(part.dataId) as Float32Array);
+    return tf.backend_util.mergeRealAndImagArrays(real, imag);
   };
   backend.disposeData = (dataId, force): boolean => {
     const parts = backend.refCount(dataId) > 0
