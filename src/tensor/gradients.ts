@@ -2,8 +2,8 @@
  * Gradients that tfjs lacks, and some of its own that are wrong or slow.
  *
  * Wrong in tfjs 4.22: `Cumsum` on other axes than the last, and `GatherV2` with a negative axis or
- * more than one batch axis. `FusedBatchNorm` takes twice the operations that it needs. That of
- * `MirrorPad`, which gives mirrored elements nothing, is left alone: tfjs' own tests ask for it.
+ * more than one batch axis. `FusedBatchNorm` takes twice the operations that it needs. For
+ * `MirrorPad` see mirror_pad.ts.
  */
 import * as core from "@tensorflow/tfjs-core";
 import { batchNormGradient } from "./gradient/batch_norm.ts";

@@ -79,6 +79,9 @@ const LINEAR: readonly Row[] = [
   ["depthToSpace", [1, 2, 3, 8], (x) => tf.depthToSpace(x as tf.Tensor4D, 2)],
   ["flipLeftRight", [1, 2, 3, 2], (x) => tf.image.flipLeftRight(x as tf.Tensor4D)],
   ["diag", [4], (x) => tf.diag(x)],
+  ["mirrorPad, reflect", [3, 4], (x) => tf.mirrorPad(x, [[1, 2], [0, 3]], "reflect")],
+  ["mirrorPad, symmetric", [3, 4], (x) => tf.mirrorPad(x, [[1, 3], [2, 0]], "symmetric")],
+  ["x.mirrorPad", [3], (x) => x.mirrorPad([[2, 1]], "reflect")],
   // Numbers 3 apart keep their order when one grows by 1.
   ["topk, values", [3, 8], (x) => tf.topk(tf.mul(x, 3), 3).values],
   [

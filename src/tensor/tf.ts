@@ -12,6 +12,7 @@ import { registerGradients } from "./gradients.ts";
 
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
+export { mirrorPad } from "./mirror_pad.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.
 export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
 

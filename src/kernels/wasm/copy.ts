@@ -88,7 +88,7 @@ export function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }
 
-/** The box of `shape` at `start`. */
+/** The box of `shape` that begins at `start`. */
 export function slice(
   context: KernelContext,
   x: tf.TensorInfo,
@@ -142,8 +142,7 @@ function split(
   });
 }
 
-/** The kernel `PadV2`. */
-export function pad(
+function pad(
   context: KernelContext,
   { x }: Parameters<Kernel>[1],
   attributes: Parameters<Kernel>[2],

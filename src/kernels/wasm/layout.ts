@@ -1,17 +1,15 @@
 /**
- * More kernels that only move elements, on as/copy.ts: every one is a box copied with strides, zero
- * where elements repeat and negative where they run backwards, or a transpose between reshapes.
+ * More kernels that only move elements, on as/copy.ts: boxes copied with strides, zero where elements
+ * repeat and negative where they run backwards.
  */
 import * as tf from "../../tensor/tf.ts";
 import type { KernelContext } from "./context.ts";
-import { concat, copyBox, dot, isPlain, pad, slice, transpose } from "./copy.ts";
+import { concat, copyBox, dot, isPlain, slice } from "./copy.ts";
 import type { Kernel, KernelRows } from "./kernel.ts";
 import { stridesOf } from "./strides.ts";
 
 /** The rows of the kernel table. */
 export const layoutKernels: KernelRows = {
-  BatchToSpaceND: batchToSpace,
-  DepthToSpace: depthToSpace,
   Pack: (context, inputs, { axis }) => {
     const all = Object.values(inputs);
     const along = axis as number < 0 ? axis as number + all[0].shape.length + 1 : axis as number;
@@ -32,7 +30,6 @@ export const layoutKernels: KernelRows = {
     const steps = x.shape.map((_, axis) => axes.includes(axis) ? -1 : 1);
     return strided(context, x, start, steps, x.shape, strides);
   },
-  SpaceToBatchND: spaceToBatch,
   StridedSlice: stridedSlice,
   Tile: tile,
   Unpack: (context, { value }, { axis }) => {
@@ -96,92 +93,5 @@ function tile(
     [x, 0, strides.flatMap((stride) => [0, stride])],
     [y, 0, stridesOf(shape)],
   );
-  return y;
-}
-
-/** The transpose of `x` seen in the shape `from`, seen in the shape `to`. */
-function permuted(
-  context: KernelContext,
-  x: tf.TensorInfo,
-  from: number[],
-  perm: number[],
-  to: number[],
-): tf.TensorInfo {
-  return { ...transpose(context, { ...x, shape: from }, perm), shape: to };
-}
-
-function depthToSpace(
-  context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  { blockSize, dataFormat }: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  if (!isPlain(x)) return undefined;
-  const block = blockSize as number;
-  if (dataFormat === "NCHW") {
-    const [n, c, h, w] = x.shape;
-    const depth = c / block ** 2;
-    return permuted(
-      context,
-      x,
-      [n, block, block, depth, h, w],
-      [0, 3, 4, 1, 5, 2],
-      [n, depth, h * block, w * block],
-    );
-  }
-  const [n, h, w, c] = x.shape;
-  const depth = c / block ** 2;
-  return permuted(
-    context,
-    x,
-    [n, h, w, block, block, depth],
-    [0, 1, 3, 2, 4, 5],
-    [n, h * block, w * block, depth],
-  );
-}
-
-function spaceToBatch(
-  context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  attributes: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  const blockShape = attributes.blockShape as number[];
-  const rest = x.shape.slice(1 + blockShape.length).map((): [number, number] => [0, 0]);
-  const paddings = [[0, 0], ...attributes.paddings as [number, number][], ...rest];
-  const padded = pad(context, { x }, { paddings, constantValue: 0 }) as tf.TensorInfo | undefined;
-  if (padded === undefined) return undefined;
-  const { getReshaped, getPermuted, getReshapedPermuted } = tf.backend_util;
-  const product = tf.util.sizeFromShape(blockShape);
-  const from = getReshaped(padded.shape, blockShape, product, false);
-  const y = permuted(
-    context,
-    padded,
-    from,
-    getPermuted(from.length, blockShape.length, false),
-    getReshapedPermuted(padded.shape, blockShape, product, false),
-  );
-  context.backend.disposeData(padded.dataId);
-  return y;
-}
-
-function batchToSpace(
-  context: KernelContext,
-  { x }: Parameters<Kernel>[1],
-  attributes: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  if (!isPlain(x)) return undefined;
-  const { blockShape, crops } = attributes as { blockShape: number[]; crops: number[][] };
-  const { getReshaped, getPermuted, getReshapedPermuted, getSliceBeginCoords, getSliceSize } =
-    tf.backend_util;
-  const product = tf.util.sizeFromShape(blockShape);
-  const from = getReshaped(x.shape, blockShape, product);
-  const to = getReshapedPermuted(x.shape, blockShape, product);
-  const whole = permuted(context, x, from, getPermuted(from.length, blockShape.length), to);
-  const [start, size] = tf.slice_util.parseSliceParams(
-    whole as tf.Tensor,
-    getSliceBeginCoords(crops, blockShape.length),
-    getSliceSize(to, crops, blockShape.length),
-  );
-  const y = slice(context, whole, start, size);
-  context.backend.disposeData(whole.dataId);
   return y;
 }
