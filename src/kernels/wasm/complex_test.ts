@@ -64,7 +64,7 @@ test("abs of a complex number neither overflows nor vanishes", async () => {
 
 test("fft and ifft of any length are the sums of the definition, in double precision", async () => {
   await useKernels();
-  for (const n of [1, 2, 3, 4, 5, 7, 8, 12, 31, 64, 100, 210]) {
+  for (const n of [1, 2, 3, 4, 5, 7, 8, 12, 16, 31, 37, 64, 82, 100, 210, 336]) {
     const [re, im] = [noise(2 * n, 3), noise(2 * n, 4)];
     for (const [op, sign] of [[tf.spectral.fft, -1], [tf.spectral.ifft, 1]] as const) {
       const y = await take(op(tf.complex(tf.tensor2d(re, [2, n]), tf.tensor2d(im, [2, n]))));

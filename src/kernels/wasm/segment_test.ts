@@ -109,6 +109,27 @@ test("unsortedSegmentSum keeps NaN and Inf in their segment and column", async (
   assert.deepEqual([...sums], [1, NaN, 2, 3, NaN, 9]);
 });
 
+test("the gradient of an embedding equals the cpu backend's, and 300 steps leave nothing", async () => {
+  const ids = Int32Array.from(noise(64, 5), (x) => Math.floor((x + 1) * 5));
+  const step = (): tf.Tensor => {
+    const table = values([10, 17]);
+    const target = values([64, 17], "int32");
+    const loss = (table: tf.Tensor): tf.Tensor => {
+      const rows = tf.gather(table, tf.tensor1d(ids, "int32"));
+      return tf.mean(tf.square(tf.sub(rows, tf.mul(target, 0.1))));
+    };
+    return tf.grad(loss)(table);
+  };
+  const { cpu, wasm } = await onBoth(step);
+  for (let i = 0; i < cpu.length; i++) assert.ok(Math.abs(cpu[i] - wasm[i]) <= 1e-6);
+  const heap = (): number =>
+    (tf.backend() as unknown as { wasm: { HEAPU8: Uint8Array } }).wasm.HEAPU8.byteLength;
+  const state = (): number[] => [tf.memory().numTensors, tf.engine().backend.numDataIds(), heap()];
+  const before = state();
+  for (let i = 0; i < 300; i++) tf.tidy(() => void step());
+  assert.deepEqual(state(), before);
+});
+
 test("gather and segment sums touch nothing past their arrays", () => {
   const memory = new WebAssembly.Memory({ initial: 4 });
   const kernels = instantiateKernels(memory, false);
