@@ -184,6 +184,32 @@ function poolGradient(
   };
 }
 
+/** An op of `shape` floats and int32 indices below `limit`, one a row of the shape or `limit` of them. */
+function byIndex(
+  name: string,
+  shape: [number, number],
+  limit: number,
+  op: (x: tf.Tensor, ids: tf.Tensor1D) => tf.Tensor,
+): Row {
+  const isGather = name.startsWith("gather");
+  const [count, below] = isGather ? [limit, shape[0]] : [shape[0], limit];
+  return {
+    name: `${name} [${shape}], ${count} below ${below}`,
+    work: name === "oneHot" ? count * limit : isGather ? count * shape[1] : shape[0] * shape[1],
+    isProduct: false,
+    prepare: () => {
+      const x = tf.randomUniform(shape);
+      const ids = tf.randomUniform([count], 0, below, "int32") as tf.Tensor1D;
+      return () => op(x, ids).dispose();
+    },
+  };
+}
+
+function batchNorm(x: tf.Tensor): tf.Tensor {
+  const one = tf.ones([x.shape[x.rank - 1]]) as tf.Tensor1D;
+  return tf.batchNorm(x, one, one, one, one);
+}
+
 const transposes: readonly (readonly [boolean, boolean])[] = [
   [false, false],
   [true, false],
@@ -252,6 +278,22 @@ const ROWS: readonly Row[] = [
     (x) => tf.batchToSpaceND(x, [2, 2], [[0, 0], [0, 0]]),
   ),
   elementwise("depthToSpace", [8, 28, 28, 32], (x) => tf.depthToSpace(x as tf.Tensor4D, 2)),
+  byIndex("gather rows", [1000, 64], 1344, (x, ids) => tf.gather(x, ids)),
+  byIndex("gather columns", [512, 512], 512, (x, ids) => tf.gather(x, ids, 1)),
+  byIndex("unsortedSegmentSum", [1344, 64], 1000, (x, ids) => tf.unsortedSegmentSum(x, ids, 1000)),
+  byIndex("unsortedSegmentSum of few", [4096, 64], 8, (x, ids) => tf.unsortedSegmentSum(x, ids, 8)),
+  byIndex("oneHot", [1344, 1], 512, (_, ids) => tf.oneHot(ids, 512)),
+  elementwise("cumsum axis 1", BIG, (x) => tf.cumsum(x, 1)),
+  elementwise("cumsum axis 0", BIG, (x) => tf.cumsum(x, 0)),
+  elementwise("batchNorm", [32, 16, 16, 32], (x) => batchNorm(x)),
+  elementwise("batchNorm gradient", [32, 16, 16, 32], (x) => tf.grad(batchNorm)(x, x)),
+  elementwise("tile", BIG, (x) => tf.tile(x, [2, 2])),
+  elementwise("reverse", BIG, (x) => tf.reverse(x, 1)),
+  elementwise("stridedSlice", BIG, (x) => tf.stridedSlice(x, [0, 0], BIG, [2, 2])),
+  elementwise("unstack", BIG, (x) => tf.unstack(x, 0)),
+  elementwise("clip", BIG, (x) => tf.clipByValue(x, 0.5, 1)),
+  elementwise("rfft", [224, 336], (x) => tf.spectral.rfft(x)),
+  elementwise("einsum bhqd,bhkd", [32, 4, 42, 16], (x) => tf.einsum("bhqd,bhkd->bhqk", x, x)),
   elementwise("add of 64", [64], (x) => tf.add(x, x)),
 ];
 

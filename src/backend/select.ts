@@ -7,6 +7,7 @@
  */
 import { ConfigError, show, suggest } from "../core/errors.ts";
 import { flag, object, parseOptions, text, z } from "../core/options.ts";
+import { loadHostKernels } from "../kernels/wasm/host.ts";
 import { installKernels } from "../kernels/wasm/install.ts";
 import * as tf from "../tensor/tf.ts";
 import { openCpu } from "./cpu.ts";
@@ -152,7 +153,10 @@ async function use(
 ): Promise<void> {
   if (name === "wasm") {
     await loadWasm();
-    if (hasSimd()) installKernels({ fused: !deterministic && hasFusedRelaxedSimd() });
+    if (hasSimd()) {
+      await loadHostKernels();
+      installKernels({ fused: !deterministic && hasFusedRelaxedSimd() });
+    }
   }
   if (live(name) === undefined) await register(name, make);
   const backend = live(name) as tf.KernelBackend;

@@ -8,4 +8,5 @@ export * as init from "./init.ts";
 export { layerNorm } from "./layer_norm.ts";
 export { linear } from "./linear.ts";
 export { movingAverage } from "./moving_average.ts";
+export { irfft, rfft, type Spectrum } from "./spectral.ts";
 export { type LinearVariables, Variables } from "./variables.ts";

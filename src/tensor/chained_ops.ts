@@ -6,6 +6,7 @@
  * tensor as first argument; the rest are spelt out below.
  */
 import * as core from "@tensorflow/tfjs-core";
+import { mirrorPad } from "./mirror_pad.ts";
 
 type Method = (this: core.Tensor, ...args: never[]) => unknown;
 
@@ -18,7 +19,7 @@ const SAME_NAME = [
   ..."floorDiv gather greater greaterEqual ifft irfft isFinite isInf isNaN leakyRelu".split(" "),
   ..."less lessEqual localResponseNormalization log log1p logSigmoid logSoftmax".split(" "),
   ..."logSumExp logicalAnd logicalNot logicalOr logicalXor matMul max maxPool maximum".split(" "),
-  ..."mean min minimum mirrorPad mod mul neg norm notEqual oneHot onesLike pad pool".split(" "),
+  ..."mean min minimum mod mul neg norm notEqual oneHot onesLike pad pool".split(" "),
   ..."pow prelu prod reciprocal relu relu6 reshape reverse rfft round rsqrt selu".split(" "),
   ..."separableConv2d sigmoid sign sin sinh slice softmax softplus spaceToBatchND".split(" "),
   ..."split sqrt square squaredDifference squeeze step stridedSlice sub sum tan tanh".split(" "),
@@ -42,6 +43,9 @@ const OTHERS: Record<string, Method> = {
     return core.concat([this, ...list(x)], axis);
   },
   flatten,
+  mirrorPad(paddings: [number, number][], mode: "reflect" | "symmetric"): core.Tensor {
+    return mirrorPad(this, paddings, mode);
+  },
   reshapeAs(x: core.Tensor): core.Tensor {
     return core.reshape(this, x.shape);
   },

@@ -4,20 +4,24 @@
  * Importing `@tensorflow/tfjs-layers` registers every gradient in all runtimes (the CommonJS
  * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
- * What tfjs' gradients of convolutions lack is in `convolution_gradients.ts` and
+ * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
  * `dilated_convolutions.ts`.
  * No backend is registered here: that is `selectBackend`.
  */
 import { registerChainedOps } from "./chained_ops.ts";
 import { registerConvolutionGradients } from "./convolution_gradients.ts";
 import { patchConvolutionLayers } from "./dilated_convolutions.ts";
+import { registerGradients } from "./gradients.ts";
 
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
 export { fused } from "./dilated_convolutions.ts";
+export { mirrorPad } from "./mirror_pad.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.
 export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
 
 registerChainedOps();
 registerConvolutionGradients();
 patchConvolutionLayers();
+// After tfjs-layers, whose gradients some of ours replace.
+registerGradients();

@@ -3,6 +3,7 @@ import "@tensorflow/tfjs-backend-cpu";
 import "@tensorflow/tfjs-backend-wasm";
 import { hasFusedRelaxedSimd } from "../../src/backend/wasm_features.ts";
 import type { KernelOptions } from "../../src/kernels/wasm/context.ts";
+import { loadHostKernels } from "../../src/kernels/wasm/host.ts";
 import { installKernels } from "../../src/kernels/wasm/install.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import { useBackend } from "./backend.ts";
@@ -10,6 +11,7 @@ import { useBackend } from "./backend.ts";
 /** Makes the wasm backend current, with our kernels. */
 export async function useKernels(options: KernelOptions = {}): Promise<void> {
   await useBackend("wasm");
+  await loadHostKernels();
   installKernels(options);
 }
 

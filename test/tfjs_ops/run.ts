@@ -42,6 +42,7 @@ const ENTRY = `
   import "@tensorflow/tfjs-core/dist/register_all_gradients.js";
   import "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
   import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+  import { loadHostKernels } from "${join(root, "src/kernels/wasm/host.ts")}";
   import { installKernels } from "${join(root, "src/kernels/wasm/install.ts")}";
   import "@tensorflow/tfjs-core/dist/tests.js";
   setWasmPaths(${JSON.stringify(`${tfjs}/tfjs-backend-wasm/dist/`)});
@@ -58,7 +59,7 @@ const ENTRY = `
     },
     jasmineDone: () => process.exit(0),
   });
-  specs.execute();
+  loadHostKernels().then(() => specs.execute());
 `;
 
 async function bundle(file: string): Promise<void> {

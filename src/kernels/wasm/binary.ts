@@ -54,6 +54,9 @@ const ROWS: readonly Row[] = [
 /** The rows of the kernel table. */
 export const binaryKernels: KernelRows = {
   ...Object.fromEntries(ROWS.map((row) => [row.kernel, binary(row)])),
+  LogicalAnd: logical((e) => e.u8_and),
+  LogicalOr: logical((e) => e.u8_or),
+  LogicalXor: logical((e) => e.u8_xor),
   Pow: pow,
   Prelu: (context, { x, alpha }) =>
     x.dtype === "float32" && alpha.dtype === "float32"
@@ -68,6 +71,18 @@ function binary({ float, int, isTest = false }: Row): Kernel {
     const loop = a.dtype === "float32" ? float : a.dtype === "int32" ? int : undefined;
     if (loop === undefined) return undefined;
     return elementwise(context, loop(context.exports), a, b, isTest ? "bool" : a.dtype);
+  };
+}
+
+/** Of two tensors of one shape; broadcasting is left to tfjs. */
+function logical(loop: (exports: KernelExports) => KernelExports["u8_and"]): Kernel {
+  return (context, { a, b }) => {
+    if (a.dtype !== "bool" || b.dtype !== "bool") return undefined;
+    if (!tf.util.arraysEqual(a.shape, b.shape)) return undefined;
+    const y = context.output(a.shape, "bool");
+    const [pA, pB, pY] = [a, b, y].map((x) => context.address(x));
+    loop(context.exports)(tf.util.sizeFromShape(a.shape), pA, pB, pY);
+    return y;
   };
 }
 

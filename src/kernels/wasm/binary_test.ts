@@ -143,3 +143,30 @@ test("binary kernels touch nothing past their arrays", () => {
     assert.deepEqual([...bytes.subarray(2000, 2002 + n)], [9, ...Array(n).fill(1), 9]);
   }
 });
+
+test("logicalAnd, logicalOr and logicalXor equal the cpu backend, of one shape and broadcast", async () => {
+  await useKernels();
+  for (const op of [tf.logicalAnd, tf.logicalOr, tf.logicalXor]) {
+    for (const [left, right] of [[[37], [37]], [[3, 5], [5]], [[0], [0]], [[], []]]) {
+      const of = (shape: number[], seed: number): tf.Tensor =>
+        tf.greater(tf.tensor(noise(tf.util.sizeFromShape(shape), seed), shape), 0);
+      const { cpu, wasm } = await onBoth(() => op(of(left, 1), of(right, 2)));
+      assert.deepEqual(wasm, cpu, `[${left}] and [${right}]`);
+    }
+  }
+});
+
+test("logic touches nothing past its arrays, and takes every byte but 0 as true", () => {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const kernels = instantiateKernels(memory, false);
+  const end = memory.buffer.byteLength;
+  const bytes = new Uint8Array(memory.buffer);
+  for (let n = 1; n <= 40; n++) {
+    bytes.fill(2, end - n);
+    bytes.fill(9, 0, 100);
+    kernels.u8_and(n, end - n, end - n, 1);
+    assert.deepEqual([...bytes.subarray(0, n + 2)], [9, ...Array(n).fill(1), 9]);
+    kernels.u8_xor(n, 1, 1, end - n);
+    assert.deepEqual([...bytes.subarray(end - n)], Array(n).fill(0));
+  }
+});

@@ -9,6 +9,15 @@ import * as tf from "../../tensor/tf.ts";
 import { fastestTile } from "./tiles.ts";
 import { instantiateKernels, type KernelExports } from "./module.ts";
 
+/** What tfjs' wasm backend keeps of a tensor's data. */
+export interface WasmData {
+  /** Where the elements lie; null for strings, 0 for complex numbers. */
+  readonly memoryOffset: number | null;
+  readonly refCount: number;
+  /** The parts of a complex tensor, see complex.ts; the data owns a reference to each. */
+  complexTensorInfos?: { readonly real: tf.TensorInfo; readonly imag: tf.TensorInfo };
+}
+
 /** What the kernels use of tfjs' wasm backend. */
 export interface WasmBackend extends tf.KernelBackend {
   readonly wasm: {
@@ -18,9 +27,9 @@ export interface WasmBackend extends tf.KernelBackend {
     _free(address: number): void;
   };
   readonly dataIdMap: {
-    get(id: object): { memoryOffset: number | null; refCount: number };
+    get(id: object): WasmData;
   };
-  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
+  makeOutput(shape: number[], dtype: tf.DataType, memoryOffset?: number): tf.TensorInfo;
   incRef(id: object): void;
 }
 

@@ -15,7 +15,7 @@ export const copyKernels: KernelRows = {
     return dtype === "bool" ? isNotZero(context, x) : undefined;
   },
   Concat: (context, inputs, { axis }) => concat(context, Object.values(inputs), axis as number),
-  Identity: (context, { x }) => isPlain(x) ? context.share(x, x.shape) : undefined,
+  Identity: (context, { x }) => context.share(x, x.shape),
   PadV2: (context, { x }, attributes) => {
     const value = attributes.constantValue as number;
     if (x.dtype !== "float32" && x.dtype !== "int32") return undefined;
@@ -38,7 +38,7 @@ export const copyKernels: KernelRows = {
 };
 
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
-function isPlain({ dtype }: tf.TensorInfo): boolean {
+export function isPlain({ dtype }: tf.TensorInfo): boolean {
   return dtype === "float32" || dtype === "int32" || dtype === "bool";
 }
 
@@ -88,7 +88,8 @@ export function copyBox(
   );
 }
 
-function dot(a: readonly number[], b: readonly number[]): number {
+/** The sum of products: an offset from an index and strides. */
+export function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }
 
@@ -105,7 +106,12 @@ export function slice(
   return y;
 }
 
-function concat(context: KernelContext, all: tf.TensorInfo[], axis: number): ReturnType<Kernel> {
+/** The tensors one after the other along `axis`. */
+export function concat(
+  context: KernelContext,
+  all: tf.TensorInfo[],
+  axis: number,
+): ReturnType<Kernel> {
   if (!all.every((x) => isPlain(x) && x.dtype === all[0].dtype)) return undefined;
   const along = tf.util.parseAxisParam(axis, all[0].shape)[0];
   const shapes = all.map((x) => x.shape);

@@ -1,5 +1,5 @@
 /**
- * Reductions over any axes, on as/reduce.ts, in float32.
+ * Reductions over any axes, on as/reduce.ts for float32 and as/reduce_i32.ts for int32.
  *
  * Neighbouring axes that are both reduced or both kept are one axis; then one reduced axis after the
  * other, the innermost first, is folded: rows where nothing is behind it, else columns.
@@ -69,33 +69,59 @@ const min: Reduction = {
     exports.f32_min_columns(outer, rows, columns, x, y),
 };
 
+/** The same of integers; `name` is the middle of the functions' names. */
+function ofIntegers(
+  axes: string,
+  empty: number,
+  name: "sum" | "prod" | "max" | "min",
+): Reduction {
+  return {
+    axes,
+    empty,
+    rows: ({ exports }, rows, columns, x, y) => exports[`i32_${name}_rows`](rows, columns, x, y),
+    columns: ({ exports }, outer, rows, columns, x, y) =>
+      exports[`i32_${name}_columns`](outer, rows, columns, x, y),
+  };
+}
+
 /** The rows of the kernel table. */
 export const reduceKernels: KernelRows = {
-  Max: reduction(max),
-  Mean: reduction({ ...sum, empty: NaN }, true),
-  Min: reduction(min),
-  Prod: reduction(prod),
-  Sum: reduction(sum),
+  Max: reduction(max, ofIntegers("reductionIndices", -(2 ** 31), "max")),
+  Mean: reduction({ ...sum, empty: NaN }),
+  Min: reduction(min, ofIntegers("axis", 2 ** 31 - 1, "min")),
+  Prod: reduction(prod, ofIntegers("axis", 1, "prod")),
+  Sum: reduction(sum, ofIntegers("axis", 0, "sum")),
 };
 
-function reduction(reduce: Reduction, isMean = false): Kernel {
+/** A kernel; without a reduction of integers, a mean. */
+function reduction(floats: Reduction, integers?: Reduction): Kernel {
   return (context, { x }, attributes) => {
-    if (x.dtype !== "float32") return undefined;
+    const { dtype } = x;
+    const reduce = dtype === "float32" ? floats : dtype === "int32" ? integers : undefined;
+    if (reduce === undefined) return undefined;
     const axes = tf.util.parseAxisParam(attributes[reduce.axes] as number | number[], x.shape);
     const isReduced = (axis: number): boolean => axes.includes(axis);
     const shape = x.shape.flatMap((size, axis) =>
       !isReduced(axis) ? [size] : attributes.keepDims ? [1] : []
     );
     const count = axes.reduce((product, axis) => product * x.shape[axis], 1);
-    const out = context.output(shape, "float32");
+    const out = context.output(shape, dtype);
     const size = tf.util.sizeFromShape(shape);
     if (size === 0) return out;
     if (count === 0) {
       const { buffer } = context.backend.wasm.HEAPU8;
-      new Float32Array(buffer, context.address(out), size).fill(reduce.empty);
+      const View = dtype === "float32" ? Float32Array : Int32Array;
+      new View(buffer as ArrayBuffer, context.address(out), size).fill(reduce.empty);
       return out;
     }
-    fold(context, reduce, x, out, mergeAxes(x.shape, isReduced), isMean ? count : 1);
+    fold(
+      context,
+      reduce,
+      x,
+      out,
+      mergeAxes(x.shape, isReduced),
+      integers === undefined ? count : 1,
+    );
     return out;
   };
 }
@@ -135,7 +161,7 @@ function fold(
     const [outer, inner] = [product(axes.slice(0, at)), product(axes.slice(at + 1))];
     axes.splice(at, 1);
     const isLast = !axes.some((axis) => axis.isReduced);
-    const to = isLast ? out : context.output([outer * inner], "float32");
+    const to = isLast ? out : context.output([outer * inner], x.dtype);
     const addresses = [context.address(from), context.address(to), isLast ? divisor : 1] as const;
     if (inner === 1) reduce.rows(context, outer, size, ...addresses);
     else reduce.columns(context, outer, size, inner, ...addresses);

@@ -46,6 +46,28 @@ test("reductions over any axes equal the cpu backend", async () => {
   }
 });
 
+test("reductions of integers and bools are exact, also past 2^24", async () => {
+  await useKernels();
+  const ops = [tf.sum, tf.max, tf.min, tf.prod] as const;
+  for (const [shape, axes] of SHAPES) {
+    if (shape.includes(0)) continue;
+    for (const axis of axes) {
+      for (const [i, op] of ops.entries()) {
+        const size = tf.util.sizeFromShape(shape);
+        const values = Int32Array.from(noise(size), (x) => Math.trunc(x * (i === 3 ? 3 : 1e7)));
+        const { cpu, wasm } = await onBoth(() => op(tf.tensor(values, shape, "int32"), axis));
+        assert.deepEqual(wasm, cpu, `${i} [${shape}] over [${axis}]`);
+      }
+    }
+  }
+  assert.deepEqual(await tf.sum(tf.tensor1d([2 ** 24, 1, 1], "int32")).array(), 2 ** 24 + 2);
+  assert.deepEqual(
+    await tf.sum(tf.tensor2d([[true, false], [true, true]], [2, 2], "bool"), 0).array(),
+    [2, 1],
+  );
+  assert.deepEqual([...await take(tf.max(tf.zeros([2, 0], "int32"), 1))], [-(2 ** 31), -(2 ** 31)]);
+});
+
 test("reductions of nothing are 0, NaN, -Inf, Inf and 1", async () => {
   await useKernels();
   const expected = [0, NaN, -Infinity, Infinity, 1];
@@ -113,6 +135,14 @@ test("reductions touch nothing past their arrays", () => {
     assert.deepEqual([...heap.subarray(104, 106 + n)], [7, ...Array(n).fill(3), 7]);
     kernels.f32_max_rows(3, n, x, 20);
     assert.deepEqual([...heap.subarray(4, 9)], [7, 1, 1, 1, 7]);
+    const integers = new Int32Array(memory.buffer);
+    integers.fill(3, end / 4 - 3 * n);
+    kernels.i32_sum_rows(3, n, x, 20);
+    assert.deepEqual([...integers.subarray(5, 8)], [3 * n, 3 * n, 3 * n]);
+    kernels.i32_max_columns(1, 3, n, x, 420);
+    assert.deepEqual([...integers.subarray(105, 105 + n)], Array(n).fill(3));
+    assert.equal(heap[105 + n], 7);
+    heap.fill(1, end / 4 - n);
     kernels.f32_softmax(1, n, end - 4 * n, 420);
     assert.equal(heap[105 + n], 7);
   }

@@ -44,9 +44,17 @@ const ROWS: readonly Row[] = [
 ];
 
 /** The rows of the kernel table. */
-export const unaryKernels: KernelRows = Object.fromEntries(
-  ROWS.map((row) => [row.kernel, unary(row)]),
-);
+export const unaryKernels: KernelRows = {
+  ...Object.fromEntries(ROWS.map((row) => [row.kernel, unary(row)])),
+  ClipByValue: (context, { x }, { clipValueMin, clipValueMax }) => {
+    if (x.dtype !== "float32") return undefined;
+    const y = context.output(x.shape, x.dtype);
+    const [from, to] = [context.address(x), context.address(y)];
+    const [low, high] = [clipValueMin, clipValueMax] as [number, number];
+    context.exports.f32_clip(tf.util.sizeFromShape(x.shape), from, to, low, high);
+    return y;
+  },
+};
 
 function unary({ loop, alpha }: Row): Kernel {
   return (context, { x }, attributes) => {

@@ -139,3 +139,10 @@ function erf(x: number): number {
   }
   return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
 }
+
+test("clipByValue keeps NaN and signed zeros", async () => {
+  await useKernels();
+  const x = [-Infinity, -2, -1, -0, 0, 0.5, 1, 2, Infinity, NaN, 3];
+  const clipped = await take(tf.clipByValue(x, -1, 1));
+  assert.deepEqual([...clipped], [-1, -1, -1, -0, 0, 0.5, 1, 1, 1, NaN, 1]);
+});

@@ -4,9 +4,10 @@
  * A list in memory describes the loops: `rank` sizes, then `rank` strides of the source, then of the
  * target, then room for `rank` counters. Strides are in elements, all 32 bits.
  *
- * Needs:  rank >= 0; sizes >= 1; any alignment; source and target apart.
+ * Needs:  rank >= 0; sizes >= 1; any strides, of the source also zero or negative; source and target
+ *         apart.
  */
-import { transpose4x4 } from "./lanes";
+import { copyRun, transpose4x4 } from "./lanes";
 
 @inline
 function item(list: usize, i: i32): i32 {
@@ -66,36 +67,24 @@ export function copy_runs(
   while (true) {
     let from = source;
     let to = target;
-    for (let i = 0; i < count; i++) {
-      copyRun(bytes, from, to);
-      from += sourceStep * unit;
-      to += targetStep * unit;
+    if (bytes == 4) {
+      for (let i = 0; i < count; i++) {
+        store<u32>(to, load<u32>(from));
+        from += sourceStep * unit;
+        to += targetStep * unit;
+      }
+    } else {
+      for (let i = 0; i < count; i++) {
+        copyRun(bytes, from, to);
+        from += sourceStep * unit;
+        to += targetStep * unit;
+      }
     }
     const axis = advance(rank, list);
     if (axis < 0) return;
     source += (move(rank, list, axis, 1) as usize) * unit;
     target += (move(rank, list, axis, 2) as usize) * unit;
   }
-}
-
-@inline
-function copyRun(bytes: usize, source: usize, target: usize): void {
-  if (bytes >= 256) {
-    memory.copy(target, source, bytes);
-    return;
-  }
-  const end = target + bytes;
-  while (target + 16 <= end) {
-    v128.store(target, v128.load(source));
-    source += 16;
-    target += 16;
-  }
-  while (target + 4 <= end) {
-    store<u32>(target, load<u32>(source));
-    source += 4;
-    target += 4;
-  }
-  while (target < end) store<u8>(target++, load<u8>(source++));
 }
 
 /** Edge of the square blocks in which planes are transposed: two of them fit the first-level cache. */

@@ -1,4 +1,4 @@
-/** Parts of vectors: loads and stores of fewer than four lanes, and four-by-four transposes. */
+/** Parts of vectors: loads and stores of fewer than four lanes, transposes of four by four, runs. */
 
 /** The first `n` (1 to 3) floats at `p`, the other lanes zero; never reads past them. */
 @inline
@@ -68,4 +68,25 @@ export function storeTransposed(
   v128.store(dst + dstStep, joinHigh(a, b));
   v128.store(dst + 2 * dstStep, joinLow(c, d));
   v128.store(dst + 3 * dstStep, joinHigh(c, d));
+}
+
+/** Copies `bytes` bytes to memory apart from the source. */
+@inline
+export function copyRun(bytes: usize, source: usize, target: usize): void {
+  if (bytes >= 256) {
+    memory.copy(target, source, bytes);
+    return;
+  }
+  const end = target + bytes;
+  while (target + 16 <= end) {
+    v128.store(target, v128.load(source));
+    source += 16;
+    target += 16;
+  }
+  while (target + 4 <= end) {
+    store<u32>(target, load<u32>(source));
+    source += 4;
+    target += 4;
+  }
+  while (target < end) store<u8>(target++, load<u8>(source++));
 }

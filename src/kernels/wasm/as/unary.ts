@@ -330,3 +330,23 @@ class Cos extends Lanes {
 export function f32_cos(n: i32, x: usize, y: usize, alpha: f32): void {
   map<Cos>(n, x, y, alpha);
 }
+
+/** y[i] = x[i] between `low` and `high`; NaN stays. */
+export function f32_clip(n: i32, x: usize, y: usize, low: f32, high: f32): void {
+  const bottom = f32x4.splat(low);
+  const top = f32x4.splat(high);
+  const end = x + ((n as usize & ~3) << 2);
+  while (x < end) {
+    v128.store(y, clip4(v128.load(x), bottom, top));
+    x += 16;
+    y += 16;
+  }
+  const rest = n & 3;
+  if (rest) storePart(y, clip4(loadPart(x, rest), bottom, top), rest);
+}
+
+/** The comparisons of pmax and pmin are false for NaN, and then keep x. */
+@inline
+function clip4(x: v128, low: v128, high: v128): v128 {
+  return f32x4.pmin(f32x4.pmax(x, low), high);
+}

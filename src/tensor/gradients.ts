@@ -1,0 +1,56 @@
+/**
+ * Gradients that tfjs lacks, and some of its own that are wrong or slow.
+ *
+ * Wrong in tfjs 4.22: `Cumsum` on other axes than the last, and `GatherV2` with a negative axis or
+ * more than one batch axis. `FusedBatchNorm` takes twice the operations that it needs. For
+ * `MirrorPad` see mirror_pad.ts.
+ */
+import * as core from "@tensorflow/tfjs-core";
+import { batchNormGradient } from "./gradient/batch_norm.ts";
+import { einsumGradient } from "./gradient/einsum.ts";
+import { indexGradients } from "./gradient/indexing.ts";
+import { layoutGradients } from "./gradient/layout.ts";
+import { scanGradients } from "./gradient/scan.ts";
+
+/** Every gradient of ours, by kernel. */
+export const GRADIENTS: readonly core.GradConfig[] = [
+  batchNormGradient,
+  einsumGradient,
+  ...indexGradients,
+  ...layoutGradients,
+  ...scanGradients,
+];
+
+/** Puts the gradients in tfjs' registry, over its own; calling it again changes nothing. */
+export function registerGradients(): void {
+  for (const gradient of GRADIENTS) core.registerGradient(gradient);
+  allowOptionalInputs();
+}
+
+/** What tfjs' engine does with a kernel's inputs on the tape. */
+interface Tape {
+  addTapeNode(kernel: string, inputs: Record<string, core.Tensor>, ...rest: unknown[]): void;
+  saveTensorsForBackwardMode(tensors: core.Tensor[]): core.Tensor[];
+}
+
+/**
+ * The engine copies every input that a gradient keeps, and reads every input's id: it fails on one
+ * that was left out (the scale of a batch normalization). In its place something without data is
+ * kept that can be disposed, and the tape holds the other inputs.
+ */
+function allowOptionalInputs(): void {
+  const engine = core.engine() as unknown as Tape;
+  const { addTapeNode, saveTensorsForBackwardMode } = Object.getPrototypeOf(engine) as Tape;
+  const absent = { dispose() {} } as unknown as core.Tensor;
+  engine.saveTensorsForBackwardMode = (tensors) =>
+    tensors.map((tensor) =>
+      tensor == null ? absent : saveTensorsForBackwardMode.call(engine, [tensor])[0]
+    );
+  engine.addTapeNode = (kernel, inputs, ...rest) => {
+    const isWhole = Object.values(inputs).every((x) => x != null);
+    const given = isWhole
+      ? inputs
+      : Object.fromEntries(Object.entries(inputs).filter(([, x]) => x != null));
+    addTapeNode.call(engine, kernel, given, ...rest);
+  };
+}
