@@ -1,6 +1,6 @@
 import type { RandomStream } from "../core/random.ts";
 import * as tf from "../tensor/tf.ts";
-import { isFused, runKernel } from "./fused.ts";
+import { hasKernel, runKernel } from "./fused.ts";
 
 /** When {@link dropout} drops, and from which random numbers. */
 export interface DropoutOptions {
@@ -18,7 +18,7 @@ export interface DropoutOptions {
 export function dropout(x: tf.Tensor, rate: number, options: DropoutOptions): tf.Tensor {
   const { training, random } = options;
   if (!training || rate === 0) return x;
-  if (!isFused(KERNEL, x)) return tf.mul(x, dropoutMask(x.shape, rate, random));
+  if (!hasKernel(KERNEL, x)) return tf.mul(x, dropoutMask(x.shape, rate, random));
   return runKernel(KERNEL, { x }, { rate, key: random.key, position: random.skip(x.size) })[0];
 }
 

@@ -15,8 +15,9 @@ export function embedding(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
   const [vocabulary, width] = table.shape;
   const integers = ids.dtype === "int32" ? ids : tf.cast(ids, "int32");
   if (isFused(KERNEL, table)) return runKernel(KERNEL, { table, ids: integers })[0];
-  const flat: tf.Tensor1D = tf.reshape(integers, [-1]);
-  const rows = tf.matMul(tf.cast(tf.oneHot(flat, vocabulary), "float32"), table);
+  // Not tf.oneHot, which refuses a vocabulary of 1.
+  const isRow = tf.equal(tf.reshape(integers, [-1, 1]), tf.range(0, vocabulary, 1, "int32"));
+  const rows = tf.matMul(tf.cast(isRow, "float32"), table);
   return tf.reshape(rows, [...ids.shape, width]);
 }
 

@@ -3,15 +3,20 @@
  * backend has all of them (src/kernels), and elsewhere the functions are composed of tfjs' ops.
  *
  * A kernel brings its first derivative. Inside a gradient of a gradient the composition takes its
- * place, so that higher derivatives are those of tfjs' ops.
+ * place, so that higher derivatives are those of tfjs' ops, but where a kernel's gradient is made of
+ * kernels that have gradients themselves.
  */
 import * as tf from "../tensor/tf.ts";
 
-/** Whether the function is to run as the kernel `name` on these tensors. */
-export function isFused(name: string, ...tensors: (tf.Tensor | undefined)[]): boolean {
+/** Whether the backend has the kernel `name`, and the tensors are what it takes. */
+export function hasKernel(name: string, ...tensors: (tf.Tensor | undefined)[]): boolean {
   return tf.getKernel(name, tf.getBackend()) !== undefined &&
-    tf.engine().state.gradientDepth < 2 &&
     tensors.every((x) => x === undefined || x.dtype === "float32");
+}
+
+/** Whether a function whose kernel has a first derivative alone is to run as that kernel. */
+export function isFused(name: string, ...tensors: (tf.Tensor | undefined)[]): boolean {
+  return hasKernel(name, ...tensors) && tf.engine().state.gradientDepth < 2;
 }
 
 /** Runs a kernel; inputs that are undefined are left out. */

@@ -189,12 +189,12 @@ function fusedGru(x: tf.Tensor, weights: RecurrentWeights, state: GruState): tf.
   ]);
 }
 
-/** W_ih x + b_ih of all steps, one tensor [batch, gates * hidden] a step. */
-function inputSums(x: tf.Tensor, { w_ih, b_ih }: RecurrentWeights): tf.Tensor[] {
+/** W_ih x + b_ih of all steps, [batch, time, gates * hidden]. */
+function inputSums(x: tf.Tensor, { w_ih, b_ih }: RecurrentWeights): tf.Tensor {
   const [batch, time, features] = x.shape;
   const rows = tf.matMul(tf.reshape(x, [batch * time, features]), w_ih, false, true);
   const sums = b_ih === undefined ? rows : tf.add(rows, b_ih);
-  return tf.unstack(tf.reshape(sums, [batch, time, w_ih.shape[0]]), 1);
+  return tf.reshape(sums, [batch, time, w_ih.shape[0]]);
 }
 
 function hiddenSums(h: tf.Tensor, { w_hh, b_hh }: RecurrentWeights): tf.Tensor {
@@ -215,7 +215,7 @@ function composedLstm(
   const outputs: tf.Tensor[] = [];
   const sums = inputSums(x, weights);
   for (let t = 0; t < time; t++) {
-    const [i, f, g, o] = tf.split(tf.add(sums[t], hiddenSums(h, weights)), 4, 1);
+    const [i, f, g, o] = tf.split(tf.add(stepOf(sums, t), hiddenSums(h, weights)), 4, 1);
     c = tf.add(tf.mul(tf.sigmoid(f), c), tf.mul(tf.sigmoid(i), tf.tanh(g)));
     h = tf.mul(tf.sigmoid(o), tf.tanh(c));
     outputs.push(h);
@@ -235,7 +235,7 @@ function composedGru(
   const outputs: tf.Tensor[] = [];
   const sums = inputSums(x, weights);
   for (let t = 0; t < time; t++) {
-    const [r, z, n] = tf.split(sums[t], 3, 1);
+    const [r, z, n] = tf.split(stepOf(sums, t), 3, 1);
     const [u, v, m] = tf.split(hiddenSums(h, weights), 3, 1);
     const reset = tf.sigmoid(tf.add(r, u));
     const update = tf.sigmoid(tf.add(z, v));
