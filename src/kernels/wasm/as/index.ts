@@ -10,5 +10,5 @@ export * from "./layer_norm";
 export * from "./moving_average";
 export * from "./products";
 export * from "./reduce";
-export * from "./softmax";
+export { f32_softmax } from "./softmax";
 export * from "./unary";

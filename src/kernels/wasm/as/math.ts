@@ -80,6 +80,31 @@ export function exp4(x: v128): v128 {
   return f32x4.mul(f32x4.mul(y, power2(half)), power2(i32x4.sub(k, half)));
 }
 
+/** e^x for -87 <= x <= 0 (and NaN) within 1.5 ulp; two thirds of the work of exp4. */
+@inline
+function exp4Near(x: v128): v128 {
+  const sum = exponent(x);
+  const n = f32x4.sub(sum, splat(ROUND));
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HI))), f32x4.mul(n, splat(LN2_LO)));
+  let p = step(splat(0.0013946059625595808), r, 0.008366312831640244);
+  p = step(p, r, 0.041666287928819656);
+  p = step(p, r, 0.1666654646396637);
+  p = step(p, r, 0.5);
+  const y = f32x4.add(splat(1), f32x4.add(r, f32x4.mul(f32x4.mul(r, r), p)));
+  return f32x4.mul(y, power2(sum));
+}
+
+/** e^x for x <= 0 within 1.5 ulp, subnormal results included. */
+@inline
+export function expBelow4(x: v128): v128 {
+  return v128.any_true(f32x4.lt(x, splat(-87))) ? expFar4(x) : exp4Near(x);
+}
+
+/** Out of line: few arguments are that far. */
+function expFar4(x: v128): v128 {
+  return exp4(x);
+}
+
 /** e^x - 1 within 2 ulp. */
 @inline
 export function expm14(x: v128): v128 {
@@ -176,15 +201,16 @@ export function tanh4(x: v128): v128 {
   p = step(p, square, 0.13331441581249237);
   p = step(p, square, -0.3333328068256378);
   const small = f32x4.add(x, f32x4.mul(f32x4.mul(x, square), p));
-  const e = exp4(f32x4.add(size, size));
-  const large = f32x4.sub(splat(1), f32x4.div(splat(2), f32x4.add(e, splat(1))));
+  // Beyond 10 the result is 1; the clamp, with the argument first, keeps a NaN.
+  const e = exp4Near(f32x4.mul(f32x4.pmin(size, splat(10)), splat(-2)));
+  const large = f32x4.div(f32x4.sub(splat(1), e), f32x4.add(splat(1), e));
   return pick(f32x4.lt(size, splat(0.625)), small, copySign(large, x));
 }
 
 /** 1 / (1 + e^-x) within 2.5 ulp, subnormal results included. */
 @inline
 export function sigmoid4(x: v128): v128 {
-  const e = exp4(f32x4.neg(f32x4.abs(x)));
+  const e = expBelow4(f32x4.neg(f32x4.abs(x)));
   const above = pick(f32x4.lt(x, splat(0)), e, splat(1));
   return f32x4.div(above, f32x4.add(splat(1), e));
 }
@@ -192,7 +218,7 @@ export function sigmoid4(x: v128): v128 {
 /** log(1 + e^x) within 2 ulp. */
 @inline
 export function softplus4(x: v128): v128 {
-  return f32x4.add(f32x4.pmax(x, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(x)))));
+  return f32x4.add(f32x4.pmax(x, splat(0)), log1p4(expBelow4(f32x4.neg(f32x4.abs(x)))));
 }
 
 /** The error function within 2 ulp: x P(x^2) below 1, 1 - e^-Q(x) above. */
@@ -217,7 +243,7 @@ export function erf4(x: v128): v128 {
   q = step(q, size, 0.6330980062484741);
   q = step(q, size, 1.129634141921997);
   q = step(q, size, -0.00019900646293535829);
-  const large = f32x4.sub(splat(1), exp4(f32x4.neg(q)));
+  const large = f32x4.sub(splat(1), exp4Near(f32x4.neg(q)));
   return pick(isLarge, copySign(large, x), small);
 }
 
