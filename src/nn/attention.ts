@@ -16,7 +16,8 @@ export interface AttentionOptions {
  * `scaled_dot_product_attention`).
  *
  * A query that may look at nothing gets zeros and has no gradient. On wasm the weights
- * [..., queries, keys] are never stored: the gradient computes them again, block by block.
+ * [..., queries, keys] are kept for the gradient only where they are small (64 MiB), and otherwise
+ * computed again, block by block.
  *
  * @param query [..., queries, d].
  * @param key [..., keys, d].
@@ -78,15 +79,19 @@ function fusedAttention(
   mask: tf.Tensor | undefined,
   rule: { scale: number; isCausal: boolean },
 ): tf.Tensor {
+  // Kept for a gradient, if there is to be one.
+  const keep = tf.engine().state.gradientDepth > 0;
   return differentiable(
     [query, key, value],
     () => {
       const seen = mask && tf.cast(mask, "bool");
       const inputs = { query, key, value, mask: seen };
-      const [out, stats] = runKernel(KERNEL, inputs, rule);
-      return [out, query, key, value, out, stats, ...seen === undefined ? [] : [seen]];
+      const results = runKernel(KERNEL, inputs, { ...rule, keep });
+      return [results[0], query, key, value, seen ?? tf.scalar(true), ...results];
     },
-    (dy, query, key, value, out, stats, mask) =>
-      runKernel("DownhillAttentionGrad", { query, key, value, mask, out, stats, dy }, rule),
+    (dy, query, key, value, seen, out, stats, weights) => {
+      const inputs = { query, key, value, mask: mask && seen, out, stats, weights, dy };
+      return runKernel("DownhillAttentionGrad", inputs, rule);
+    },
   );
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { noise, onBoth, take, useKernels } from "../../test/support/kernels.ts";
 import { randomStream } from "../core/random.ts";
 import * as tf from "../tensor/tf.ts";
+import { runKernel } from "./fused.ts";
 import * as nn from "./nn.ts";
 
 function draw(shape: number[], seed = 1): tf.Tensor {
@@ -174,6 +175,30 @@ test("value and gradient of nn's functions leave no tensor and no byte behind", 
       before.numBytes,
     ], name);
     x.dispose();
+  }
+});
+
+test("attention's gradient has the same bits whether the weights were kept or are computed again", async () => {
+  await useKernels();
+  for (const isCausal of [false, true]) {
+    const [query, key, value] = [[2, 70, 5], [2, 75, 5], [2, 75, 6]].map((shape, i) =>
+      draw(shape, i)
+    );
+    const mask = tf.greater(draw([70, 75], 8), -0.3);
+    const rule = { scale: 1.5, isCausal };
+    const gradients = [true, false].map((keep) => {
+      const [out, ...rest] = runKernel("DownhillAttention", { query, key, value, mask }, {
+        ...rule,
+        keep,
+      });
+      assert.equal(rest.length, keep ? 2 : 1);
+      const [stats, weights] = rest;
+      const inputs = { query, key, value, mask, out, stats, weights, dy: out };
+      return runKernel("DownhillAttentionGrad", inputs, rule);
+    });
+    for (const i of [0, 1, 2]) {
+      assert.deepEqual(await take(gradients[0][i]), await take(gradients[1][i]));
+    }
   }
 });
 
