@@ -29,7 +29,6 @@ export const copyKernels: KernelRows = {
   },
   SplitV: split,
   Transpose: transpose,
-  Unpack: unpack,
 };
 
 /** Whether the tensor lies in the heap as one array: all but strings and complex numbers. */
@@ -132,21 +131,6 @@ function split(
     const part = slice(context, x, start, x.shape.with(along, size));
     start[along] += size;
     return part;
-  });
-}
-
-function unpack(
-  context: KernelContext,
-  { value }: Parameters<Kernel>[1],
-  { axis }: Parameters<Kernel>[2],
-): ReturnType<Kernel> {
-  if (!isPlain(value)) return undefined;
-  const along = tf.util.parseAxisParam(axis as number, value.shape)[0];
-  const start = value.shape.map(() => 0);
-  return Array.from({ length: value.shape[along] }, (_, i) => {
-    start[along] = i;
-    const part = slice(context, value, start, value.shape.with(along, 1));
-    return { ...part, shape: part.shape.toSpliced(along, 1) };
   });
 }
 
