@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assertNear, type FixtureArray, tensorOf } from "../../test/support/arrays.ts";
 import { useBackend } from "../../test/support/backend.ts";
 import { readFixture } from "../../test/support/fixture.ts";
-import { modes, useKernels } from "../../test/support/kernels.ts";
+import { backends } from "../../test/support/kernels.ts";
 import { randomStream } from "../core/random.ts";
 import * as tf from "../tensor/tf.ts";
 import * as nn from "./nn.ts";
@@ -54,16 +54,7 @@ const calls: Record<string, (a: Args, c: Constants) => tf.Tensor> = {
   embedding: (a, c) => nn.embedding(a.table, c.ids as tf.Tensor),
 };
 
-/** tfjs' backends with its own kernels, then wasm with ours in both builds. */
-const BACKENDS: readonly (readonly [string, () => Promise<void>])[] = [
-  ["cpu", () => useBackend("cpu")],
-  ["wasm", () => useBackend("wasm")],
-  ...modes.map((fused) =>
-    [`wasm, our kernels, fused: ${fused}`, () => useKernels({ fused })] as const
-  ),
-];
-
-for (const [name, use] of BACKENDS) {
+for (const [name, use] of backends) {
   test(`nn agrees with torch in values and gradients on ${name}`, async () => {
     await use();
     for (const row of cases) {

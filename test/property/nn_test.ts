@@ -4,8 +4,7 @@ import { test } from "node:test";
 import { type RandomStream, randomStream } from "../../src/core/random.ts";
 import * as nn from "../../src/nn/nn.ts";
 import * as tf from "../../src/tensor/tf.ts";
-import { useBackend } from "../support/backend.ts";
-import { modes, useKernels } from "../support/kernels.ts";
+import { backends } from "../support/kernels.ts";
 
 type Values = Record<string, Float64Array>;
 type Tensors = Record<string, tf.Tensor>;
@@ -220,11 +219,6 @@ const TOLERANCE = 1e-5;
 const STEP = 1e-4;
 const DRAWS = 4;
 
-const BACKENDS: readonly (readonly [string, () => Promise<void>])[] = [
-  ["cpu", () => useBackend("cpu")],
-  ...modes.map((fused) => [`our kernels, fused: ${fused}`, () => useKernels({ fused })] as const),
-];
-
 function assertNear(actual: ArrayLike<number>, expected: ArrayLike<number>, what: string): void {
   assert.equal(actual.length, expected.length, what);
   const largest = Array.from(expected).reduce((m, x) => Math.max(m, Math.abs(x)), 1);
@@ -234,7 +228,7 @@ function assertNear(actual: ArrayLike<number>, expected: ArrayLike<number>, what
   }
 }
 
-for (const [backend, use] of BACKENDS) {
+for (const [backend, use] of backends) {
   test(`nn equals float64 formulas and their finite differences, ${backend}`, async () => {
     await use();
     for (const [name, make] of Object.entries(CASES)) {

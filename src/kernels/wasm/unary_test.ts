@@ -33,6 +33,8 @@ const ROWS: readonly Row[] = [
   ["erf", tf.erf, erf, 2],
   ["sin", tf.sin, Math.sin, 2],
   ["cos", tf.cos, Math.cos, 2],
+  ["pow 1.5", (x) => tf.pow(x, 1.5), (x) => Math.pow(x, 1.5), 1.5],
+  ["pow 3", (x) => tf.pow(x, 3), (x) => Math.pow(x, 3), 1.5],
   ["pow 2.5", (x) => tf.pow(x, 2.5), (x) => Math.pow(x, 2.5), 1],
   ["pow -3", (x) => tf.pow(x, -3), (x) => Math.pow(x, -3), 1],
   ["1.5 pow", (x) => tf.pow(1.5, x), (x) => Math.pow(1.5, x), 1],

@@ -95,6 +95,32 @@ export function f32_square(n: i32, x: usize, y: usize, alpha: f32): void {
   mapLight<Square>(n, x, y, alpha);
 }
 
+class Cube extends Lanes {
+  @inline
+  of(x: v128, alpha: v128): v128 {
+    return f32x4.mul(f32x4.mul(x, x), x);
+  }
+}
+
+/** x^3 within 1.5 ulp. */
+export function f32_cube(n: i32, x: usize, y: usize, alpha: f32): void {
+  mapLight<Cube>(n, x, y, alpha);
+}
+
+class PowerThreeHalves extends Lanes {
+  @inline
+  of(x: v128, alpha: v128): v128 {
+    const y = f32x4.mul(x, f32x4.sqrt(x));
+    const isLow = f32x4.eq(x, f32x4.splat(-Infinity));
+    return v128.bitselect(f32x4.splat(Infinity), y, isLow);
+  }
+}
+
+/** x^1.5 within 1.5 ulp; -Infinity gives Infinity, as IEEE's pow. */
+export function f32_power_3_2(n: i32, x: usize, y: usize, alpha: f32): void {
+  mapLight<PowerThreeHalves>(n, x, y, alpha);
+}
+
 class Sqrt extends Lanes {
   @inline
   of(x: v128, alpha: v128): v128 {
