@@ -98,7 +98,7 @@ function begin(batch: i32, time: i32, n: i32, first: usize, states: usize): void
 // --- LSTM ---
 
 /**
- *     i, f, g, o = s(W x + b + U h + c), g with tanh;   c = f c + i g;   h = o tanh(c)
+ *     i, f, g, o = s(W x + (b + c) + U h), g with tanh;   c = f c + i g;   h = o tanh(c)
  *
  * `out` [batch, time + 1, hidden] holds h of every step and then the last c; `gates` i, f, g, o;
  * `before` and `cells` the h and c that each step was given.
@@ -127,13 +127,19 @@ export function f32_lstm(
   const sums = weights + aligned(floats(hidden * width));
   // The transpose, so that every step reads its rows as they lie.
   f32_pack(weights, wHh, hidden as usize, 1, width, hidden, width);
-  product(tile, batch * time, width, inputs, x, inputs, 1, wIh, 1, inputs, gates, scratch, bIh);
+  // Both biases at once; `sums` is free until the first step.
+  if (bIh) {
+    memory.copy(sums, bIh, floats(width));
+    addTo(width, bHh, sums);
+  }
+  const bias: usize = bIh ? sums : 0;
+  product(tile, batch * time, width, inputs, x, inputs, 1, wIh, 1, inputs, gates, scratch, bias);
   begin(batch, time, hidden, h0, before);
   begin(batch, time, hidden, c0, cells);
   const state = floats(hidden);
   for (let t = 0; t < time; t++) {
     const h = before + (t as usize) * state;
-    product(tile, batch, width, hidden, h, time * hidden, 1, weights, width, 1, sums, scratch, bHh);
+    product(tile, batch, width, hidden, h, time * hidden, 1, weights, width, 1, sums, scratch, 0);
     for (let b = 0; b < batch; b++) {
       const step = b * time + t;
       const isLast = t + 1 == time;
