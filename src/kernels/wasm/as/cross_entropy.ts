@@ -11,7 +11,7 @@
  * Error:  absolute, of the loss: 2^-22 (|x_y - m| + log K + 2), and s times that of a sum (reduce.ts).
  */
 import { loadPart, storePart } from "./lanes";
-import { expBelow4, log4 } from "./math";
+import { exp4, log4 } from "./math";
 import { firstLanes, foldLanes } from "./lanes_sum";
 import { f32_sum } from "./reduce";
 import { maxRow } from "./softmax";
@@ -70,11 +70,11 @@ function sumExp(n: i32, x: usize, m: f32): f32 {
     let s = f32x4.splat(0);
     let j = start;
     for (; j + 4 <= end; j += 4) {
-      s = f32x4.add(s, expBelow4(f32x4.sub(v128.load(x), shift)));
+      s = f32x4.add(s, exp4(f32x4.sub(v128.load(x), shift)));
       x += 16;
     }
     if (j < end) {
-      const e = expBelow4(f32x4.sub(loadPart(x, end - j), shift));
+      const e = exp4(f32x4.sub(loadPart(x, end - j), shift));
       s = f32x4.add(s, v128.and(e, firstLanes(end - j)));
     }
     total += foldLanes(s) as f64;
@@ -109,17 +109,17 @@ export function f32_cross_entropy_grad(
       const m = v128.load_splat<f32>(stats);
       const sum = v128.load_splat<f32>(stats + 4);
       for (let j = 0; j < whole; j += 4) {
-        const p = f32x4.div(expBelow4(f32x4.sub(v128.load(x + floats(j)), m)), sum);
+        const p = f32x4.div(exp4(f32x4.sub(v128.load(x + floats(j)), m)), sum);
         v128.store(dx + floats(j), f32x4.mul(f32x4.sub(p, spread), scale));
       }
       if (rest) {
-        const p = f32x4.div(expBelow4(f32x4.sub(loadPart(x + floats(whole), rest), m)), sum);
+        const p = f32x4.div(exp4(f32x4.sub(loadPart(x + floats(whole), rest), m)), sum);
         storePart(dx + floats(whole), f32x4.mul(f32x4.sub(p, spread), scale), rest);
       }
       if (isClass) {
         // Again for the label: its probability minus its share, before the product with dy.
         const at = floats(label);
-        const e = expBelow4(f32x4.sub(v128.load_splat<f32>(x + at), m));
+        const e = exp4(f32x4.sub(v128.load_splat<f32>(x + at), m));
         const p = f32x4.extract_lane(f32x4.div(e, sum), 0);
         const share: f32 = (1 as f32) - smoothing + smoothing / (columns as f32);
         store<f32>(dx + at, (p - share) * d);

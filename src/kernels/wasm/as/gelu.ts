@@ -1,12 +1,12 @@
 /** The derivative of the exact GELU; the function itself is in unary.ts. */
 import { loadPart, storePart } from "./lanes";
-import { erf4, expBelow4 } from "./math";
+import { erf4, exp4 } from "./math";
 
 @inline
 function slope(x: v128): v128 {
   const half = f32x4.splat(0.5);
   const below = f32x4.add(half, f32x4.mul(half, erf4(f32x4.mul(x, f32x4.splat(0.7071067811865476)))));
-  const density = f32x4.mul(expBelow4(f32x4.mul(f32x4.mul(x, x), f32x4.splat(-0.5))), f32x4.splat(0.3989422804014327));
+  const density = f32x4.mul(exp4(f32x4.mul(f32x4.mul(x, x), f32x4.splat(-0.5))), f32x4.splat(0.3989422804014327));
   return f32x4.add(below, f32x4.mul(x, density));
 }
 

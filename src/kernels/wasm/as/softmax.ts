@@ -1,7 +1,7 @@
 /** Softmax over rows. */
 import { loadPart, storePart } from "./lanes";
 import { firstLanes, foldLanes } from "./lanes_sum";
-import { expBelow4 } from "./math";
+import { exp4 } from "./math";
 
 /** The largest of n floats, NaN aside: -Infinity if there is nothing else. */
 export function maxRow(n: i32, x: usize): f32 {
@@ -39,7 +39,7 @@ export function expRow(n: i32, x: usize, m: f32, y: usize): f32 {
     let s = f32x4.splat(0);
     let j = start;
     for (; j + 4 <= end; j += 4) {
-      const e = expBelow4(f32x4.sub(v128.load(x), shift));
+      const e = exp4(f32x4.sub(v128.load(x), shift));
       v128.store(y, e);
       s = f32x4.add(s, e);
       x += 16;
@@ -47,7 +47,7 @@ export function expRow(n: i32, x: usize, m: f32, y: usize): f32 {
     }
     if (j < end) {
       const rest = end - j;
-      const e = v128.and(expBelow4(f32x4.sub(loadPart(x, rest), shift)), firstLanes(rest));
+      const e = v128.and(exp4(f32x4.sub(loadPart(x, rest), shift)), firstLanes(rest));
       storePart(y, e, rest);
       s = f32x4.add(s, e);
     }
