@@ -18,7 +18,7 @@ export const attentionKernels: KernelRows = {
 const KEEP = 64 * 2 ** 20;
 
 /** Sizes, and the calls: one for all heads, or with a mask one a head. */
-function planOf({ query, key, value, mask }: Inputs, { isCausal, scale }: Attributes) {
+function planOf({ query, value, mask }: Inputs, { isCausal, scale }: Attributes) {
   const batch = query.shape.slice(0, -2);
   const [queries, d] = query.shape.slice(-2);
   const [keys, e] = value.shape.slice(-2);
