@@ -98,6 +98,16 @@ export class RandomStream {
     return out;
   }
 
+  /**
+   * Passes over the words that {@link bits} would fill `count` places with; the position of the first
+   * pair: word i is word i mod 2 of the block (key, counter `position + floor(i / 2)`).
+   */
+  skip(count: number): number {
+    const position = this.#position;
+    this.#position += (count + 1) >> 1;
+    return position;
+  }
+
   /** Fills `out` with uniform numbers in [low, high): 24 random bits each. */
   uniform<T extends Float32Array | Float64Array>(out: T, low = 0, high = 1): T {
     const words = this.bits(new Uint32Array(out.length));

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { assertNear, type FixtureArray, tensorOf } from "../../test/support/arrays.ts";
 import { useBackend } from "../../test/support/backend.ts";
+import { backends } from "../../test/support/kernels.ts";
 import { readFixture } from "../../test/support/fixture.ts";
 import { randomStream } from "../core/random.ts";
 import * as tf from "../tensor/tf.ts";
@@ -49,10 +50,10 @@ function gradients(model: Model, f: () => tf.Tensor): Record<string, tf.Tensor> 
   return Object.fromEntries(names.map((name, i) => [name, grads[variables[i].name]]));
 }
 
-for (const backend of ["cpu", "wasm"] as const) {
+for (const [backend, use] of backends) {
   for (const row of cases) {
     test(`${row.title}: values, gradients and averages of torch on ${backend}`, async () => {
-      await useBackend(backend);
+      await use();
       const model = await build(row.model, row.params);
       const buffers = model.buffers ?? {};
       assert.deepEqual(Object.keys(model.parameters).sort(), Object.keys(row.parameters).sort());

@@ -5,7 +5,7 @@
  *
  * Axis letters: R rows (batch x channels), N patches, D width, H heads, E width of a head.
  */
-import { attentionScores } from "../nn/attention.ts";
+import { attention, attentionScores } from "../nn/attention.ts";
 import { batchNorm } from "../nn/batch_norm.ts";
 import { dropout } from "../nn/dropout.ts";
 import { gelu } from "../nn/gelu.ts";
@@ -87,16 +87,29 @@ export class EncoderLayer {
       const y = linear(hidden_RND, weight, bias);
       return tf.transpose(tf.reshape(y, [rows, patches, heads, width / heads]), [0, 2, 1, 3]);
     };
-    const own = attentionScores(project(query), project(key));
-    const scores = earlier === undefined ? own : tf.add(own, earlier);
-    const weights = this.#drop(tf.softmax(scores), attentionDropout, "attention", context);
-    const mixed_RHNE = tf.matMul(weights, project(value));
+    const heads_RHNE = [query, key, value].map(project);
+    const { mixed_RHNE, scores } = residualAttention || attentionDropout > 0
+      ? this.#mixByScores(heads_RHNE, earlier, context)
+      : { mixed_RHNE: attention(heads_RHNE[0], heads_RHNE[1], heads_RHNE[2]), scores: undefined };
     const mixed = tf.reshape(tf.transpose(mixed_RHNE, [0, 2, 1, 3]), [rows, patches, width]);
     const attended = linear(mixed, output.weight, output.bias);
     return {
       hidden_RND: this.#drop(attended, rate, "output", context),
       scores_RHNN: residualAttention ? scores : undefined,
     };
+  }
+
+  /** Attention whose scores are added to the earlier layer's, and whose weights are dropped. */
+  #mixByScores(
+    [query, key, value]: readonly tf.Tensor[],
+    earlier: tf.Tensor | undefined,
+    context: ForwardContext,
+  ): { mixed_RHNE: tf.Tensor; scores: tf.Tensor } {
+    const own = attentionScores(query, key);
+    const scores = earlier === undefined ? own : tf.add(own, earlier);
+    const { attentionDropout } = this.#options;
+    const weights = this.#drop(tf.softmax(scores), attentionDropout, "attention", context);
+    return { mixed_RHNE: tf.matMul(weights, value), scores };
   }
 
   #drop(x: tf.Tensor, rate: number, site: string, context: ForwardContext): tf.Tensor {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { assertNear, type FixtureArray, tensorOf } from "../../test/support/arrays.ts";
 import { useBackend } from "../../test/support/backend.ts";
 import { readFixture } from "../../test/support/fixture.ts";
+import { backends } from "../../test/support/kernels.ts";
 import { randomStream } from "../core/random.ts";
 import * as tf from "../tensor/tf.ts";
 import * as nn from "./nn.ts";
@@ -37,14 +38,25 @@ const calls: Record<string, (a: Args, c: Constants) => tf.Tensor> = {
       training: c.training as boolean,
     }),
   gelu: (a) => nn.gelu(a.x),
-  attention: (a, c) => nn.attention(a.query, a.key, a.value, { mask: c.mask as tf.Tensor }),
+  attention: (a, c) => nn.attention(a.query, a.key, a.value, c as nn.AttentionOptions),
+  rmsNorm: (a) => nn.rmsNorm(a.x, a.gain),
+  softmaxCrossEntropy: (a, c) =>
+    nn.softmaxCrossEntropy(a.scores, c.labels as tf.Tensor, c as nn.SoftmaxCrossEntropyOptions),
+  lstm: ({ x, h0, c0, ...weights }) => {
+    const { output, h, c } = nn.lstm(x, weights as unknown as nn.RecurrentWeights, { h0, c0 });
+    return tf.concat([output, h, c].map((t) => tf.reshape(t, [-1])));
+  },
+  gru: ({ x, h0, ...weights }) => {
+    const { output, h } = nn.gru(x, weights as unknown as nn.RecurrentWeights, { h0 });
+    return tf.concat([output, h].map((t) => tf.reshape(t, [-1])));
+  },
   movingAverage: (a, c) => nn.movingAverage(a.x, c.kernel as number),
   embedding: (a, c) => nn.embedding(a.table, c.ids as tf.Tensor),
 };
 
-for (const backend of ["cpu", "wasm"] as const) {
-  test(`nn agrees with torch in values and gradients on ${backend}`, async () => {
-    await useBackend(backend);
+for (const [name, use] of backends) {
+  test(`nn agrees with torch in values and gradients on ${name}`, async () => {
+    await use();
     for (const row of cases) {
       const what = `${row.function}, ${row.title}`;
       const names = Object.keys(row.arguments);

@@ -18,6 +18,15 @@ export async function useKernels(options: KernelOptions = {}): Promise<void> {
 /** Without fused multiply-add, and with it where the runtime has it. */
 export const modes: readonly boolean[] = hasFusedRelaxedSimd() ? [false, true] : [false];
 
+/** Makes a backend current: tfjs' cpu and wasm with their own kernels, then wasm with ours. */
+export const backends: readonly (readonly [string, () => Promise<void>])[] = [
+  ["cpu", () => useBackend("cpu")],
+  ["wasm", () => useBackend("wasm")],
+  ...modes.map((fused) =>
+    [`wasm, our kernels${fused ? ", fused" : ""}`, () => useKernels({ fused })] as const
+  ),
+];
+
 /** The tensor's values, and it is disposed. */
 export async function take(tensor: tf.Tensor): Promise<Float32Array | Int32Array | Uint8Array> {
   const values = await tensor.data();

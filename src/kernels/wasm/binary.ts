@@ -89,13 +89,23 @@ function logical(loop: (exports: KernelExports) => KernelExports["u8_and"]): Ker
 function pow(context: KernelContext, { a, b }: Parameters<Kernel>[1]): ReturnType<Kernel> {
   if (a.dtype !== "float32" || b.dtype !== "float32") return undefined;
   const { exports, backend } = context;
-  const isSquare = b.shape.length === 0 &&
-    new Float32Array(backend.wasm.HEAPU8.buffer, context.address(b), 1)[0] === 2;
-  if (!isSquare) return elementwise(context, exports.f32_pow, a, b, "float32");
+  const exponent = b.shape.length === 0
+    ? new Float32Array(backend.wasm.HEAPU8.buffer, context.address(b), 1)[0]
+    : NaN;
+  const loop = powers(exports).get(exponent);
+  if (loop === undefined) return elementwise(context, exports.f32_pow, a, b, "float32");
   const y = context.output(a.shape, "float32");
-  const size = tf.util.sizeFromShape(a.shape);
-  exports.f32_square(size, context.address(a), context.address(y), 0);
+  loop(tf.util.sizeFromShape(a.shape), context.address(a), context.address(y), 0);
   return y;
+}
+
+/** Exponents that have a loop of their own; 1.5 is in tfjs' gradient of rsqrt. */
+function powers(exports: KernelExports): Map<number, KernelExports["f32_square"]> {
+  return new Map([
+    [1.5, exports.f32_power_3_2],
+    [2, exports.f32_square],
+    [3, exports.f32_cube],
+  ]);
 }
 
 /** f(a, b) with broadcasting. */

@@ -44,6 +44,8 @@ test("slice, split, concat and pad equal the cpu backend", async () => {
     () => tf.slice(values([9], "bool"), [2], [5]),
     () => tf.slice(values([5, 6]), [1, 1], [0, 2]),
     () => tf.slice(values([3, 1, 4, 1, 5], "int32"), [0, 0, 1, 0, 2], [3, 1, 2, 1, 3]),
+    () => tf.concat(tf.unstack(values([4, 3, 5]), 1), 1),
+    () => tf.stack(tf.unstack(values([4], "int32")).reverse()),
     () => {
       const parts = tf.split(values([4, 6, 5]), [1, 2, 3], 1);
       return tf.concat([parts[2], parts[0], parts[1]], 1);

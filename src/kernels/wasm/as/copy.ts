@@ -127,18 +127,21 @@ function transposePlane(
     const lastRow = min(r + EDGE, rows);
     for (let c = 0; c < columns; c += EDGE) {
       const lastColumn = min(c + EDGE, columns);
-      let i = r;
-      for (; i + 4 <= lastRow; i += 4) {
-        let j = c;
-        for (; j + 4 <= lastColumn; j += 4) {
-          const from = source + (j as usize) * sourceRow + ((i as usize) << 2);
-          const to = target + (i as usize) * targetRow + ((j as usize) << 2);
-          transpose4x4(from, sourceRow, to, targetRow);
+      if (lastRow - r < 4 || lastColumn - c < 4) {
+        for (let j = c; j < lastColumn; j++) {
+          element(r, j, lastRow - r, sourceRow, targetRow, source, target);
         }
-        for (; j < lastColumn; j++) element(i, j, 4, sourceRow, targetRow, source, target);
+        continue;
       }
-      for (; i < lastRow; i++) {
-        for (let j = c; j < lastColumn; j++) element(i, j, 1, sourceRow, targetRow, source, target);
+      // The last blocks of four overlap those before them.
+      for (let i = r; i < lastRow; i += 4) {
+        const row = min(i, lastRow - 4);
+        const to = target + (row as usize) * targetRow;
+        const from = source + ((row as usize) << 2);
+        for (let j = c; j < lastColumn; j += 4) {
+          const column = min(j, lastColumn - 4) as usize;
+          transpose4x4(from + column * sourceRow, sourceRow, to + (column << 2), targetRow);
+        }
       }
     }
   }

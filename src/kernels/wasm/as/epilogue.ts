@@ -42,9 +42,11 @@ export function f32_epilogue(
   alphaColumn: usize,
 ): void {
   if (bias == 0 && f == 0) return;
+  const whole = f <= 1 && (bias == 0 || biasColumn == 1) ? n & ~3 : 0;
   let slope = f32x4.splat(0);
   for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j += 4) {
+    if (whole) biasRelu(whole, c, bias, f == 1);
+    for (let j = whole; j < n; j += 4) {
       const lanes = min(4, n - j);
       const at = c + ((j as usize) << 2);
       let x = lanes == 4 ? v128.load(at) : loadPart(at, lanes);
@@ -59,5 +61,20 @@ export function f32_epilogue(
     c += cStep;
     bias += biasRow << 2;
     alpha += alphaRow << 2;
+  }
+}
+
+/** The frequent case, for n floats, n a multiple of four. */
+@inline
+function biasRelu(n: i32, c: usize, bias: usize, isRelu: bool): void {
+  const end = c + ((n as usize) << 2);
+  if (bias && isRelu) {
+    for (; c < end; c += 16, bias += 16) {
+      v128.store(c, relu4(f32x4.add(v128.load(c), v128.load(bias))));
+    }
+  } else if (bias) {
+    for (; c < end; c += 16, bias += 16) v128.store(c, f32x4.add(v128.load(c), v128.load(bias)));
+  } else {
+    for (; c < end; c += 16) v128.store(c, relu4(v128.load(c)));
   }
 }

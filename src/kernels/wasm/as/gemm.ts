@@ -270,10 +270,16 @@ function put(
   add: bool,
 ): void {
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      const x = load<f32>(from + floats(j));
+    let j = 0;
+    for (; j + 4 <= columns; j += 4) {
+      const x = v128.load(from + floats(j));
       const at = c + floats(j);
-      store<f32>(at, add ? load<f32>(at) + x : x);
+      v128.store(at, add ? f32x4.add(v128.load(at), x) : x);
+    }
+    if (j < columns) {
+      const x = v128.load(from + floats(j));
+      const at = c + floats(j);
+      storePart(at, add ? f32x4.add(loadPart(at, columns - j), x) : x, columns - j);
     }
     from += fromStep;
     c += cStep;

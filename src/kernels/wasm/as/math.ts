@@ -68,9 +68,31 @@ function expm1Reduced(x: v128, n: v128): v128 {
   return f32x4.add(r, f32x4.add(lost, f32x4.mul(f32x4.mul(r, r), p)));
 }
 
-/** e^x within 1 ulp, subnormal results included. */
+/** e^x within 1.5 ulp, subnormal results included. */
 @inline
 export function exp4(x: v128): v128 {
+  const isFar = f32x4.gt(f32x4.abs(x), splat(87));
+  const y = expNear4(x);
+  // Lane by lane, so that an element's bits do not depend on its neighbours.
+  return v128.any_true(isFar) ? pick(isFar, expFar4(x), y) : y;
+}
+
+/** e^x for |x| <= 87 (and NaN). */
+@inline
+function expNear4(x: v128): v128 {
+  const sum = exponent(x);
+  const n = f32x4.sub(sum, splat(ROUND));
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HI))), f32x4.mul(n, splat(LN2_LO)));
+  let p = step(splat(0.0013946059625595808), r, 0.008366312831640244);
+  p = step(p, r, 0.041666287928819656);
+  p = step(p, r, 0.1666654646396637);
+  p = step(p, r, 0.5);
+  const y = f32x4.add(splat(1), f32x4.add(r, f32x4.mul(f32x4.mul(r, r), p)));
+  return f32x4.mul(y, power2(sum));
+}
+
+/** The same where the result may be subnormal or infinite; out of line, as few arguments are. */
+function expFar4(x: v128): v128 {
   x = f32x4.pmin(f32x4.pmax(x, splat(-104)), splat(89));
   const sum = exponent(x);
   const y = f32x4.add(splat(1), expm1Reduced(x, f32x4.sub(sum, splat(ROUND))));
@@ -176,8 +198,9 @@ export function tanh4(x: v128): v128 {
   p = step(p, square, 0.13331441581249237);
   p = step(p, square, -0.3333328068256378);
   const small = f32x4.add(x, f32x4.mul(f32x4.mul(x, square), p));
-  const e = exp4(f32x4.add(size, size));
-  const large = f32x4.sub(splat(1), f32x4.div(splat(2), f32x4.add(e, splat(1))));
+  // Beyond 10 the result is 1; the clamp, with the argument first, keeps a NaN.
+  const e = expNear4(f32x4.mul(f32x4.pmin(size, splat(10)), splat(-2)));
+  const large = f32x4.div(f32x4.sub(splat(1), e), f32x4.add(splat(1), e));
   return pick(f32x4.lt(size, splat(0.625)), small, copySign(large, x));
 }
 
@@ -217,7 +240,7 @@ export function erf4(x: v128): v128 {
   q = step(q, size, 0.6330980062484741);
   q = step(q, size, 1.129634141921997);
   q = step(q, size, -0.00019900646293535829);
-  const large = f32x4.sub(splat(1), exp4(f32x4.neg(q)));
+  const large = f32x4.sub(splat(1), expNear4(f32x4.neg(q)));
   return pick(isLarge, copySign(large, x), small);
 }
 

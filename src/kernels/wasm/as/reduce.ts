@@ -7,6 +7,7 @@
  *         alone. |error| <= (20 + log2(n / 256)) 2^-24 sum |x| for rows, (3 + log2 n) for columns.
  */
 import { loadPart, storePart } from "./lanes";
+import { foldLanes } from "./lanes_sum";
 
 const RUN: i32 = 256;
 const CHUNK: i32 = 1024;
@@ -20,12 +21,6 @@ function floats(n: i32): usize {
 /** Bytes of scratch memory that f32_sum_columns needs. */
 export function f32_sum_columns_scratch(): i32 {
   return LEVELS * CHUNK * 4;
-}
-
-@inline
-function foldLanes(s: v128): f32 {
-  const pairs = f32x4.add(s, v128.shuffle<f32>(s, s, 2, 3, 0, 1));
-  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
 /** The sum of n floats; n <= RUN. */

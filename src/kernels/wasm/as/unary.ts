@@ -45,6 +45,23 @@ function map<F extends Lanes>(n: i32, x: usize, y: usize, alpha: f32): void {
   if (n & 3) storePart(y, f.of(loadPart(x, n & 3), parameter), n & 3);
 }
 
+/** The same for functions of an instruction or two, where the loop itself costs. */
+@inline
+function mapLight<F extends Lanes>(n: i32, x: usize, y: usize, alpha: f32): void {
+  const f = changetype<F>(0);
+  const parameter = f32x4.splat(alpha);
+  const end = x + ((n as usize & ~15) << 2);
+  while (x < end) {
+    v128.store(y, f.of(v128.load(x), parameter));
+    v128.store(y, f.of(v128.load(x, 16), parameter), 16);
+    v128.store(y, f.of(v128.load(x, 32), parameter), 32);
+    v128.store(y, f.of(v128.load(x, 48), parameter), 48);
+    x += 64;
+    y += 64;
+  }
+  map<F>(n & 15, x, y, alpha);
+}
+
 class Abs extends Lanes {
   @inline
   of(x: v128, alpha: v128): v128 {
@@ -53,7 +70,7 @@ class Abs extends Lanes {
 }
 
 export function f32_abs(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Abs>(n, x, y, alpha);
+  mapLight<Abs>(n, x, y, alpha);
 }
 
 class Neg extends Lanes {
@@ -64,7 +81,7 @@ class Neg extends Lanes {
 }
 
 export function f32_neg(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Neg>(n, x, y, alpha);
+  mapLight<Neg>(n, x, y, alpha);
 }
 
 class Square extends Lanes {
@@ -75,7 +92,33 @@ class Square extends Lanes {
 }
 
 export function f32_square(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Square>(n, x, y, alpha);
+  mapLight<Square>(n, x, y, alpha);
+}
+
+class Cube extends Lanes {
+  @inline
+  of(x: v128, alpha: v128): v128 {
+    return f32x4.mul(f32x4.mul(x, x), x);
+  }
+}
+
+/** x^3 within 1.5 ulp. */
+export function f32_cube(n: i32, x: usize, y: usize, alpha: f32): void {
+  mapLight<Cube>(n, x, y, alpha);
+}
+
+class PowerThreeHalves extends Lanes {
+  @inline
+  of(x: v128, alpha: v128): v128 {
+    const y = f32x4.mul(x, f32x4.sqrt(x));
+    const isLow = f32x4.eq(x, f32x4.splat(-Infinity));
+    return v128.bitselect(f32x4.splat(Infinity), y, isLow);
+  }
+}
+
+/** x^1.5 within 1.5 ulp; -Infinity gives Infinity, as IEEE's pow. */
+export function f32_power_3_2(n: i32, x: usize, y: usize, alpha: f32): void {
+  mapLight<PowerThreeHalves>(n, x, y, alpha);
 }
 
 class Sqrt extends Lanes {
@@ -86,7 +129,7 @@ class Sqrt extends Lanes {
 }
 
 export function f32_sqrt(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Sqrt>(n, x, y, alpha);
+  mapLight<Sqrt>(n, x, y, alpha);
 }
 
 class Rsqrt extends Lanes {
@@ -163,7 +206,7 @@ class Step extends Lanes {
 }
 
 export function f32_step(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Step>(n, x, y, alpha);
+  mapLight<Step>(n, x, y, alpha);
 }
 
 class Relu extends Lanes {
@@ -174,7 +217,7 @@ class Relu extends Lanes {
 }
 
 export function f32_relu(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Relu>(n, x, y, alpha);
+  mapLight<Relu>(n, x, y, alpha);
 }
 
 class Relu6 extends Lanes {
@@ -185,7 +228,7 @@ class Relu6 extends Lanes {
 }
 
 export function f32_relu6(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<Relu6>(n, x, y, alpha);
+  mapLight<Relu6>(n, x, y, alpha);
 }
 
 class LeakyRelu extends Lanes {
@@ -196,7 +239,7 @@ class LeakyRelu extends Lanes {
 }
 
 export function f32_leaky_relu(n: i32, x: usize, y: usize, alpha: f32): void {
-  map<LeakyRelu>(n, x, y, alpha);
+  mapLight<LeakyRelu>(n, x, y, alpha);
 }
 
 class Elu extends Lanes {

@@ -1,0 +1,126 @@
+/**
+ * Centred moving averages over the middle axis of [batch, time, channels], the ends repeated.
+ *
+ *     y[t] = (x[t - h] + ... + x[t + h]) / (2 h + 1)
+ *
+ * Needs:  batch, time, channels >= 1; h >= 1; any alignment; nothing past the arrays is touched.
+ * Order:  rising, so |error| <= (2 h + 1) 2^-24 mean |x|.
+ */
+import { loadPart, storePart } from "./lanes";
+
+/** Bytes of scratch memory that both functions need. */
+export function f32_moving_average_scratch(time: i32, channels: i32, half: i32): i32 {
+  return ((time + 4 * half) * channels) << 2;
+}
+
+@inline
+function floats(n: i32): usize {
+  return (n as usize) << 2;
+}
+
+/** y[i] = (x[i] + x[i + step] + ... ) / count for n floats. */
+function windows(n: i32, x: usize, step: usize, count: i32, y: usize): void {
+  const divisor = f32x4.splat(count as f32);
+  let i = 0;
+  for (; i + 16 <= n; i += 16) {
+    let p = x;
+    let s0 = v128.load(p);
+    let s1 = v128.load(p, 16);
+    let s2 = v128.load(p, 32);
+    let s3 = v128.load(p, 48);
+    for (let k = 1; k < count; k++) {
+      p += step;
+      s0 = f32x4.add(s0, v128.load(p));
+      s1 = f32x4.add(s1, v128.load(p, 16));
+      s2 = f32x4.add(s2, v128.load(p, 32));
+      s3 = f32x4.add(s3, v128.load(p, 48));
+    }
+    v128.store(y, f32x4.div(s0, divisor));
+    v128.store(y, f32x4.div(s1, divisor), 16);
+    v128.store(y, f32x4.div(s2, divisor), 32);
+    v128.store(y, f32x4.div(s3, divisor), 48);
+    x += 64;
+    y += 64;
+  }
+  for (; i < n; i += 4) {
+    const lanes = min(4, n - i);
+    let p = x;
+    let s = f32x4.splat(0);
+    for (let k = 0; k < count; k++) {
+      s = f32x4.add(s, lanes == 4 ? v128.load(p) : loadPart(p, lanes));
+      p += step;
+    }
+    s = f32x4.div(s, divisor);
+    if (lanes == 4) v128.store(y, s);
+    else storePart(y, s, lanes);
+    x += 16;
+    y += 16;
+  }
+}
+
+/** See the head of this file. */
+export function f32_moving_average(
+  batch: i32,
+  time: i32,
+  channels: i32,
+  half: i32,
+  x: usize,
+  y: usize,
+  scratch: usize,
+): void {
+  const row = floats(channels);
+  const size = (time as usize) * row;
+  const edge = (half as usize) * row;
+  for (let b = 0; b < batch; b++) {
+    for (let t = 0; t < half; t++) {
+      memory.copy(scratch + (t as usize) * row, x, row);
+      memory.copy(scratch + edge + size + (t as usize) * row, x + size - row, row);
+    }
+    memory.copy(scratch + edge, x, size);
+    windows(time * channels, scratch, row, 2 * half + 1, y);
+    x += size;
+    y += size;
+  }
+}
+
+/**
+ * The transpose of the same map: dx from dy. What windows took from beyond the ends is added to the
+ * first and last step.
+ */
+export function f32_moving_average_grad(
+  batch: i32,
+  time: i32,
+  channels: i32,
+  half: i32,
+  dy: usize,
+  dx: usize,
+  scratch: usize,
+): void {
+  const row = floats(channels);
+  const size = (time as usize) * row;
+  const edge = (half as usize) * row;
+  memory.fill(scratch, 0, 2 * edge);
+  memory.fill(scratch + 2 * edge + size, 0, 2 * edge);
+  for (let b = 0; b < batch; b++) {
+    memory.copy(scratch + 2 * edge, dy, size);
+    windows(time * channels, scratch + edge, row, 2 * half + 1, dx);
+    for (let t = 0; t < half; t++) {
+      overhang(channels, scratch + (t as usize) * row, half, row, dx);
+      overhang(channels, scratch + edge + size + (t as usize) * row, half, row, dx + size - row);
+    }
+    dy += size;
+    dx += size;
+  }
+}
+
+/** dx += the mean over the 2 half + 1 rows from x on. */
+function overhang(n: i32, x: usize, half: i32, row: usize, dx: usize): void {
+  const count = 2 * half + 1;
+  for (let j = 0; j < n; j++) {
+    let s: f32 = 0;
+    for (let k = 0; k < count; k++) s += load<f32>(x + (k as usize) * row);
+    store<f32>(dx, load<f32>(dx) + s / (count as f32));
+    x += 4;
+    dx += 4;
+  }
+}
