@@ -268,6 +268,11 @@ const ROWS: readonly Row[] = [
   poolGradient("MaxPoolGrad 3x3", [8, 56, 56, 64], 3, "MaxPoolGrad"),
   poolGradient("AvgPoolGrad 2x2", [8, 56, 56, 64], 2, "AvgPoolGrad"),
   elementwise(
+    "dilation2d 3x3",
+    [8, 28, 28, 32],
+    (x) => tf.dilation2d(x as tf.Tensor4D, tf.ones([3, 3, 32]), 1, "same"),
+  ),
+  elementwise(
     "spaceToBatch",
     [8, 28, 28, 32],
     (x) => tf.spaceToBatchND(x, [2, 2], [[0, 0], [0, 0]]),

@@ -65,7 +65,7 @@ function convolve(
 
 /**
  * Positions of the filter's gradient that are summed at a time, in blocks of 256: more are cut between
- * images and the parts' sums are added in order, so that the error grows with none of the three.
+ * images and the parts' sums are added in order, so that no sum has more than some hundred terms.
  */
 const POSITIONS = 65536;
 

@@ -7,6 +7,7 @@ import { convKernels } from "./conv.ts";
 import { copyKernels } from "./copy.ts";
 import { crossEntropyKernels } from "./cross_entropy.ts";
 import { depthwiseKernels } from "./depthwise.ts";
+import { dilationKernels } from "./dilation.ts";
 import { dropoutKernels } from "./dropout.ts";
 import { einsumKernels } from "./einsum.ts";
 import { embeddingKernels } from "./embedding.ts";
@@ -37,6 +38,7 @@ export const kernels: KernelRows = withHostKernels(withComplexKernels({
   ...copyKernels,
   ...crossEntropyKernels,
   ...depthwiseKernels,
+  ...dilationKernels,
   ...dropoutKernels,
   ...einsumKernels,
   ...embeddingKernels,

@@ -3,6 +3,7 @@ export * from "./batch_norm";
 export * from "./binary";
 export * from "./copy";
 export * from "./cross_entropy";
+export * from "./dilation";
 export * from "./dropout";
 export * from "./embedding";
 export * from "./gelu";
