@@ -20,7 +20,7 @@ export function declareDilatedGradients(backendName: string, isKnown: boolean): 
 }
 
 /** Attributes of a convolution. */
-interface Convolution {
+export interface Convolution {
   readonly strides: number | number[];
   readonly pad: unknown;
   readonly dilations?: number | number[] | null;
@@ -64,6 +64,13 @@ export function registerConvolutionGradients(): void {
       inputsToSave: ["x", "filter"],
       gradFunc: (dy, [x, filter], attributes) => {
         const convolution = attributes as unknown as Convolution;
+        if (kernels === DEPTHWISE && spread(convolution, kernels).some((by) => by !== 1)) {
+          // tfjs' own tests ask for the refusal; `depthwiseConv2d` of dilated_convolutions.ts trains.
+          throw new Error(
+            "Error in gradient of depthwiseConv2dNative: dilation rates greater than 1 are not yet " +
+              "supported by this operation; use depthwiseConv2d of downhill's tf",
+          );
+        }
         return {
           x: () => inputGradient(kernels, convolution, x.shape, dy as core.Tensor, filter),
           filter: () => filterGradient(kernels, convolution, x, dy as core.Tensor, filter.shape),
@@ -99,6 +106,19 @@ export function registerConvolutionGradients(): void {
       }),
     });
   }
+}
+
+/** The gradients of x and filter of a depthwise convolution with dilations. */
+export function depthwiseGradients(
+  dy: core.Tensor,
+  x: core.Tensor,
+  filter: core.Tensor,
+  attributes: Convolution,
+): core.Tensor[] {
+  return [
+    inputGradient(DEPTHWISE, attributes, x.shape, dy, filter),
+    filterGradient(DEPTHWISE, attributes, x, dy, filter.shape),
+  ];
 }
 
 function run(

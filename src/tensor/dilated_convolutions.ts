@@ -1,11 +1,14 @@
 /**
- * Convolutions with dilations and without a fused activation that train.
+ * Convolutions with dilations that train, as operations and in the layers that call them.
  *
- * tfjs' fused operation without an activation has a gradient of its own, which refuses dilations, and
- * its Conv2D layer calls it; with an activation that is not fused (tanh) the layer passes null, which
- * the operation refuses in a gradient.
+ * tfjs refuses the gradient of a depthwise convolution with dilations, which its tests ask for, so
+ * the registry keeps to that and the operations here have gradients of their own. tfjs' fused
+ * operation without an activation has a gradient of its own, which refuses dilations, and its Conv2D
+ * layer calls it; with an activation that is not fused (tanh) the layer passes null, which the
+ * operation refuses in a gradient.
  */
 import * as core from "@tensorflow/tfjs-core";
+import { depthwiseGradients } from "./convolution_gradients.ts";
 
 type Fused = typeof core.fused;
 type Arguments = Parameters<Fused["conv2d"]>[0];
@@ -17,14 +20,54 @@ export const fused: Fused = {
     (isComposed(args) ? composed(core.conv2d, args) : (core.fused.conv2d as Plain)(args)) as T,
   depthwiseConv2d: <T extends core.Tensor>(args: Arguments): T =>
     (isComposed(args)
-      ? composed(core.depthwiseConv2d, args)
+      ? composed(depthwiseConv2d, args)
       : (core.fused.depthwiseConv2d as Plain)(args)) as T,
 };
 
 type Plain = (args: Arguments) => core.Tensor;
 
+/** `tf.depthwiseConv2d`, also to be trained with dilations. */
+export const depthwiseConv2d: typeof core.depthwiseConv2d = <T extends core.Tensor>(
+  x: T | core.TensorLike,
+  filter: core.Tensor4D | core.TensorLike,
+  strides: [number, number] | number,
+  pad: Parameters<typeof core.depthwiseConv2d>[3],
+  dataFormat: "NHWC" | "NCHW" = "NHWC",
+  dilations: [number, number] | number = [1, 1],
+  dimRoundingMode?: "floor" | "round" | "ceil",
+): T => {
+  const rest = [strides, pad, dataFormat, dilations, dimRoundingMode] as const;
+  const convolve = (x: core.Tensor, filter: core.Tensor): core.Tensor =>
+    core.depthwiseConv2d(x as core.Tensor4D, filter as core.Tensor4D, ...rest);
+  const [image, weights] = [x, filter].map((it) =>
+    it instanceof core.Tensor ? it : core.tensor(it)
+  );
+  if (!isDilated(dilations)) return convolve(image, weights) as T;
+  const attributes = { strides, pad, dataFormat, dilations, dimRoundingMode };
+  const trained = core.customGrad((x, filter) => ({
+    value: convolve(x as core.Tensor, filter as core.Tensor),
+    gradFunc: (dy) => depthwiseGradients(dy, x as core.Tensor, filter as core.Tensor, attributes),
+  }));
+  if (image.rank !== 3) return trained(image, weights) as T;
+  return core.squeeze(trained(core.expandDims(image), weights), [0]) as T;
+};
+
+/** `tf.separableConv2d`, also to be trained with dilations. */
+export const separableConv2d: typeof core.separableConv2d = (x, depthwise, pointwise, ...rest) => {
+  const [strides, pad, dilations = [1, 1], dataFormat] = rest;
+  if (!isDilated(dilations) || dataFormat === "NCHW") {
+    return core.separableConv2d(x, depthwise, pointwise, ...rest);
+  }
+  const y = depthwiseConv2d(x, depthwise, strides, pad, "NHWC", dilations);
+  return core.conv2d(y, pointwise, 1, "valid");
+};
+
+function isDilated(dilations: number | readonly number[]): boolean {
+  return [dilations].flat().some((dilation) => dilation !== 1);
+}
+
 function isComposed({ dilations = 1, activation = "linear" }: Arguments): boolean {
-  return activation === "linear" && [dilations].flat().some((dilation) => dilation !== 1);
+  return activation === "linear" && isDilated(dilations);
 }
 
 /** The convolution, then its bias. */
@@ -40,7 +83,7 @@ function composed(
   return core.add(y, isByChannel ? core.reshape(bias, [-1, 1, 1]) : bias);
 }
 
-/** What is used of a Conv2D layer of tfjs-layers. */
+/** What is used of a convolution layer of tfjs-layers. */
 interface ConvolutionLayer {
   readonly rank: number;
   readonly strides: [number, number];
@@ -48,17 +91,49 @@ interface ConvolutionLayer {
   readonly dataFormat: string;
   readonly dilationRate: [number, number];
   readonly kernel: { read(): core.Tensor4D };
+  readonly depthwiseKernel: { read(): core.Tensor4D };
+  readonly pointwiseKernel: { read(): core.Tensor4D };
   readonly bias: { read(): core.Tensor } | null;
-  readonly activation: { getClassName(): string; apply(x: core.Tensor): core.Tensor };
+  readonly activation: { getClassName(): string; apply(x: core.Tensor): core.Tensor } | null;
   call(inputs: core.Tensor | core.Tensor[], kwargs: unknown): core.Tensor | core.Tensor[];
 }
 
 /** Activations that the layer leaves to the fused operation. */
 const FUSED_ACTIVATIONS = ["relu", "elu"];
 
-/** Makes the Conv2D layers of tfjs-layers call `fused` above; calling it again changes nothing. */
+/** Makes the convolution layers of tfjs-layers call the operations above; calling it again changes nothing. */
 export function patchConvolutionLayers(): void {
-  const [layer] = core.serialization.SerializationMap.getMap().classNameMap["Conv2D"] ?? [];
+  patch("Conv2D", ({ rank, activation }) => {
+    return rank === 2 && !FUSED_ACTIVATIONS.includes(activation?.getClassName() ?? "linear");
+  }, (layer, x) =>
+    fused.conv2d({
+      x,
+      filter: layer.kernel.read(),
+      strides: layer.strides,
+      pad: paddingOf(layer),
+      dilations: layer.dilationRate,
+      bias: layer.bias?.read(),
+    }));
+  patch(
+    "SeparableConv2D",
+    ({ rank, dilationRate }) => rank === 2 && isDilated(dilationRate),
+    (layer, x) => {
+      const y = separableConv2d(
+        ...[x, layer.depthwiseKernel.read(), layer.pointwiseKernel.read()] as const,
+        ...[layer.strides, paddingOf(layer), layer.dilationRate] as const,
+      );
+      return layer.bias ? core.add(y, layer.bias.read()) : y;
+    },
+  );
+}
+
+/** Replaces `call` of the layers for which `isOurs`: convolve with the bias, activate. */
+function patch(
+  className: string,
+  isOurs: (layer: ConvolutionLayer) => boolean,
+  convolve: (layer: ConvolutionLayer, x: core.Tensor4D) => core.Tensor,
+): void {
+  const [layer] = core.serialization.SerializationMap.getMap().classNameMap[className] ?? [];
   let prototype = layer?.prototype as unknown as ConvolutionLayer | null;
   while (prototype !== null && !Object.hasOwn(prototype, "call")) {
     prototype = Object.getPrototypeOf(prototype) as ConvolutionLayer | null;
@@ -66,25 +141,21 @@ export function patchConvolutionLayers(): void {
   if (prototype === null || Object.hasOwn(prototype.call, PATCHED)) return;
   const { call } = prototype;
   prototype.call = function (this: ConvolutionLayer, inputs, kwargs) {
-    const isLeft = this.rank !== 2 || FUSED_ACTIVATIONS.includes(this.activation.getClassName());
-    return isLeft ? call.apply(this, [inputs, kwargs]) : convolve(this, [inputs].flat()[0]);
+    if (!isOurs(this)) return call.apply(this, [inputs, kwargs]);
+    return core.tidy(() => {
+      const isFirst = this.dataFormat === "channelsFirst";
+      const input = [inputs].flat()[0];
+      const x = isFirst ? core.transpose(input, [0, 2, 3, 1]) : input;
+      const last = convolve(this, x as core.Tensor4D);
+      const y = isFirst ? core.transpose(last, [0, 3, 1, 2]) : last;
+      return this.activation?.apply(y) ?? y;
+    });
   };
   Object.defineProperty(prototype.call, PATCHED, { value: true });
 }
 
 const PATCHED = Symbol.for("downhill.dilated");
 
-function convolve(layer: ConvolutionLayer, input: core.Tensor): core.Tensor {
-  return core.tidy(() => {
-    const isFirst = layer.dataFormat === "channelsFirst";
-    const y = fused.conv2d({
-      x: (isFirst ? core.transpose(input, [0, 2, 3, 1]) : input) as core.Tensor4D,
-      filter: layer.kernel.read(),
-      strides: layer.strides,
-      pad: layer.padding === "same" ? "same" : "valid",
-      dilations: layer.dilationRate,
-      bias: layer.bias?.read(),
-    });
-    return layer.activation.apply(isFirst ? core.transpose(y, [0, 3, 1, 2]) : y);
-  });
+function paddingOf({ padding }: ConvolutionLayer): "same" | "valid" {
+  return padding === "same" ? "same" : "valid";
 }

@@ -15,7 +15,7 @@ import { registerGradients } from "./gradients.ts";
 
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
-export { fused } from "./dilated_convolutions.ts";
+export { depthwiseConv2d, fused, separableConv2d } from "./dilated_convolutions.ts";
 export { mirrorPad } from "./mirror_pad.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.
 export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";

@@ -40,6 +40,9 @@ const FAMILIES: readonly (readonly [string, () => unknown[]])[] = [
   ["depthwiseConv2d", () => [
     tf.layers.depthwiseConv2d({ ...image, kernelSize: 3, depthMultiplier: 2, activation: "relu" }),
   ]],
+  ["separableConv2d, dilated", () => [
+    tf.layers.separableConv2d({ ...base, ...image, padding: "same", dilationRate: 2 }),
+  ]],
   ["separableConv2d", () => [tf.layers.separableConv2d({ ...base, ...image, padding: "same" })]],
   ["maxPooling2d", () => [
     tf.layers.conv2d({ ...base, ...image }),
