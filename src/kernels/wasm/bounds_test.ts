@@ -71,6 +71,11 @@ function callsOf(n: number): Call[] {
       run: (k, [x, y], scratch) => k[name](2, n, i, 3, x, y, scratch),
     })),
     {
+      name: "line_means",
+      sizes: [rows * (n + 2) * i, rows * n * i],
+      run: (k, [x, y]) => k.f32_line_means(rows, n + 2, i, 3, x, y),
+    },
+    {
       name: "softmax",
       sizes: [rows * n, rows * n],
       run: (k, [x, y]) => k.f32_softmax(rows, n, x, y),

@@ -58,6 +58,27 @@ function windows(n: i32, x: usize, step: usize, count: i32, y: usize): void {
   }
 }
 
+/**
+ * Averages of `count` neighbours in lines of [columns, channels], without padding:
+ *
+ *     y[l, j, c] = (x[l, j, c] + ... + x[l, j + count - 1, c]) / count,   j <= columns - count
+ */
+export function f32_line_means(
+  lines: i32,
+  columns: i32,
+  channels: i32,
+  count: i32,
+  x: usize,
+  y: usize,
+): void {
+  const n = (columns - count + 1) * channels;
+  for (let l = 0; l < lines; l++) {
+    windows(n, x, floats(channels), count, y);
+    x += floats(columns * channels);
+    y += floats(n);
+  }
+}
+
 /** See the head of this file. */
 export function f32_moving_average(
   batch: i32,
