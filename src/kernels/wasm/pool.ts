@@ -32,19 +32,25 @@ function max(context: KernelContext, { x }: Inputs, attributes: Attributes): Ret
 }
 
 function mean(context: KernelContext, { x }: Inputs, attributes: Attributes): ReturnType<Kernel> {
-  return pool(
-    context,
-    x,
-    attributes,
-    (batch, list, from, to) => context.exports.f32_mean_pool(batch, list, from, to),
-  );
+  const { exports } = context;
+  return pool(context, x, attributes, (batch, list, from, to, window) => {
+    if (!isAlongLines(window)) return exports.f32_mean_pool(batch, list, from, to);
+    const { in: [planes, rows, columns], filter, inChannels } = window;
+    exports.f32_line_means(batch * planes * rows, columns, inChannels, filter[2], from, to);
+  });
+}
+
+/** Whether windows are parts of one row, step by step and without padding. */
+function isAlongLines({ filter, strides, pad, in: size, out }: Window): boolean {
+  return filter[0] === 1 && filter[1] === 1 && strides.every((s) => s === 1) &&
+    pad.every((p) => p === 0) && out[2] === size[2] - filter[2] + 1;
 }
 
 function pool(
   context: KernelContext,
   x: tf.TensorInfo,
   attributes: Attributes,
-  run: (batch: number, list: number, x: number, y: number) => void,
+  run: (batch: number, list: number, x: number, y: number, window: Window) => void,
 ): ReturnType<Kernel> {
   const window = poolingWindow(x.shape, attributes);
   if (x.dtype !== "float32" || window.isChannelsFirst) return undefined;
@@ -53,7 +59,8 @@ function pool(
   if (isCopy) return context.share(x, x.shape);
   const y = context.output(window.outShape, "float32");
   if (!y.shape.includes(0)) {
-    run(window.batch, context.list(listOf(window)), context.address(x), context.address(y));
+    const list = context.list(listOf(window));
+    run(window.batch, list, context.address(x), context.address(y), window);
   }
   return y;
 }
