@@ -53,14 +53,24 @@ export const depthwiseConv2d: typeof core.depthwiseConv2d = <T extends core.Tens
 };
 
 /** `tf.separableConv2d`, also to be trained with dilations. */
-export const separableConv2d: typeof core.separableConv2d = (x, depthwise, pointwise, ...rest) => {
-  const [strides, pad, dilations = [1, 1], dataFormat] = rest;
+export const separableConv2d: typeof core.separableConv2d = <T extends Image>(
+  x: T | core.TensorLike,
+  depthwise: core.Tensor4D | core.TensorLike,
+  pointwise: core.Tensor4D | core.TensorLike,
+  strides: [number, number] | number,
+  pad: "valid" | "same",
+  dilations: [number, number] | number = [1, 1],
+  dataFormat: "NHWC" | "NCHW" = "NHWC",
+): T => {
   if (!isDilated(dilations) || dataFormat === "NCHW") {
-    return core.separableConv2d(x, depthwise, pointwise, ...rest);
+    const rest = [strides, pad, dilations, dataFormat] as const;
+    return core.separableConv2d(x, depthwise as core.Tensor4D, pointwise as core.Tensor4D, ...rest);
   }
-  const y = depthwiseConv2d(x, depthwise, strides, pad, "NHWC", dilations);
-  return core.conv2d(y, pointwise, 1, "valid");
+  const y = depthwiseConv2d(x, depthwise as core.Tensor4D, strides, pad, dataFormat, dilations);
+  return core.conv2d(y, pointwise as core.Tensor4D, 1, "valid");
 };
+
+type Image = core.Tensor3D | core.Tensor4D;
 
 function isDilated(dilations: number | readonly number[]): boolean {
   return [dilations].flat().some((dilation) => dilation !== 1);
