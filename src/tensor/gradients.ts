@@ -2,22 +2,26 @@
  * Gradients that tfjs lacks, and some of its own that are wrong or slow.
  *
  * Wrong in tfjs 4.22: `Cumsum` on other axes than the last, and `GatherV2` with a negative axis or
- * more than one batch axis. `FusedBatchNorm` takes twice the operations that it needs. For
+ * more than one batch axis; what resizes images is in gradient/resize.ts. `FusedBatchNorm` takes twice the operations that it needs. For
  * `MirrorPad` see mirror_pad.ts.
  */
 import * as core from "@tensorflow/tfjs-core";
 import { batchNormGradient } from "./gradient/batch_norm.ts";
+import { constantGradients } from "./gradient/constant.ts";
 import { einsumGradient } from "./gradient/einsum.ts";
 import { indexGradients } from "./gradient/indexing.ts";
 import { layoutGradients } from "./gradient/layout.ts";
+import { resizeGradients } from "./gradient/resize.ts";
 import { scanGradients } from "./gradient/scan.ts";
 
 /** Every gradient of ours, by kernel. */
 export const GRADIENTS: readonly core.GradConfig[] = [
   batchNormGradient,
+  ...constantGradients,
   einsumGradient,
   ...indexGradients,
   ...layoutGradients,
+  ...resizeGradients,
   ...scanGradients,
 ];
 

@@ -5,9 +5,10 @@
  * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
  * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
- * `dilated_convolutions.ts`.
+ * `dilated_convolutions.ts`. `batch_norm_layer.ts` mends a layer.
  * No backend is registered here: that is `selectBackend`.
  */
+import { patchBatchNormalization } from "./batch_norm_layer.ts";
 import { registerChainedOps } from "./chained_ops.ts";
 import { registerConvolutionGradients } from "./convolution_gradients.ts";
 import { patchConvolutionLayers } from "./dilated_convolutions.ts";
@@ -23,5 +24,6 @@ export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_c
 registerChainedOps();
 registerConvolutionGradients();
 patchConvolutionLayers();
+patchBatchNormalization();
 // After tfjs-layers, whose gradients some of ours replace.
 registerGradients();

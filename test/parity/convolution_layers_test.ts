@@ -1,19 +1,14 @@
 /** Layers of tfjs-layers with convolutions and poolings, trained on wasm as on the cpu backend. */
-import { strict as assert } from "node:assert";
-import { test } from "node:test";
 import * as tf from "../../src/tensor/tf.ts";
-import { useBackend } from "../support/backend.ts";
-import { noise, useKernels } from "../support/kernels.ts";
+import { type Family, testFamilies } from "../support/layers.ts";
 
-type Layer = ReturnType<typeof tf.layers.dense>;
 type Options = Parameters<typeof tf.layers.conv2d>[0];
 
 const image = { inputShape: [9, 8, 2] };
 const base = { filters: 3, kernelSize: 3, activation: "relu" as const };
 const cube = { inputShape: [5, 6, 5, 2] };
 
-/** A family's name, and its layers, the first with its input shape. */
-const FAMILIES: readonly (readonly [string, () => unknown[]])[] = [
+const FAMILIES: readonly Family[] = [
   ["conv1d", () => [tf.layers.conv1d({ ...base, inputShape: [12, 3], strides: 2 })]],
   ["conv1d, dilated", () => [
     tf.layers.conv1d({ ...base, inputShape: [12, 3], padding: "same", dilationRate: 3 }),
@@ -68,55 +63,77 @@ const FAMILIES: readonly (readonly [string, () => unknown[]])[] = [
       >[0],
     ),
   ]],
+  ["conv2dTranspose, valid, two of them", () => [
+    tf.layers.conv2dTranspose({ ...base, inputShape: [3, 4, 2], strides: [1, 2] } as Options),
+    tf.layers.conv2dTranspose({ ...base, filters: 1, useBias: false } as Options),
+  ]],
+  ["conv2dTranspose, channels first", () => [
+    tf.layers.conv2dTranspose(
+      { ...base, inputShape: [2, 5, 4], strides: 2, dataFormat: "channelsFirst" } as Options,
+    ),
+  ]],
+  ["conv3dTranspose, same", () => [
+    tf.layers.conv3d({ ...base, ...cube, filters: 2, activation: "tanh" }),
+    tf.layers.conv3dTranspose({ ...base, filters: 2, padding: "same" } as Options),
+  ]],
+  ["depthwiseConv2d, strides, same", () => [
+    tf.layers.depthwiseConv2d({ ...image, kernelSize: [3, 2], strides: 2, padding: "same" }),
+    tf.layers.depthwiseConv2d({ kernelSize: 2, activation: "tanh", useBias: false }),
+  ]],
+  ["depthwiseConv2d, dilated", () => [
+    tf.layers.depthwiseConv2d({ ...image, kernelSize: 3, dilationRate: 2 }),
+  ]],
+  ["separableConv2d, strides, multiplier", () => [
+    tf.layers.separableConv2d({ ...base, ...image, strides: 2, depthMultiplier: 3 }),
+  ]],
+  ["maxPooling2d, same, channels first", () => [
+    tf.layers.conv2d({ ...base, ...image }),
+    tf.layers.permute({ dims: [3, 1, 2] }),
+    tf.layers.maxPooling2d(
+      { poolSize: 3, strides: 2, padding: "same", dataFormat: "channelsFirst" },
+    ),
+  ]],
+  ["averagePooling2d", () => [
+    tf.layers.conv2d({ ...base, ...image }),
+    tf.layers.averagePooling2d({ poolSize: [2, 3], strides: [1, 2] }),
+  ]],
+  ["globalMaxPooling2d", () => [
+    tf.layers.conv2d({ ...base, ...image }),
+    tf.layers.globalMaxPooling2d({}),
+  ]],
+  ["globalMaxPooling1d", () => [
+    tf.layers.conv1d({ ...base, inputShape: [12, 3] }),
+    tf.layers.globalMaxPooling1d({}),
+  ]],
+  ["globalAveragePooling1d", () => [
+    tf.layers.conv1d({ ...base, inputShape: [12, 3] }),
+    tf.layers.globalAveragePooling1d({}),
+  ]],
+  ["upSampling2d", () => [
+    tf.layers.conv2d({ ...base, ...image }),
+    tf.layers.upSampling2d({ size: [2, 3] }),
+    tf.layers.conv2d({ ...base, strides: 2 }),
+  ]],
+  ["upSampling2d, bilinear", () => [
+    tf.layers.conv2d({ ...base, ...image }),
+    tf.layers.upSampling2d({ size: [2, 2], interpolation: "bilinear" }),
+    tf.layers.conv2d({ ...base, strides: 3 }),
+  ]],
+  ["zeroPadding2d and cropping2D", () => [
+    tf.layers.conv2d({ ...base, ...image }),
+    tf.layers.zeroPadding2d({ padding: [[1, 2], [0, 3]] }),
+    tf.layers.conv2d(base),
+    tf.layers.cropping2D({ cropping: [[1, 0], [2, 1]] }),
+  ]],
+  ["zeroPadding2d and cropping2D, channels first", () => [
+    tf.layers.conv2d({ ...base, inputShape: [2, 9, 8], dataFormat: "channelsFirst" }),
+    tf.layers.zeroPadding2d({ padding: 1, dataFormat: "channelsFirst" }),
+    tf.layers.cropping2D({ cropping: [[2, 1], [0, 3]], dataFormat: "channelsFirst" }),
+  ]],
   ["globalAveragePooling2d", () => [
     tf.layers.conv2d({ ...base, ...image }),
     tf.layers.globalAveragePooling2d({}),
   ]],
 ];
 
-interface Outcome {
-  readonly gradients: ArrayLike<number>[];
-  readonly loss: number;
-}
-
-/** The first gradients, and the loss after 30 steps of `fit`. */
-async function trained(layers: unknown[]): Promise<Outcome> {
-  const model = tf.sequential({ layers: layers as Layer[] });
-  if (model.outputShape.length > 2) model.add(tf.layers.flatten());
-  model.add(tf.layers.dense({ units: 2 }));
-  const values = (shape: readonly (number | null)[], seed: number): tf.Tensor => {
-    const known = shape.map((size) => size ?? 4);
-    return tf.tensor(noise(tf.util.sizeFromShape(known), seed), known);
-  };
-  model.setWeights(model.weights.map(({ shape }, i) => tf.div(values(shape, i), 2)));
-  const x = values(model.inputs[0].shape, 20);
-  const y = values([4, 2], 21);
-  const { grads } = tf.variableGrads(() =>
-    tf.losses.meanSquaredError(y, model.apply(x, { training: true }) as tf.Tensor) as tf.Scalar
-  );
-  const gradients = await Promise.all(Object.values(grads).map((gradient) => gradient.data()));
-  model.compile({ optimizer: tf.train.sgd(0.02), loss: "meanSquaredError" });
-  const { history } = await model.fit(x, y, { epochs: 31, batchSize: 4, verbose: 0 });
-  return { gradients, loss: history.loss[30] as number };
-}
-
-for (const [family, layers] of FAMILIES) {
-  test(`${family} trains on wasm as on the cpu backend`, async () => {
-    await useBackend("cpu");
-    const cpu = await trained(layers());
-    await useKernels();
-    const wasm = await trained(layers());
-    cpu.gradients.forEach((expected, i) => {
-      const largest = Math.max(...Array.from(expected, Math.abs));
-      assert.ok(largest > 1e-6, `gradient ${i} is zero`);
-      Array.from(expected).forEach((value, at) => {
-        const error = Math.abs(wasm.gradients[i][at] - value);
-        assert.ok(
-          error <= 1e-4 * largest,
-          `gradient ${i}[${at}]: ${wasm.gradients[i][at]} ${value}`,
-        );
-      });
-    });
-    assert.ok(Math.abs(wasm.loss - cpu.loss) <= 1e-3 * cpu.loss, `${wasm.loss} ${cpu.loss}`);
-  });
-}
+testFamilies(FAMILIES);
