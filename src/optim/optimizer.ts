@@ -97,6 +97,8 @@ export class Optimizer extends tf.Optimizer {
 
   /** The groups in order; change `lr` and other options in place. */
   readonly paramGroups: ParamGroup[] = [];
+  /** The options as they were built, before any group rule changed them. */
+  readonly defaults: Readonly<{ lr: number } & Record<string, unknown>>;
 
   readonly #plan: GroupPlan;
   readonly #config: Record<string, unknown>;
@@ -126,6 +128,7 @@ export class Optimizer extends tf.Optimizer {
     super();
     this.#plan = plan;
     this.#config = config;
+    this.defaults = copyOptions(plan()[0].options) as ParamGroup;
     if (parameters === undefined) this.#setGroups(plan(), new Map());
     else this.#take(parameters);
   }

@@ -5,8 +5,8 @@
  * Cautious masking (Liang et al., 2024; mean as in timm): u = u [u g > 0] / max(mean [u g > 0], 1e-3).
  * Cautious weight decay (Chen et al., 2025): only elements with u p >= 0 decay.
  * Corrected weight decay (Defazio, 2025): weight_decay lr^2 / lr_max takes the place of
- * weight_decay lr, where lr_max is the group's `max_lr` (OneCycleLR sets it) or the rate it was
- * built with.
+ * weight_decay lr, where lr_max is the group's `max_lr` (OneCycleLR and CyclicLR set it) or the rate
+ * it was built with.
  */
 import { flag, type z } from "../core/options.ts";
 import {

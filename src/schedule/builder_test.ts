@@ -260,7 +260,11 @@ test("options that torch would divide by, or that contradict each other, are ref
       /final_epoch: warmup_begin, T_0 and final_epoch must rise, received 0, 9, 9$/,
     ],
     ["polynomial", warm, /num_training_steps: must be above num_warmup_steps \(5\), received 5$/],
-    ["polynomial", { ...warm, lr_end: 1 }, /lr_end: must be below the largest initial rate 1/],
+    [
+      "polynomial",
+      { ...warm, lr_end: 1 },
+      /lr_end: must be below the optimizer's lr 1, received 1$/,
+    ],
     ["cosine_with_min_lr", warm, /min_lr: or min_lr_rate must be given, and not both$/],
     [
       "warmup_stable_decay",

@@ -21,8 +21,8 @@ function check(o: Options): ["min_lr", string] | undefined {
   return ["min_lr", `or min_lr_rate must be given, and not both`];
 }
 
-function decay(p: number, o: Options, top: number): number {
-  const least = o.min_lr_rate ?? o.min_lr! / top;
+function decay(p: number, o: Options, defaultLr: number): number {
+  const least = o.min_lr_rate ?? o.min_lr! / defaultLr;
   return Math.max(0, 0.5 * (1 + cos(Math.PI * o.num_cycles * 2 * p)) * (1 - least) + least);
 }
 
@@ -30,13 +30,13 @@ function decay(p: number, o: Options, top: number): number {
  *     k <  W   base k / max(1, W)
  *     k >= W   base (c (1 - m) + m), c = (1 + cos(2 pi cycles (k - W) / max(1, N - W))) / 2
  *
- * m is min_lr_rate, or min_lr over the largest base rate of all groups.
+ * m is min_lr_rate, or min_lr over the optimizer's own lr, as there.
  */
 export const cosineWithMinLr: SchedulerRule = factorSchedule<Options>({
   name: "cosine_with_min_lr",
   options,
   check,
-  factor: (k, o, top) => warmup(k, o, (p) => decay(p, o, top)),
+  factor: (k, o, defaultLr) => warmup(k, o, (p) => decay(p, o, defaultLr)),
 });
 
 /**
@@ -49,9 +49,9 @@ export const cosineWarmupWithMinLr: SchedulerRule = factorSchedule<z.output<type
   name: "cosine_warmup_with_min_lr",
   options: rateOptions,
   check,
-  factor(k, o, top) {
+  factor(k, o, defaultLr) {
     const { num_warmup_steps: warmup, num_training_steps: total, warmup_lr_rate: first } = o;
-    if (k >= warmup) return decay((k + 1 - warmup) / Math.max(1, total - warmup), o, top);
+    if (k >= warmup) return decay((k + 1 - warmup) / Math.max(1, total - warmup), o, defaultLr);
     if (first == null) return (k + 1) / Math.max(1, warmup);
     return first + (1 - first) * k / Math.max(1, warmup - 1);
   },

@@ -1,6 +1,7 @@
 /** Goes up and down between two rates, as torch's CyclicLR. */
 import { pow } from "../core/math.ts";
 import { above, atLeast, flag, number, object, oneOf, z } from "../core/options.ts";
+import { noteMomenta } from "./momentum.ts";
 import { perGroup } from "./options.ts";
 import { absoluteSchedule, type SchedulerRule } from "./schedule.ts";
 
@@ -45,13 +46,19 @@ function scale(cycle: number, k: number, o: Options): number {
  * steps times 1, 1 / 2^(cycle - 1) or gamma^k by `mode`, or times `scale_fn`.
  *
  * With `cycle_momentum`, momentum (`betas[0]` where there is one) is max_momentum - (max_momentum -
- * base_momentum) s(k). Each group's rate becomes base_lr at once. Smith, arXiv 1506.01186.
+ * base_momentum) s(k). Each group's rate becomes base_lr at once. The groups
+ * get max_lr (here not by torch: corrected weight decay asks for the peak), max_momentum and
+ * base_momentum. Smith, arXiv 1506.01186.
  */
 export const cyclicLr: SchedulerRule = absoluteSchedule<Options>({
   name: "CyclicLR",
   options,
   perGroup: ["base_lr", "max_lr", "base_momentum", "max_momentum"],
-  start: (group, o) => group.lr = o.base_lr,
+  start(group, o) {
+    group.lr = o.base_lr;
+    group.max_lr = o.max_lr;
+    if (o.cycle_momentum) noteMomenta(group, o);
+  },
   base: (o) => o.base_lr,
   at: (k, base, o) => base + (o.max_lr - base) * height(k, o),
   momentum: (k, o) =>

@@ -9,6 +9,14 @@ export function readMomentum(group: Group): number | undefined {
   return typeof group.momentum === "number" ? group.momentum : undefined;
 }
 
+/** Notes both ends of a cycle in the group, as torch. */
+export function noteMomenta(
+  group: Group,
+  { base_momentum, max_momentum }: { base_momentum: number; max_momentum: number },
+): void {
+  Object.assign(group, { max_momentum, base_momentum });
+}
+
 /** The array of betas is replaced, never changed. */
 export function writeMomentum(group: Group, value: number): void {
   if (Array.isArray(group.betas)) group.betas = [value, ...group.betas.slice(1)];

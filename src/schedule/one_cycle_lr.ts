@@ -2,6 +2,7 @@
 import { cos } from "../core/math.ts";
 import { ConfigError } from "../core/errors.ts";
 import { above, between, flag, integer, number, object, oneOf, type z } from "../core/options.ts";
+import { noteMomenta } from "./momentum.ts";
 import { perGroup, total } from "./options.ts";
 import { absoluteSchedule, type SchedulerRule, type ScheduleSpec } from "./schedule.ts";
 
@@ -61,13 +62,20 @@ const spec = {
     if (o.total_steps == null ? byEpochs : o.epochs == null && o.steps_per_epoch == null) return;
     return ["total_steps", "must be given, or epochs and steps_per_epoch, and not both"];
   },
-  start: (group, o) => group.initial_lr = o.max_lr / o.div_factor,
+  start(group, o) {
+    group.initial_lr = o.max_lr / o.div_factor;
+    group.max_lr = o.max_lr;
+    group.min_lr = group.initial_lr as number / o.final_div_factor;
+    if (o.cycle_momentum) noteMomenta(group, o);
+  },
 } satisfies Partial<ScheduleSpec<Options>>;
 
 /**
  * From max_lr / div_factor to max_lr in pct_start of the steps, then down to the start's
  * 1 / final_div_factor; with `three_phase` back to the start first. Momentum (`betas[0]` where there
  * is one) goes the other way, max_momentum - base_momentum - max_momentum.
+ *
+ * The groups get torch's keys: initial_lr, max_lr, min_lr, max_momentum, base_momentum.
  *
  * As in torch, step `total_steps` is one beyond the end and already off the curve (a linear rate is
  * negative there); a further one is an error. Smith and Topin, arXiv 1708.07120.

@@ -16,14 +16,14 @@ const options = object({
  *     k <= N   base ((b - lr_end) (1 - (k - W) / (N - W))^power + lr_end) / b
  *     k >  N   base lr_end / b
  *
- * b is the largest base rate of all groups: it ends at lr_end, the others in proportion.
+ * b is the optimizer's own lr, as there: a group of this rate ends at lr_end, others in proportion.
  */
 export const polynomial: SchedulerRule = factorSchedule<z.output<typeof options>>({
   name: "polynomial",
   options,
-  check(o, top) {
-    if (!(o.lr_end < top)) {
-      return ["lr_end", `must be below the largest initial rate ${top}, received ${o.lr_end}`];
+  check(o, defaultLr) {
+    if (!(o.lr_end < defaultLr)) {
+      return ["lr_end", `must be below the optimizer's lr ${defaultLr}, received ${o.lr_end}`];
     }
     if (o.num_training_steps > o.num_warmup_steps) return;
     return [
@@ -31,9 +31,13 @@ export const polynomial: SchedulerRule = factorSchedule<z.output<typeof options>
       `must be above num_warmup_steps (${o.num_warmup_steps}), received ${o.num_training_steps}`,
     ];
   },
-  factor(k, { num_warmup_steps: warmup, num_training_steps: total, lr_end: end, power }, top) {
+  factor(
+    k,
+    { num_warmup_steps: warmup, num_training_steps: total, lr_end: end, power },
+    defaultLr,
+  ) {
     if (k < warmup) return k / Math.max(1, warmup);
-    if (k > total) return end / top;
-    return ((top - end) * pow(1 - (k - warmup) / (total - warmup), power) + end) / top;
+    if (k > total) return end / defaultLr;
+    return ((defaultLr - end) * pow(1 - (k - warmup) / (total - warmup), power) + end) / defaultLr;
   },
 });

@@ -8,12 +8,14 @@ export type Origin = { lr: number; initial_lr?: number }[];
 /** A preview that steps forward only: asking in rising order costs one step each. */
 export class Replay {
   readonly #make: (optimizer: Schedulable) => Scheduler;
+  readonly #defaults: Schedulable["defaults"];
   #groups: Schedulable["paramGroups"];
   #run: { k: number; scheduler: Scheduler } | undefined;
 
   /** `make` is called with copies of the groups that `optimizer` has now. */
   constructor(optimizer: Schedulable, make: (optimizer: Schedulable) => Scheduler) {
     this.#make = make;
+    this.#defaults = optimizer.defaults;
     this.#groups = optimizer.paramGroups.map((group) => ({ ...group }));
   }
 
@@ -21,7 +23,7 @@ export class Replay {
   lrAt(k: number): number[] {
     if (this.#run === undefined || this.#run.k > k) {
       const paramGroups = this.#groups.map((group) => ({ ...group }));
-      this.#run = { k: 0, scheduler: this.#make({ paramGroups }) };
+      this.#run = { k: 0, scheduler: this.#make({ paramGroups, defaults: this.#defaults }) };
     }
     for (; this.#run.k < k; this.#run.k++) this.#run.scheduler.step();
     return this.#run.scheduler.getLastLr();

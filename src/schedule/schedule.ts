@@ -40,22 +40,22 @@ export interface SchedulerContext {
   parts(optimizer: Schedulable): Part[];
 }
 
-/** A schedule as its file writes it; `O` are its options, `top` is the largest base rate of all groups. */
+/** A schedule as its file writes it; `O` are its options, `defaultLr` is the optimizer's own rate. */
 export interface ScheduleSpec<O extends Record<string, unknown>> {
   readonly name: string;
   readonly options: z.ZodObject & { readonly _zod: { readonly output: O } };
   /** Options that may be arrays of one value a group. */
   readonly perGroup?: readonly (keyof O & string)[];
   /** A fault that no single option shows: the option and its rule. */
-  check?(options: O, top: number): [keyof O & string, string] | undefined;
+  check?(options: O, defaultLr: number): [keyof O & string, string] | undefined;
   /** Changes a group before its initial rate is noted. */
   start?(group: Schedulable["paramGroups"][number], options: O): void;
   /** The base rate after step 0, where it is an option. */
   base?(options: O): number;
   /** The rate at step k from the rate before it (at k = 0: from the group's rate). */
-  next(k: number, lr: number, base: number, options: O, top: number): number;
+  next(k: number, lr: number, base: number, options: O, defaultLr: number): number;
   /** The closed form: the rate at step k from the base rate. */
-  at?(k: number, base: number, options: O, top: number): number;
+  at?(k: number, base: number, options: O, defaultLr: number): number;
   /** The rate at step 0 after another schedule. Default: the closed form, else `next`. */
   restart?(lr: number, base: number, options: O): number;
   /** The momentum at step k, undefined where it stays. */
@@ -77,19 +77,19 @@ export function absoluteSchedule<O extends Record<string, unknown>>(
 ): SchedulerRule {
   return schedule<O>({
     ...spec,
-    next: (k, _lr, base, options, top) => spec.at(k, base, options, top),
+    next: (k, _lr, base, options, defaultLr) => spec.at(k, base, options, defaultLr),
   });
 }
 
 /** The rule of a schedule that is a factor of the base rate, as torch's LambdaLR. */
 export function factorSchedule<O extends Record<string, unknown>>(
   spec: Omit<ScheduleSpec<O>, "next" | "at" | "restart"> & {
-    factor(k: number, options: O, top: number): number;
+    factor(k: number, options: O, defaultLr: number): number;
   },
 ): SchedulerRule {
   return absoluteSchedule<O>({
     ...spec,
-    at: (k, base, options, top) => base * spec.factor(k, options, top),
+    at: (k, base, options, defaultLr) => base * spec.factor(k, options, defaultLr),
   });
 }
 
@@ -139,7 +139,7 @@ class Schedule<O extends Record<string, unknown>> implements Part {
       restart !== undefined
         ? (_k, lr, base, options) => restart(lr, base, options)
         : at !== undefined
-        ? (k, _lr, base, options, top) => at(k, base, options, top)
+        ? (k, _lr, base, options, defaultLr) => at(k, base, options, defaultLr)
         : next,
     );
   }
@@ -156,8 +156,8 @@ class Schedule<O extends Record<string, unknown>> implements Part {
     checkStep(k);
     const { at } = this.#spec;
     if (at === undefined) return this.#replay.lrAt(k);
-    const top = Math.max(...this.#baseLrs);
-    return this.#baseLrs.map((base, i) => at(k, base, this.#options[i], top));
+    const defaultLr = defaultRate(this.#optimizer);
+    return this.#baseLrs.map((base, i) => at(k, base, this.#options[i], defaultLr));
   }
 
   stateDict(): Record<string, unknown> {
@@ -188,8 +188,10 @@ class Schedule<O extends Record<string, unknown>> implements Part {
   /** Sets the rates of step k; nothing has changed if a rule throws. */
   #advance(k: number, rule: ScheduleSpec<O>["next"]): void {
     const groups = sameGroups(this.#optimizer, this.#baseLrs.length);
-    const top = Math.max(...this.#baseLrs);
-    const rates = groups.map(({ lr }, i) => rule(k, lr, this.#baseLrs[i], this.#options[i], top));
+    const defaultLr = defaultRate(this.#optimizer);
+    const rates = groups.map(({ lr }, i) =>
+      rule(k, lr, this.#baseLrs[i], this.#options[i], defaultLr)
+    );
     const momenta = this.#options.map((options) => this.#spec.momentum?.(k, options));
     this.#k = k;
     groups.forEach((group, i) => {
@@ -201,9 +203,9 @@ class Schedule<O extends Record<string, unknown>> implements Part {
 
   #check(groups: Schedulable["paramGroups"], path: string): void {
     const { check, momentum, name } = this.#spec;
-    const top = Math.max(...groups.map((group) => (group.initial_lr ?? group.lr) as number));
+    const defaultLr = defaultRate(this.#optimizer);
     for (const [i, options] of this.#options.entries()) {
-      const fault = check?.(options, top);
+      const fault = check?.(options, defaultLr);
       if (fault !== undefined) throw new ConfigError(join(path, fault[0]), fault[1]);
       if (momentum?.(0, options) !== undefined && readMomentum(groups[i]) === undefined) {
         throw new ConfigError(
@@ -213,6 +215,12 @@ class Schedule<O extends Record<string, unknown>> implements Part {
       }
     }
   }
+}
+
+/** The optimizer's own rate, or the largest initial rate of the groups. */
+function defaultRate({ defaults, paramGroups }: Schedulable): number {
+  return defaults?.lr ??
+    Math.max(...paramGroups.map((group) => (group.initial_lr ?? group.lr) as number));
 }
 
 /** Notes each group's rate as `initial_lr` unless one is noted, and returns them. */

@@ -3,6 +3,11 @@
 /** What a scheduler needs of an optimizer. */
 export interface Schedulable {
   readonly paramGroups: ({ lr: number } & Record<string, unknown>)[];
+  /**
+   * The options that it was built with, before any group changed them. Hugging Face's schedules with
+   * an end in absolute terms divide it by this rate; without it, by the largest of the groups.
+   */
+  readonly defaults?: Readonly<{ lr: number } & Record<string, unknown>>;
 }
 
 /** A learning-rate schedule bound to an optimizer; one `step()` an optimizer update. */

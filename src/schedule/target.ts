@@ -14,7 +14,9 @@ type Group = Schedulable["paramGroups"][number];
 export function targetOf(optimizer: Schedulable, target: string, path: string): Schedulable {
   if (target === "lr") return optimizer;
   optimizer.paramGroups.forEach((group, i) => {
-    const numbers = Object.keys(group).filter((key) => !/^initial_/.test(key));
+    const numbers = Object.keys(group).filter((key) =>
+      !/^(initial|base)_|^(max|min)_(lr|momentum)$/.test(key)
+    );
     if (typeof read(group, target) === "number") return;
     const known = numbers.flatMap((key) => {
       const value = group[key];
@@ -28,8 +30,11 @@ export function targetOf(optimizer: Schedulable, target: string, path: string): 
         `group ${i} has ${known.join(", ")}`,
     );
   });
+  const { defaults } = optimizer;
+  const initial = defaults && read(defaults, target);
   const views = new WeakMap<Group, Group>();
   return {
+    defaults: typeof initial === "number" ? { lr: initial } : undefined,
     get paramGroups(): Group[] {
       return optimizer.paramGroups.map((group) => {
         let view = views.get(group);
