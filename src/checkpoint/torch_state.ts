@@ -9,7 +9,8 @@
  *     for i, slots in d["state"].items():
  *         for k, v in slots.items():
  *             if isinstance(v, list):                       # L-BFGS keeps lists of vectors
- *                 v = torch.stack([torch.as_tensor(x) for x in v if x is not None])
+ *                 v = [torch.as_tensor(x) for x in v if x is not None]
+ *                 v = torch.stack(v) if v else torch.empty(0)
  *             if v is not None:
  *                 tensors[f"state.{i}.{k}"] = torch.as_tensor(v).contiguous()
  *     safetensors.torch.save_file(tensors, "optimizer.safetensors",
@@ -160,9 +161,9 @@ function slotsOf(
     out[key] = isMatrix ? transposed(host) : host;
   }
   if (!turned) return out;
-  // Adafactor's means over rows are means over columns of the transpose.
+  // Adafactor's means over the rows of a matrix are means over columns of the transpose.
   const { row_var, col_var } = out;
-  if (row_var !== undefined && col_var !== undefined) {
+  if (typeof row_var === "object" && row_var.shape.length === 2) {
     [out.row_var, out.col_var] = [col_var, row_var];
   }
   return out;

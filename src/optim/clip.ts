@@ -6,9 +6,10 @@
  */
 import { ConfigError, show } from "../core/errors.ts";
 import * as tf from "../tensor/tf.ts";
+import { gradientEntries, type Gradients } from "./gradients.ts";
 
-/** Gradients by name; absent ones stay absent. */
-export type GradientMap = Readonly<Record<string, tf.Tensor | null | undefined>>;
+/** Gradients by name, or tfjs' list; absent ones stay absent. */
+export type GradientMap = Gradients;
 
 /** Clipped gradients, new tensors that the caller disposes. */
 export interface ClippedGradients {
@@ -25,7 +26,8 @@ const smallSize = 65536;
 /**
  * Scales all gradients by min(1, maxNorm / (norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`.
  *
- * A norm that is NaN or infinite makes NaN gradients, as there.
+ * As there, a norm that is NaN makes every gradient NaN; an infinite one makes what is infinite NaN
+ * and the rest 0.
  *
  * @param maxNorm >= 0; Infinity only measures.
  * @param normType p of the p-norm over all elements, > 0; Infinity for the largest magnitude.
@@ -45,7 +47,7 @@ export function clipGradNorm(
   });
 }
 
-/** Limits every element to [-clipValue, clipValue], as `torch.nn.utils.clip_grad_value_`. */
+/** Limits every element to [-clipValue, clipValue], as `torch.nn.utils.clip_grad_value_`; NaN stays NaN. */
 export function clipGradValue(
   grads: GradientMap,
   clipValue: number,
@@ -54,7 +56,12 @@ export function clipGradValue(
     throw new ConfigError("clipValue", `must be a number >= 0, received ${show(clipValue)}`);
   }
   return tf.tidy(() => ({
-    grads: map(grads, (gradient) => tf.clipByValue(gradient, -clipValue, clipValue)),
+    // tfjs' own wasm kernel turns NaN into -clipValue.
+    grads: map(
+      grads,
+      (gradient) =>
+        tf.where(tf.isNaN(gradient), gradient, tf.clipByValue(gradient, -clipValue, clipValue)),
+    ),
   }));
 }
 
@@ -70,8 +77,8 @@ export function gradNorm(grads: readonly tf.Tensor[], normType = 2): tf.Scalar {
   }
   return tf.tidy(() => {
     if (normType === Infinity) {
-      if (grads.length === 0) return tf.scalar(0);
-      return grads.map((g) => tf.max<tf.Scalar>(tf.abs(g))).reduce((a, b) => tf.maximum(a, b));
+      const largest = grads.filter(({ size }) => size > 0).map((g) => tf.max<tf.Scalar>(tf.abs(g)));
+      return largest.length === 0 ? tf.scalar(0) : largest.reduce((a, b) => tf.maximum(a, b));
     }
     if (normType === 2) return tf.sqrt(squaredNorm(grads));
     if (normType === 1) return sumOf(grads, tf.abs);
@@ -109,8 +116,8 @@ function blockSum(x: tf.Tensor): tf.Scalar {
 }
 
 function present(grads: GradientMap): [string, tf.Tensor][] {
-  return Object.entries(grads).flatMap(([name, gradient]) =>
-    gradient === null || gradient === undefined ? [] : [[name, gradient]]
+  return gradientEntries(grads).flatMap(([name, gradient]) =>
+    gradient === undefined ? [] : [[name, gradient]]
   );
 }
 

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { useBackend } from "../../test/support/backend.ts";
 import { assertClose } from "../../test/support/close.ts";
 import { readFixture } from "../../test/support/fixture.ts";
+import { notFinite } from "../../test/support/clip_cases.ts";
+import { backends } from "../../test/support/kernels.ts";
 import * as tf from "../tensor/tf.ts";
 import { clipGradNorm, clipGradValue, gradNorm, squaredNorm } from "./clip.ts";
 
@@ -69,3 +71,23 @@ test("gradNorm() of nothing is 0, and bad arguments are refused", async () => {
   assert.throws(() => clipGradNorm({}, 1, 0), /^ConfigError: normType: must be a number > 0, rec/);
   assert.throws(() => clipGradValue({}, NaN), /clipValue: must be a number >= 0, received NaN$/);
 });
+
+test("clipGradNorm() and clipGradValue() take tfjs' list, in which tensors may be absent", async () => {
+  await useBackend("cpu");
+  const list = [{ name: "a", tensor: tf.tensor([3, -4]) }, { name: "b", tensor: undefined }];
+  const { grads, norm } = clipGradNorm(list, 1);
+  assert.deepEqual(Object.keys(grads), ["a"]);
+  assertClose(grads.a.dataSync(), [0.6, -0.8], 1e-6);
+  assert.equal(norm.dataSync()[0], 5);
+  assert.deepEqual([...clipGradValue(list, 3.5).grads.a.dataSync()], [3, -3.5]);
+});
+
+// Last, since kernels of our own stay installed.
+for (const [backend, use] of backends) {
+  test(`clipping keeps NaN and takes empty tensors on ${backend}`, async () => {
+    await use();
+    const { clipped, norms } = await notFinite();
+    assert.deepEqual(clipped, [NaN, 1, -1, 0.5, NaN]);
+    assert.deepEqual(norms, [4, 5, 7, 0]);
+  });
+}

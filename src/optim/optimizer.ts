@@ -251,22 +251,30 @@ export class Optimizer extends tf.Optimizer {
     return first.loss;
   }
 
-  /** tfjs' `minimize`; an optimizer that perturbs evaluates `f` twice. */
+  /**
+   * tfjs' `minimize`; an optimizer that perturbs evaluates `f` twice (and tfjs'
+   * `fit` then keeps a scalar a metric too many), and answers the first value.
+   */
   override minimize(
     f: () => tf.Scalar,
     returnCost = false,
     varList?: tf.Variable[],
   ): tf.Scalar | null {
-    if (this.perturbs) {
-      const { value, grads } = this.computeGradients(f, varList);
-      this.perturb(grads);
-      tf.dispose([value, ...Object.values(grads)]);
-    }
+    if (!this.perturbs) return super.minimize(f, returnCost, varList);
+    const { value, grads } = this.computeGradients(f, varList);
     try {
-      return super.minimize(f, returnCost, varList);
+      this.perturb(grads);
+      super.minimize(f, false, varList);
+    } catch (error) {
+      value.dispose();
+      throw error;
     } finally {
       this.restore();
+      tf.dispose(grads);
     }
+    if (returnCost) return value;
+    value.dispose();
+    return null;
   }
 
   /**

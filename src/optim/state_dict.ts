@@ -44,7 +44,7 @@ export interface LoadedState {
   readonly groups: Record<string, unknown>[];
   readonly parameters: Map<
     string,
-    { numbers: Record<string, number>; slots: Map<string, tf.Tensor | HostTensor> }
+    { numbers: Record<string, number>; slots: Map<string, tf.Tensor | HostTensor | number> }
   >;
   /** What all parameters of a rule share; absent: it starts anew. */
   readonly shared: Map<OptimizerRule, Record<string, tf.Tensor | HostTensor | number>>;
@@ -152,10 +152,10 @@ function readParameter(
   options: Record<string, unknown>,
   variable: tf.Variable,
   name: string,
-): { numbers: Record<string, number>; slots: Map<string, tf.Tensor | HostTensor> } {
+): { numbers: Record<string, number>; slots: Map<string, tf.Tensor | HostTensor | number> } {
   const where = `optimizer state of '${name}'`;
   const numbers = { ...rule.numbers?.(options) };
-  const slots = new Map<string, tf.Tensor | HostTensor>();
+  const slots = new Map<string, tf.Tensor | HostTensor | number>();
   const known = [...Object.keys(numbers), ...Object.keys(rule.slots)];
   for (const key of Object.keys(saved)) {
     const value = saved[key];
@@ -193,13 +193,15 @@ function readSlot(
   variable: tf.Variable,
   key: string,
   where: string,
-): tf.Tensor | HostTensor {
+): tf.Tensor | HostTensor | number {
+  const shape = tf.tidy(() => (rule.slots[key].initial?.(options, variable) ?? variable).shape);
+  // `tolist()` of a tensor without axes.
+  if (typeof value === "number" && shape.length === 0) return value;
   if (!(value instanceof tf.Tensor) && !isHostTensor(value)) {
     throw new CheckpointError(
       `${where}: ${key} must be a tensor or { data, shape }, received ${show(value)}`,
     );
   }
-  const shape = tf.tidy(() => (rule.slots[key].initial?.(options, variable) ?? variable).shape);
   const size = tf.util.sizeFromShape([...value.shape]);
   const held = value instanceof tf.Tensor ? value.size : value.data.length;
   if (!tf.util.arraysEqual([...value.shape], shape) || held !== size) {
