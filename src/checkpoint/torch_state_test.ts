@@ -95,6 +95,90 @@ test("fromTorchStateDict() without an optimizer keeps torch's order and indices"
   assertClose(data, given[0].flatMap((_, column) => given.map((row) => row[column])), 1e-7);
 });
 
+test("fromTorchStateDict() takes numbers for tensors without axes, as tolist() writes them", async () => {
+  await useBackend("cpu");
+  const variables = { a: tf.variable(tf.ones([2])), scale: tf.variable(tf.scalar(1)) };
+  const optimizer = buildOptimizer({ type: "Adam" }, variables);
+  optimizer.loadStateDict(fromTorchStateDict({
+    state: {
+      0: { step: 3, exp_avg: [1, 2], exp_avg_sq: [1, 4] },
+      1: { step: 3, exp_avg: 0.5, exp_avg_sq: 0.25 },
+    },
+    param_groups: [{ params: [0, 1], lr: 1 }],
+  }));
+  const { exp_avg, exp_avg_sq } = optimizer.stateDict().state[1] as Record<string, tf.Tensor>;
+  assert.deepEqual([exp_avg.shape, exp_avg.dataSync()[0]], [[], 0.5]);
+  assert.equal(exp_avg_sq.dataSync()[0], 0.25);
+  const wrong = { state: { 0: { step: 3, exp_avg: 1, exp_avg_sq: 1 } } };
+  assert.throws(
+    () =>
+      optimizer.loadStateDict(
+        fromTorchStateDict({ ...wrong, param_groups: [{ params: [0, 1], lr: 1 }] }),
+      ),
+    /'a': exp_avg must be a tensor or \{ data, shape \}, received 1$/,
+  );
+  optimizer.dispose();
+  tf.dispose(variables);
+});
+
+test("fromTorchStateDict() turns Adafactor's means of matrices, and leaves those of higher rank", async () => {
+  await useBackend("cpu");
+  const variables = {
+    matrix: tf.variable(tf.ones([3, 2])),
+    cube: tf.variable(tf.ones([2, 3, 4])),
+  };
+  const optimizer = buildOptimizer({ type: "Adafactor" }, variables);
+  const cube = {
+    row_var: [[[1], [2], [3]], [[4], [5], [6]]],
+    col_var: [[[1, 2, 3, 4]], [[5, 6, 7, 8]]],
+  };
+  optimizer.loadStateDict(fromTorchStateDict({
+    state: {
+      0: { step: 1, row_var: [[1], [2]], col_var: [[3, 4, 5]] },
+      1: { step: 1, ...cube },
+    },
+    param_groups: [{ params: [0, 1], lr: 1 }],
+  }, { transpose: true }));
+  const [first, second] = Object.values(optimizer.stateDict().state) as Record<string, tf.Tensor>[];
+  assert.deepEqual(first.row_var.arraySync(), [[3], [4], [5]]);
+  assert.deepEqual(first.col_var.arraySync(), [[1, 2]]);
+  assert.deepEqual(second.row_var.arraySync(), cube.row_var);
+  assert.deepEqual(second.col_var.arraySync(), cube.col_var);
+  optimizer.dispose();
+  tf.dispose(variables);
+});
+
+test("fromTorchStateDict() takes an LBFGS whose history is empty, in both forms", async () => {
+  await useBackend("cpu");
+  // One iteration from [1, 2] on the sum of squares, as torch keeps it.
+  const numbers = { func_evals: 1, n_iter: 1, t: 1 / 6, H_diag: 1, prev_loss: 5 };
+  const vectors = { d: [-2, -4], prev_flat_grad: [2, 4] };
+  const group = { lr: 1, max_iter: 1, max_eval: 1, tolerance_grad: 1e-7, tolerance_change: 1e-9 };
+  const param_groups = [{ params: [0], ...group, history_size: 100, line_search_fn: null }];
+  const lists = { old_dirs: [], old_stps: [], ro: [], al: [null, null] };
+  const plain = { state: { 0: { ...numbers, ...vectors, ...lists } }, param_groups };
+  const tensor = (values: number[], shape: number[]) =>
+    ({ dtype: "F32", shape, data: Float32Array.from(values) }) as const;
+  const file = encodeSafetensors(
+    Object.fromEntries([
+      ...Object.entries(numbers).map(([key, value]) => [key, tensor([value], [])] as const),
+      ...Object.entries(vectors).map(([key, value]) => [key, tensor(value, [2])] as const),
+      ...Object.keys(lists).map((key) => [key, tensor([], [0])] as const),
+    ].map(([key, value]) => [`state.0.${key}`, value])),
+    { param_groups: JSON.stringify(param_groups) },
+  );
+  for (const source of [plain as unknown as TorchStateDict, file]) {
+    const w = tf.variable(tf.tensor([2 / 3, 4 / 3]));
+    const optimizer = buildOptimizer({ type: "LBFGS" }, { w });
+    optimizer.loadStateDict(fromTorchStateDict(source, { optimizer, names: ["w"] }));
+    // The second iteration knows the curvature: it goes to the minimum.
+    await optimizer.step(() => tf.sum(tf.square(w)) as tf.Scalar);
+    assertClose(w.dataSync(), [0, 0], 1e-6);
+    optimizer.dispose();
+    w.dispose();
+  }
+});
+
 test("fromTorchStateDict() says in one line what does not fit", async () => {
   await useBackend("cpu");
   const [adamw] = checkpoints, lbfgs = checkpoints[4];

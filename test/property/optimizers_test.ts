@@ -173,15 +173,27 @@ for (const config of configs) {
   });
 }
 
+/** Those whose update has steps of its own on tensors, or needs two gradients. */
+const withoutGuards = ["ASAM", "Adafactor", "Prodigy", "SAM"];
+
 for (const config of firstOrder) {
   const { type } = config;
 
-  test(`${type}: where guards are obeyed, a step whose guard is not finite leaves no trace`, () => {
+  test(`${type}: a step whose guard is not finite leaves no trace, or a guard is refused`, () => {
     const results: unknown[] = [];
     for (const guards of [[1, 1, 1], [NaN, 1, Infinity, 1, NaN, 1]]) {
       const parameters = variables();
       const optimizer = buildOptimizer(config, parameters);
-      if (!optimizer.obeysGuards) return;
+      assert.equal(optimizer.obeysGuards, !withoutGuards.includes(type));
+      if (!optimizer.obeysGuards) {
+        const refused = /guard: is not obeyed by every type of this optimizer$/;
+        optimizer.perturbs && optimizer.perturb(gradientsAt(0, parameters));
+        assert.throws(
+          () => optimizer.applyGradients(gradientsAt(0, parameters), { guard: tf.scalar(1) }),
+          refused,
+        );
+        return;
+      }
       for (const value of guards) {
         const grads = gradientsAt(0, parameters);
         const guard = tf.tensor([1, value]);
