@@ -24,6 +24,7 @@ import {
   readPatterns,
   type TrainedBy,
 } from "./groups.ts";
+import { Lbfgs } from "./lbfgs.ts";
 import { Optimizer } from "./optimizer.ts";
 import { readParams, withoutIgnored } from "./params.ts";
 import { findOptimizer, type OptimizerEntry, type OptimizerFactory } from "./registry.ts";
@@ -130,10 +131,7 @@ export function buildOptimizer(
   const settings = parseOptions(settingsSchema, rest, path);
   const entry = findOptimizer(type, typePath);
   if (typeof entry === "function") {
-    const grouped = Object.keys(rest)[0];
-    if (grouped !== undefined) {
-      throw new ConfigError(join(path, grouped), "needs an optimizer with a rule, not a factory");
-    }
+    refuseGroups(entry, settings, path);
     return fromFactory(entry, params, parameters, typePath);
   }
   const base = { ...readTrained(entry, params, paramsPath), ownDecay: false };
@@ -145,6 +143,27 @@ export function buildOptimizer(
     layerDecay: readLayerDecay(settings.layerDecay, join(path, "layerDecay")),
   };
   return new Optimizer(groupPlan(grouping), parameters, { type: entry.name, params, ...rest });
+}
+
+/** An optimizer of a factory makes its groups itself; settings that say so as well are accepted. */
+function refuseGroups(
+  entry: OptimizerFactory,
+  { groups, noDecay, layerDecay }: z.output<typeof settingsSchema>,
+  path: string,
+): void {
+  const given = {
+    groups: groups.length > 0,
+    noDecay: noDecay !== "none",
+    layerDecay: layerDecay !== undefined,
+  };
+  const key = Object.entries(given).find(([, isGiven]) => isGiven)?.[0];
+  if (key === undefined) return;
+  throw new ConfigError(
+    join(path, key),
+    (entry as unknown) === Lbfgs
+      ? "has no meaning for LBFGS, which takes one group, as torch's does"
+      : "has no meaning for an optimizer made by a factory, which makes its own groups",
+  );
 }
 
 /** The rule of `entry` with checked options; a wrapper's base is among its params. */

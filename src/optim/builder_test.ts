@@ -185,7 +185,63 @@ test("buildOptimizer() names path, rule and value of a bad config", () => {
     [{ type: "AdanW" }, /optimizer\.type: unknown optimizer "AdanW"; did you mean 'AdamW'\?/],
     [{ type: 5 }, /optimizer\.type: must be a registered name \(.*\), received 5$/],
     [{ type: () => 3 }, /optimizer\.type: must make an Optimizer, received 3$/],
-    [{ type: () => 3, groups: [] }, /optimizer\.groups: needs an optimizer with a rule/],
+    [
+      { type: () => 3, groups: [{ match: "a" }] },
+      /optimizer\.groups: has no meaning for an optimizer made by a factory, which makes its own groups$/,
+    ],
+    [
+      { type: () => 3, noDecay: "auto" },
+      /optimizer\.noDecay: has no meaning for an optimizer made/,
+    ],
+    [
+      { type: "LBFGS", noDecay: "auto" },
+      /optimizer\.noDecay: has no meaning for LBFGS, which takes one group, as torch's does$/,
+    ],
+    [
+      { type: "LBFGS", layerDecay: { rate: 0.5, depthOf: "(1)" } },
+      /optimizer\.layerDecay: has no meaning for LBFGS, which takes one group/,
+    ],
+    [
+      {
+        type: "Lamb",
+        groups: [{ match: "bias", max_grad_norm: null }],
+      },
+      /paramGroups\[1\]\.max_grad_norm: must be the same in all groups of Lamb, received 1 beside null$/,
+    ],
+    [
+      {
+        type: "Lamb",
+        groups: [{
+          match: "bias",
+          optimizer: { type: "Lookahead", params: { optimizer: "Lamb", max_grad_norm: 2 } },
+        }, { match: "norm", optimizer: { type: "Lamb", params: { max_grad_norm: 2 } } }],
+      },
+      /paramGroups\[2\]\.max_grad_norm: must be the same in all groups of Lamb, received 1 beside 2$/,
+    ],
+    [
+      { type: "Prodigy", groups: [{ match: "bias", d_coef: 2 }] },
+      /paramGroups\[1\]\.d_coef: must be the same in all groups of Prodigy, received 1 beside 2$/,
+    ],
+    [
+      { type: "Prodigy", groups: [{ match: "bias", betas: [0.9, 0.81] }] },
+      /paramGroups\[1\]\.beta3: must be the same in all groups of Prodigy, received 0\.999/,
+    ],
+    [
+      { type: "Prodigy", groups: [{ match: "bias", growth_rate: 2 }] },
+      /growth_rate: must be the same/,
+    ],
+    [
+      { type: "Prodigy", groups: [{ match: "bias", d0: 2 }] },
+      /\.d0: must be the same in all groups/,
+    ],
+    [
+      { type: "Muon", params: { aux: { match: ["("] } } },
+      /optimizer\.params\.aux\.match\[0\]: must be a regular expression, received "\("$/,
+    ],
+    [
+      { type: "Muon", params: { aux: { match: ["embed", "hed"] } } },
+      /params\.aux\.match\[1\]: matches no parameter name, received "hed"; names: /,
+    ],
     [{ type: "SGD", TYPE: "SGD" }, /optimizer\.TYPE: is the same option as "type"/],
     [adamw({ params: [] }), /optimizer\.params: must be an object, received \[\]$/],
     [adamw({ lr: 1 }), /optimizer\.lr: unknown option "lr"/],

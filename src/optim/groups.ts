@@ -11,13 +11,7 @@ import { join } from "../core/options.ts";
 import type { NamedParameters } from "../tensor/parameters.ts";
 import type * as tf from "../tensor/tf.ts";
 import type { GroupPlan, GroupSpec } from "./optimizer.ts";
-import type { OptimizerRule } from "./rule.ts";
-
-/** A regular expression with its place in the config. */
-export interface Pattern {
-  readonly regex: RegExp;
-  readonly path: string;
-}
+import type { OptimizerRule, Pattern } from "./rule.ts";
 
 /** One checked rule. */
 export interface GroupRule {
@@ -161,6 +155,7 @@ function splitByShare(part: Part, { variables, given }: NamedParameters): Part[]
     label: `${part.label}; ${label}`,
     names: [] as string[],
   }));
+  checkEach(shares.flatMap(({ patterns = [] }) => patterns), [...given.keys()]);
   for (const name of part.names) {
     const all = [...given].filter(([, first]) => first === name).map(([other]) => other);
     const share = shares.findIndex(({ takes }) => takes(all, variables.get(name)!));
@@ -197,6 +192,10 @@ function checkPatterns({ rules, noDecay, layerDecay }: Grouping, names: string[]
     ...(typeof noDecay === "string" ? [] : noDecay),
     ...(layerDecay?.depthOf ?? []),
   ];
+  checkEach(patterns, names);
+}
+
+function checkEach(patterns: readonly Pattern[], names: string[]): void {
   for (const { regex, path } of patterns) {
     if (names.some((name) => name.search(regex) >= 0)) continue;
     throw new ConfigError(

@@ -90,6 +90,8 @@ const perTensor: OptimizerRule = elementwise<Options, Form>({
  */
 export const lamb: OptimizerRule = {
   ...perTensor,
+  // One norm of all gradients.
+  whole: ({ max_grad_norm }) => ({ max_grad_norm }),
   step(entries, shared) {
     tf.tidy(() => perTensor.step(clipped(entries), shared));
   },

@@ -29,13 +29,16 @@ import { squaredNorm } from "./clip.ts";
 import { type OptimizerRule, scaledGradient, type Share, type UpdateEntry } from "./rule.ts";
 import { decayed, decayOptions, lerpTensors, shrinkOf } from "./terms.ts";
 
+/** What is embedding or head by its name, in the usual models. */
+const usual = [
+  "embed",
+  "(^|[./_])(wte|wpe)([./_]|$)",
+  "(^|[./_])(head|classifier|logits)([./_]|$)",
+];
+
 const auxOptions = object({
-  /** Regular expressions of names that AdamW trains whatever their rank. */
-  match: list(text()).default([
-    "embed",
-    "(^|[./_])(wte|wpe)([./_]|$)",
-    "(^|[./_])(head|classifier|logits)([./_]|$)",
-  ]),
+  /** Regular expressions of names, in any case, that AdamW trains whatever their rank. */
+  match: list(expression()).default(usual),
   lr: atLeast(0).optional(),
   betas: pair(below(0, 1), below(0, 1)).default([0.9, 0.95]),
   eps: atLeast(0).default(1e-10),
@@ -154,6 +157,18 @@ export function orthogonalize(
   });
 }
 
+/** The source of a regular expression. */
+function expression(): z.ZodString {
+  return text().refine((source) => {
+    try {
+      new RegExp(source);
+      return true;
+    } catch {
+      return false;
+    }
+  }, { error: "must be a regular expression" });
+}
+
 /** Muon's matrices, and the rest for AdamW; undefined without `aux`. */
 function sharesOf(o: Options): readonly Share[] | undefined {
   if (o.aux === undefined || o.aux === false) return undefined;
@@ -161,7 +176,11 @@ function sharesOf(o: Options): readonly Share[] | undefined {
   const shared = o.adjust_lr_fn === "match_rms_adamw";
   const { lr = shared ? o.lr : 3e-4, weight_decay = shared ? o.weight_decay : 0, ...rest } = given;
   const aux = { ...rest, lr, weight_decay, maximize: o.maximize };
-  const patterns = match.map((source) => new RegExp(source, "i"));
+  const patterns = match.map((source, i) => ({
+    source,
+    regex: new RegExp(source, "i"),
+    path: `params.aux.match[${i}]`,
+  }));
   return [
     {
       label: "matrices",
@@ -169,13 +188,15 @@ function sharesOf(o: Options): readonly Share[] | undefined {
       options: o,
       takes: (names, { shape }) =>
         shape.length === 2 && Math.min(...shape) > 1 &&
-        !names.some((name) => patterns.some((pattern) => pattern.test(name))),
+        !names.some((name) => patterns.some(({ regex }) => regex.test(name))),
     },
     {
       label: "embeddings, heads and vectors",
       rule: adamw,
       options: parseOptions(adamw.options, aux, "params.aux", "AdamW"),
       takes: () => true,
+      // The usual ones may find nothing.
+      patterns: patterns.filter(({ source }) => !usual.includes(source)),
     },
   ];
 }

@@ -488,6 +488,7 @@ export class Optimizer extends tf.Optimizer {
   /** The gradients by name, if an update can be made with them now. */
   #check(gradients: Gradients): Map<string, tf.Tensor> {
     const resolved = resolveGradients(gradients, this.adopt(gradients));
+    checkWhole(this.#members);
     this.paramGroups.forEach(({ lr, train_mode }, i) => {
       if (!Number.isFinite(lr)) {
         throw new ConfigError(
@@ -567,6 +568,7 @@ export class Optimizer extends tf.Optimizer {
       const held = new Map(spec.names.map((name) => [name, variables.get(name)!]));
       return { spec, rule: spec.rule, group, variables: held };
     });
+    checkWhole(members);
     this.#members.splice(0, this.#members.length, ...members);
     this.paramGroups.splice(0, this.paramGroups.length, ...members.map(({ group }) => group));
   }
@@ -635,6 +637,25 @@ export class Optimizer extends tf.Optimizer {
     for (const [rule, variables] of shared) this.#shared.set(rule, variables);
     loaded.groups.forEach((options, i) => Object.assign(this.paramGroups[i], copyOptions(options)));
   }
+}
+
+/** What a rule has once for all its groups must not differ among them. */
+function checkWhole(members: readonly Member[]): void {
+  const first = new Map<OptimizerRule, Readonly<Record<string, unknown>>>();
+  members.forEach(({ rule, group }, i) => {
+    if (rule.whole === undefined) return;
+    const own = rule.whole(group);
+    const other = first.get(rule);
+    if (other === undefined) first.set(rule, own);
+    const key = Object.keys(own).find((key) => other !== undefined && own[key] !== other[key]);
+    if (key === undefined) return;
+    throw new ConfigError(
+      `paramGroups[${i}].${key}`,
+      `must be the same in all groups of ${rule.name}, received ${show(own[key])} beside ${
+        show(other![key])
+      }`,
+    );
+  });
 }
 
 /** A number as float32 parts that add up to it: a scalar if one suffices. */

@@ -63,7 +63,7 @@ type Shared = Readonly<Record<"d" | "d_max" | "d_numerator", tf.Variable>>;
  *     p = p - dlr weight_decay p;   p = p - dlr m / (sqrt(v) + d' eps)
  *
  * lr is a multiplier, 1 or a schedule of it, the same for all groups (or 0). Only every `slice_p`-th
- * element enters num and s.
+ * element enters num and s. d0, d_coef, growth_rate and b3 are one for all groups.
  */
 export const prodigy: OptimizerRule = {
   name: "Prodigy",
@@ -79,6 +79,11 @@ export const prodigy: OptimizerRule = {
     d: (o) => (o as Options).d0,
     d_max: (o) => (o as Options).d0,
     d_numerator: () => 0,
+  },
+  whole(options) {
+    const o = options as Options;
+    const { d0, d_coef, growth_rate } = o;
+    return { d0, d_coef, growth_rate, beta3: beta3Of(o) };
   },
   step(entries, shared) {
     const active = entries.filter(({ options }) => options.lr !== 0);
@@ -149,7 +154,7 @@ function rateOf(o: Options, step: number): number {
     : o.lr;
 }
 
-const beta3Of = (o: Options): number => o.beta3 ?? Math.sqrt(o.betas[1]);
+const beta3Of = (o: Pick<Options, "beta3" | "betas">): number => o.beta3 ?? Math.sqrt(o.betas[1]);
 
 /** s of this parameter moves on; returns the products whose sum is its part of the numerator. */
 function advanceSlice(entry: UpdateEntry, d: tf.Scalar): tf.Tensor {

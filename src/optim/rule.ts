@@ -44,6 +44,12 @@ export interface UpdateEntry extends GradientEntry {
   readonly baseLr: number;
 }
 
+/** A regular expression with its place in the config. */
+export interface Pattern {
+  readonly regex: RegExp;
+  readonly path: string;
+}
+
 /** Some of a group's parameters, trained by a rule and options of their own. */
 export interface Share {
   /** What it holds, for the summary. */
@@ -52,6 +58,8 @@ export interface Share {
   readonly options: Readonly<Record<string, unknown>>;
   /** Whether it takes a parameter, given all names of the variable. */
   takes(names: readonly string[], parameter: tf.Tensor): boolean;
+  /** Regular expressions of the config that must match a name each. */
+  readonly patterns?: readonly Pattern[];
 }
 
 /** Weights for evaluation that differ from those trained (Schedule-Free); new tensors. */
@@ -77,6 +85,8 @@ export interface OptimizerRule {
    * values; state dicts keep them in the groups.
    */
   readonly shared?: Readonly<Record<string, (options: Record<string, unknown>) => number>>;
+  /** What must be the same in all groups of this type, because one update has one of it. */
+  whole?(options: Record<string, unknown>): Readonly<Record<string, unknown>>;
   /** What is wrong with training this parameter, in words that follow its name. */
   refuses?(parameter: tf.Tensor, options: Record<string, unknown>): string | undefined;
   /** Divides a group; the first share that takes a parameter has it, the last must take all. */
