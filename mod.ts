@@ -88,9 +88,12 @@ export { clipGradNorm, clipGradValue } from "./src/optim/clip.ts";
 export {
   type Closure,
   type ClosureResult,
+  type HostClosure,
+  type HostClosureResult,
   Optimizer,
   type OptimizerStateDict,
   type ParamGroup,
+  type Point,
   type SavedState,
 } from "./src/optim/optimizer.ts";
 export { type AveragingOptions, WeightAverage } from "./src/optim/averaging.ts";

@@ -18,6 +18,22 @@ export interface ClosureResult {
  */
 export type Closure = () => tf.Scalar | ClosureResult | Promise<ClosureResult>;
 
+/** A point by parameter name in double precision, which the parameters hold in float32. */
+export type Point = Readonly<Record<string, Float64Array>>;
+
+/** Loss and gradients in double precision; a parameter without an entry has a gradient of 0. */
+export interface HostClosureResult {
+  readonly value: number;
+  readonly grads: Readonly<Record<string, Float64Array>>;
+}
+
+/**
+ * Computes loss and gradients in double precision on the host, at the point that it is given and not
+ * at the parameters, which are that point rounded to float32. For LBFGS only, whose line search
+ * feels those roundings: with it every step is torch's in float64.
+ */
+export type HostClosure = (point: Point) => HostClosureResult | Promise<HostClosureResult>;
+
 /** One evaluation: the loss on the host, and the gradients to dispose. */
 export interface Evaluation {
   readonly loss: number;
@@ -38,6 +54,12 @@ export async function evaluateClosure(
   isLoss: boolean,
   variables?: tf.Variable[],
 ): Promise<Evaluation> {
+  if (typeof closure !== "function") {
+    throw new ConfigError(
+      "closure",
+      `must be a function that computes the loss, received ${show(closure)}`,
+    );
+  }
   if (!isLoss) {
     const result = await callInScope(closure);
     if (!(result instanceof tf.Tensor)) return await read(result, false);

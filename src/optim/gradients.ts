@@ -1,7 +1,7 @@
 /** Which gradient belongs to which parameter. */
 import { ConfigError, show, suggest } from "../core/errors.ts";
 import type { NamedParameters } from "../tensor/parameters.ts";
-import type * as tf from "../tensor/tf.ts";
+import * as tf from "../tensor/tf.ts";
 
 /** A gradient with its name, as tfjs passes them; without a tensor it is skipped. */
 export interface NamedGradient {
@@ -44,6 +44,9 @@ export function resolveGradients(
     if (gradient === undefined) continue;
     const first = table.get(name)!;
     const variable = variables.get(first)!;
+    if (!(gradient instanceof tf.Tensor)) {
+      throw new ConfigError(`gradients.${name}`, `must be a tensor, received ${show(gradient)}`);
+    }
     if (!sameShape(gradient.shape, variable.shape)) {
       throw new ConfigError(
         `gradients.${name}`,

@@ -7,7 +7,7 @@
 import { ConfigError, show } from "../core/errors.ts";
 import { atLeast, flag, integer, number, object, oneOf, type z } from "../core/options.ts";
 import * as tf from "../tensor/tf.ts";
-import { type Closure, type ClosureResult, evaluateClosure } from "./closure.ts";
+import { type Closure, type ClosureResult, evaluateClosure, type HostClosure } from "./closure.ts";
 import { resolveGradients } from "./gradients.ts";
 import {
   dot,
@@ -46,14 +46,6 @@ export const lbfgsRule: OptimizerRule = {
   step: () => refuse(),
 };
 
-/** The point by parameter name in double precision, which the parameters hold in float32. */
-export type Point = Readonly<Record<string, Float64Array>>;
-
-/** A closure that computes in double precision on the host, at the point and not at the parameters. */
-export type HostClosure = (
-  point: Point,
-) => { readonly value: number; readonly grads: Readonly<Record<string, Float64Array>> };
-
 /** The optimizer; `await step(closure)` makes up to `max_iter` iterations. */
 export class Lbfgs extends Optimizer {
   #memory: Memory | undefined;
@@ -84,8 +76,28 @@ export class Lbfgs extends Optimizer {
    * Up to `max_iter` times: d = -H g from the last `history_size` pairs, then a step of length lr,
    * or of a length that satisfies the strong Wolfe conditions.
    *
-   * @param closure See {@link Closure}; a {@link HostClosure} keeps double precision throughout.
+   * Point, direction and history are float64 in any case. A {@link Closure} rounds the point it is
+   * evaluated at and its gradients to float32, which the line search amplifies: on the extended
+   * Rosenbrock function it is up to 2e-5 from torch in float64 midway (torch in float32 6e-5), and
+   * ends at the same minimum. A {@link HostClosure} stays within 1e-6 all the way.
+   *
    * @returns The loss before the first iteration.
+   *
+   * @example
+   * ```ts
+   * import { buildOptimizer, selectBackend, tf } from "downhill";
+   *
+   * await selectBackend("cpu");
+   * const x = tf.variable(tf.tensor([-1.2, 1]));
+   * const optimizer = buildOptimizer({ type: "LBFGS", params: { line_search_fn: "strong_wolfe" } }, { x });
+   * for (let i = 0; i < 3; i++) {
+   *   await optimizer.step(({ x: [a, b] }) => ({
+   *     value: 100 * (b - a * a) ** 2 + (1 - a) ** 2,
+   *     grads: { x: Float64Array.of(-400 * a * (b - a * a) - 2 * (1 - a), 200 * (b - a * a)) },
+   *   }));
+   * }
+   * console.assert(x.dataSync().every((value) => Math.abs(value - 1) < 1e-6));
+   * ```
    */
   override async step(closure: Closure | HostClosure): Promise<number> {
     const o = this.paramGroups[0] as unknown as Options;
@@ -225,7 +237,7 @@ export class Lbfgs extends Optimizer {
     let at = 0;
     for (const [name, { size }] of known) point[name] = x!.slice(at, at += size);
     const { loss, grads, isLoss } = await evaluateClosure(
-      (() => closure(point)) as () => ClosureResult,
+      (typeof closure === "function" ? () => closure(point) : closure) as () => ClosureResult,
       this.#closureIsLoss,
       known.length === 0 ? undefined : known.map(([, variable]) => variable),
     );
@@ -238,6 +250,15 @@ export class Lbfgs extends Optimizer {
     for (const name of resolved.keys()) {
       if (variables.some(([other]) => other === name)) continue;
       throw new ConfigError("closure", `gives a gradient of ${show(name)}, which is no parameter`);
+    }
+    for (const [name, { size }] of variables) {
+      const given = resolved.get(name);
+      const length = given instanceof tf.Tensor ? given.size : given?.length ?? size;
+      if (length === size) continue;
+      throw new ConfigError(
+        "closure",
+        `gradient of ${name} must have ${size} elements, received ${length}`,
+      );
     }
     const parts = variables.map(([name]) => resolved.get(name));
     const gradient = await concatenate(parts, variables.map(([, { size }]) => size));

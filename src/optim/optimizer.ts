@@ -20,7 +20,7 @@ import {
   sharedKey,
   splitKey,
 } from "./named_state.ts";
-import { type Closure, evaluateClosure } from "./closure.ts";
+import { type Closure, evaluateClosure, type HostClosure } from "./closure.ts";
 import type { GradientEntry, OptimizerRule, ParameterState, UpdateEntry } from "./rule.ts";
 import {
   type HostTensor,
@@ -31,7 +31,7 @@ import {
 } from "./state_dict.ts";
 import { groupTable } from "./summary.ts";
 
-export type { Closure, ClosureResult } from "./closure.ts";
+export type { Closure, ClosureResult, HostClosure, HostClosureResult, Point } from "./closure.ts";
 export type { Gradients, NamedGradient } from "./gradients.ts";
 export type { ImportedState, OptimizerMeta, OptimizerState } from "./named_state.ts";
 export type { HostTensor, OptimizerStateDict, SavedState } from "./state_dict.ts";
@@ -228,9 +228,10 @@ export class Optimizer extends tf.Optimizer {
   /**
    * One update with the loss and gradients that `closure` computes, as often as the update asks.
    *
+   * @param closure See {@link Closure}; a {@link HostClosure} is for LBFGS.
    * @returns The loss at the parameters before the update.
    */
-  async step(closure: Closure): Promise<number> {
+  async step(closure: Closure | HostClosure): Promise<number> {
     const first = await this.#evaluate(closure);
     try {
       if (this.perturbs) {
@@ -503,9 +504,17 @@ export class Optimizer extends tf.Optimizer {
     return resolved;
   }
 
-  async #evaluate(closure: Closure): Promise<{ loss: number; grads: Gradients }> {
+  async #evaluate(
+    closure: Closure | HostClosure,
+  ): Promise<{ loss: number; grads: Gradients }> {
+    if (closure?.length > 0) {
+      throw new ConfigError(
+        "closure",
+        "takes a point in double precision, which LBFGS alone gives; compute at the parameters",
+      );
+    }
     const variables = this.#parameters && [...this.#parameters.variables.values()];
-    const evaluation = await evaluateClosure(closure, this.#closureIsLoss, variables);
+    const evaluation = await evaluateClosure(closure as Closure, this.#closureIsLoss, variables);
     this.#closureIsLoss = evaluation.isLoss;
     return evaluation;
   }
