@@ -41,6 +41,12 @@ test(
       assert.ok(error <= 1e-4, `${type}: ${error} from cpu`);
     }
     assert.ok(Object.keys(found.known).length > 140, `${Object.keys(found.known).length} runs`);
+    assert.equal(Object.keys(found.lbfgs).length, 6);
+    for (const [title, error] of Object.entries(found.lbfgs)) {
+      assert.ok(error <= (title.startsWith("host") ? 1e-6 : 2.5e-5), `LBFGS ${title}: ${error}`);
+    }
+    // JSON has no NaN.
+    assert.deepEqual(found.clipping, { clipped: [null, 1, -1, 0.5, null], norms: [4, 5, 7, 0] });
     for (const [title, error] of Object.entries(found.known)) {
       assert.ok(error <= 1e-5, `${title}: ${error} from torch or its formula`);
     }

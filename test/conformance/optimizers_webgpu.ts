@@ -1,5 +1,7 @@
 /** A script: updates of every optimizer on webgpu; prints how far they are off as one JSON line. */
 import { selectBackend } from "../../src/backend/select.ts";
+import { type NotFinite, notFinite } from "../support/clip_cases.ts";
+import { lbfgsCases, lbfgsRun } from "../support/rosenbrock.ts";
 import { useWebgpu } from "../support/webgpu.ts";
 import { everyOptimizer, knownRuns, type Values } from "./optimizer_runs.ts";
 
@@ -11,6 +13,9 @@ export interface WebgpuOptimizers {
   readonly every: Record<string, number>;
   /** By title of a known trajectory: the same from torch or NumPy in float64. */
   readonly known: Record<string, number>;
+  /** L-BFGS by options and closure: the same from torch. */
+  readonly lbfgs: Record<string, number>;
+  readonly clipping: NotFinite;
 }
 
 function error(actual: Values, expected: Values): number {
@@ -27,7 +32,19 @@ async function main(): Promise<Partial<WebgpuOptimizers>> {
   if (skipped !== undefined) return { skipped };
   const webgpu = await everyOptimizer();
   const known = await knownRuns();
+  const lbfgs: Record<string, number> = {};
+  for (const row of lbfgsCases) {
+    for (const closure of ["host", "tensors"] as const) {
+      let most = 0;
+      for await (const { x, expected } of lbfgsRun(row, closure)) {
+        most = Math.max(most, error([x], [expected.x]));
+      }
+      lbfgs[`${closure} ${JSON.stringify(row.params)}`] = most;
+    }
+  }
   return {
+    lbfgs,
+    clipping: await notFinite(),
     every: Object.fromEntries(
       Object.keys(cpu).map((type) => [type, error(webgpu[type], cpu[type])]),
     ),

@@ -1,6 +1,7 @@
 /** Runs of a small model whose reads are counted, with iterations that are not finite. */
 import { IterationRunner, type RunConfig } from "../../mod.ts";
 import { smallConfig } from "../support/runs.ts";
+import { optimizerConfigs } from "../support/optimizer_configs.ts";
 import type { Callback } from "../../src/runner/hooks.ts";
 import * as tf from "../../src/tensor/tf.ts";
 
@@ -24,10 +25,18 @@ export const readCases: Readonly<Record<string, Record<string, unknown>>> = {
   "one leaf, by largest": { clipGrad: { max_norm: 0.05, norm_type: "inf" } },
 };
 
+/** Every optimizer that a run can train with; what perturbs takes a second gradient, and reads it. */
+export const readTypes: readonly { config: ComponentConfig; reads: 1 | 2 }[] = optimizerConfigs
+  .filter(({ type }) => type !== "LBFGS")
+  .map((config) => ({ config, reads: /SAM$/.test(config.type) ? 2 : 1 }));
+
+type ComponentConfig = { type: string; params: Record<string, unknown> };
+
 /** Trains 8 iterations; the loss of the first is NaN, that of the fifth infinite. */
 export async function countReads(
   backend: "cpu" | "wasm" | "webgpu",
   train: Record<string, unknown>,
+  optimizer: ComponentConfig = { type: "AdamW", params: { lr: 0.01 } },
 ): Promise<ReadRun> {
   const reads: number[] = [];
   let restore = (): void => {};
@@ -46,6 +55,7 @@ export async function countReads(
   };
   const config: RunConfig = smallConfig({
     backend,
+    optimizer,
     train: { iterations: 8, batchSize: 8, nonFinite: "skip", metrics: true, ...train },
     validation: { interval: 100 },
     log: { interval: 100 },
@@ -66,8 +76,8 @@ export async function countReads(
 }
 
 /**
- * Calls `note` at every read of a tensor, until the result is called. On cpu, where a synchronous
- * read is an access to an array, only the others count.
+ * Calls `note` at every read of a tensor, until the result is called. On cpu and wasm,
+ * where a synchronous read is an access to memory, only the others count.
  */
 function countCalls(note: () => void): () => void {
   const engine = tf.engine();
@@ -77,7 +87,7 @@ function countCalls(note: () => void): () => void {
     return read.call(this, dataId);
   };
   engine.readSync = function (dataId) {
-    if (tf.getBackend() !== "cpu") note();
+    if (tf.getBackend() === "webgpu") note();
     return readSync.call(this, dataId);
   };
   return () => Object.assign(engine, { read, readSync });
