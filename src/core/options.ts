@@ -63,7 +63,7 @@ export const oneOf = <const T extends readonly [string, ...string[]]>(
 export const list = <T extends z.ZodType>(item: T, rule = "must be an array"): z.ZodArray<T> =>
   z.array(item, { error: rule });
 
-/** Two numbers, each in the half-open range [0, 1): `betas`. */
+/** Two values, each with a rule of its own: `betas`, `eps`. */
 export const pair = <A extends z.ZodType, B extends z.ZodType>(
   a: A,
   b: B,

@@ -34,17 +34,21 @@ export class Registry<T> {
   readonly #entries = new Map<string, Entry<T>>();
   readonly #folded = new Map<string, string>();
   readonly #isEntry: (value: unknown) => boolean;
+  readonly #accepted: string;
 
   /**
    * @param kind The word used in errors: `optimizer`, `model`, ...
    * @param isEntry What may be registered. Default: functions and classes.
+   * @param accepted The same in words.
    */
   constructor(
     kind: string,
     isEntry: (value: unknown) => boolean = isFunction,
+    accepted = "a class or function",
   ) {
     this.#kind = kind;
     this.#isEntry = isEntry;
+    this.#accepted = accepted;
   }
 
   /** Adds or replaces `name`. */
@@ -52,15 +56,15 @@ export class Registry<T> {
     if (typeof name !== "string" || !/^[A-Za-z][\w.\-]*$/.test(name)) {
       throw new ConfigError(
         "",
-        `cannot register a ${this.#kind}: the name must match [A-Za-z][A-Za-z0-9_.-]*, received ${
-          show(name)
-        }`,
+        `cannot register ${
+          article(this.#kind)
+        }: the name must match [A-Za-z][A-Za-z0-9_.-]*, received ${show(name)}`,
       );
     }
     if (!this.#isEntry(value)) {
       throw new ConfigError(
         "",
-        `cannot register the ${this.#kind} ${name}: must be a class or function, received ${
+        `cannot register the ${this.#kind} ${name}: must be ${this.#accepted}, received ${
           show(value)
         }`,
       );
@@ -94,7 +98,7 @@ export class Registry<T> {
     if (this.#isEntry(type)) return type as T;
     throw new ConfigError(
       path,
-      `must be a registered name (or, in a program, a class or function), received ${show(type)}`,
+      `must be a registered name (or, in a program, ${this.#accepted}), received ${show(type)}`,
     );
   }
 
@@ -112,6 +116,9 @@ export class Registry<T> {
     return this.#entries.get(name) ?? this.#entries.get(this.#folded.get(fold(name)) ?? "");
   }
 }
+
+/** The word with its article. */
+const article = (word: string): string => `${/^[aeiou]/.test(word) ? "an" : "a"} ${word}`;
 
 /** Calls a factory that is a function, or constructs one that is a class. */
 export function make<A extends unknown[], T>(maker: Maker<A, T>, ...args: A): T {

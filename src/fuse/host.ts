@@ -1,4 +1,7 @@
-/** Updates on backends whose memory is the host's. */
+/**
+ * Updates on backends whose memory is the host's: scalar tensors are read there (`dataSync`), which is
+ * an access to that memory and no wait.
+ */
 import * as tf from "../tensor/tf.ts";
 import type { Update } from "./expression.ts";
 import { runJavaScript } from "./javascript.ts";

@@ -146,6 +146,10 @@ export class Optimizer extends tf.Optimizer {
   /**
    * One update of every parameter that has a gradient; the gradients stay the caller's.
    *
+   * It never waits for the device: on WebGPU nothing is read. On cpu and wasm, where tensors lie in
+   * the memory of the program, scalars of an update (norms, means, `scale`, `guard`) are read
+   * synchronously, each an access to that memory.
+   *
    * @throws {ConfigError} For names that are unknown or mixed, a wrong shape, a rate that is not
    * finite, in evaluation mode, or where {@link perturb} has to come first; nothing is changed then.
    */

@@ -43,7 +43,11 @@ export type OptimizerFactory = Maker<
 /** What a type is: a rule, something around another optimizer, or what makes one. */
 export type OptimizerEntry = OptimizerRule | OptimizerWrapper | OptimizerFactory;
 
-const registry: Registry<OptimizerEntry> = new Registry("optimizer", isOptimizerEntry);
+const registry: Registry<OptimizerEntry> = new Registry(
+  "optimizer",
+  isOptimizerEntry,
+  "a rule, wrapper, class or function",
+);
 
 /** torch's own types. */
 const torchTypes: readonly OptimizerRule[] = [
@@ -157,6 +161,9 @@ function isOptimizerEntry(value: unknown): boolean {
 /** The entry that `type` names in any case, or is. */
 export function findOptimizer(type: unknown, path: string): OptimizerEntry {
   if (typeof type === "string" && registry.find(type) === undefined) {
+    // A class as Python prints it, with the module it stands in.
+    const short = type.replace(/^torch\.optim\.\w+\./, "torch.optim.");
+    if (short !== type) return findOptimizer(short, path);
     const reason = refused[type.toLowerCase().replace(/^torch\.optim\./, "")];
     if (reason !== undefined) throw new ConfigError(path, reason);
   }

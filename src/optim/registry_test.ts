@@ -5,6 +5,8 @@ import { assertClose } from "../../test/support/close.ts";
 import * as tf from "../tensor/tf.ts";
 import { buildOptimizer, type OptimizerConfig } from "./builder.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { registerOptimizer } from "./registry.ts";
+import { sgd } from "./sgd.ts";
 
 await useBackend("cpu");
 
@@ -185,15 +187,29 @@ for (const [type, defaults, refusals] of rows) {
 test("further names find the same types, and SparseAdam is refused in one line", () => {
   const names = [
     ...["torch.optim.Adafactor", "adafactor", "schedule_free_adamw", "ScheduleFreeSGD"],
-    ...["AdamWnanoGPT", "lion", "ADEMAMIX"],
+    ...["AdamWnanoGPT", "lion", "ADEMAMIX", "torch.optim.adam.Adam"],
+    ...["torch.optim._adafactor.Adafactor", "torch.optim.lbfgs.LBFGS"],
   ];
   for (const type of names) buildOptimizer({ type }, parameters);
-  for (const type of ["SparseAdam", "torch.optim.SparseAdam"]) {
+  for (
+    const type of ["SparseAdam", "torch.optim.SparseAdam", "torch.optim.sparse_adam.SparseAdam"]
+  ) {
     assert.throws(
       () => buildOptimizer({ type }, parameters),
       /^ConfigError: optimizer\.type: SparseAdam needs row-sparse gradients, which tfjs does not make; the nearest is Adam, which treats every row as present$/,
     );
   }
+});
+
+test("registerOptimizer() says what it takes", () => {
+  assert.throws(
+    () => registerOptimizer("1st", sgd),
+    /^ConfigError: cannot register an optimizer: the name must match .*, received "1st"$/,
+  );
+  assert.throws(
+    () => registerOptimizer("Thing", { name: "Thing" } as never),
+    /^ConfigError: cannot register the optimizer Thing: must be a rule, wrapper, class or function, received /,
+  );
 });
 
 test("AdamWnanoGPT decays matrices and what has more axes, in this order of groups", () => {

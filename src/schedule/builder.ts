@@ -70,6 +70,12 @@ export function buildScheduler(
 ): Scheduler {
   const { type, typePath, params, paramsPath, rule, entry, schedulers, milestones, target } =
     readScheduler(config, path);
+  if (!Array.isArray(optimizer?.paramGroups)) {
+    throw new ConfigError(
+      "optimizer",
+      `must have paramGroups, as those of buildOptimizer, received ${nameOf(optimizer)}`,
+    );
+  }
   const bound = target === undefined
     ? optimizer
     : targetOf(optimizer, target, join(path, "target"));
@@ -166,17 +172,30 @@ function fromFactory(
   return made as Scheduler;
 }
 
+/** A value, or the name of its class: optimizers are large. */
+function nameOf(value: unknown): string {
+  const name = (value as object | null | undefined)?.constructor?.name;
+  return value instanceof Object && name !== "Object" ? `a ${name}` : show(value);
+}
+
 /** Drops torch's `last_epoch: -1` and `verbose`, which configs from there carry. */
 function freshStart(
   params: Readonly<Record<string, unknown>>,
   rule: SchedulerRule,
   path: string,
 ): Record<string, unknown> {
-  const { last_epoch: lastEpoch, verbose: _, ...rest } = params;
-  if (lastEpoch !== undefined && lastEpoch !== -1) {
+  const { last_epoch, lastEpoch, verbose: _, ...rest } = params;
+  if (last_epoch !== undefined && lastEpoch !== undefined) {
     throw new ConfigError(
-      join(path, "last_epoch"),
-      `must be -1 for ${rule.name}, received ${show(lastEpoch)}; resume with loadStateDict`,
+      join(path, "lastEpoch"),
+      'is the same option as "last_epoch"; give one of them, received both',
+    );
+  }
+  const given = last_epoch ?? lastEpoch;
+  if (given !== undefined && given !== -1) {
+    throw new ConfigError(
+      join(path, lastEpoch === undefined ? "last_epoch" : "lastEpoch"),
+      `must be -1 for ${rule.name}, received ${show(given)}; resume with loadStateDict`,
     );
   }
   return rest;

@@ -225,7 +225,13 @@ test("options that torch would divide by, or that contradict each other, are ref
       { lr_lambda: [() => 1] },
       /lr_lambda: must hold 2 values, one a group, received 1/,
     ],
-    ["ConstantLR", { factor: 0 }, /factor: must be a number > 0 and <= 1, received 0$/],
+    ["ConstantLR", { factor: -0.1 }, /factor: must be a number in \[0, 1\], received -0\.1$/],
+    ["StepLR", { step_size: 1, lastEpoch: 3 }, /lastEpoch: must be -1 for StepLR, received 3; res/],
+    [
+      "StepLR",
+      { step_size: 1, lastEpoch: -1, last_epoch: -1 },
+      /lastEpoch: is the same option as "last_epoch"; give one of them, received both$/,
+    ],
     ["LinearLR", { start_factor: 0 }, /start_factor: must be a number > 0 and <= 1, received 0$/],
     ["LinearLR", { end_factor: 1.5 }, /end_factor: must be a number in \[0, 1\], received 1\.5$/],
     ["CosineAnnealingLR", { T_max: 0 }, /T_max: must be a number > 0, received 0$/],
@@ -331,4 +337,45 @@ test("a composite refuses milestones that do not fit and parts that it cannot st
     () => buildScheduler({ type: "constant" }, optimizer(1)).loadStateDict(twice.stateDict()),
     /scheduler state: must be of constant, received "SequentialLR"$/,
   );
+  const plateau = buildScheduler({ type: "ReduceLROnPlateau" }, optimizer(1));
+  const single = buildScheduler({ type: "StepLR", params: { step_size: 1 } }, optimizer(1));
+  for (const scheduler of [twice, plateau, single]) {
+    assert.throws(
+      () => scheduler.loadStateDict(null as never),
+      /^ConfigError: scheduler state: must be an object, received null$/,
+    );
+  }
+  class Sgd {}
+  for (const [wrong, shown] of [[undefined, "undefined"], [{}, "{}"], [new Sgd(), "a Sgd"]]) {
+    assert.throws(
+      () => buildScheduler({ type: "constant" }, wrong as never),
+      (error) =>
+        (error as Error).message ===
+          `optimizer: must have paramGroups, as those of buildOptimizer, received ${shown}`,
+    );
+  }
+});
+
+test("what torch's constructors carry is taken: last_epoch -1 in both spellings, verbose", () => {
+  for (const rest of [{ last_epoch: -1 }, { lastEpoch: -1 }, { verbose: true }]) {
+    const scheduler = buildScheduler(
+      { type: "StepLR", params: { step_size: 1, ...rest } },
+      optimizer(1),
+    );
+    assert.deepEqual(scheduler.lrAt(1), [0.1]);
+  }
+});
+
+test("ConstantLR with a factor of 0 waits, then has the base rate", () => {
+  const one = optimizer(0.5);
+  const scheduler = buildScheduler(
+    { type: "ConstantLR", params: { factor: 0, total_iters: 2 } },
+    one,
+  );
+  const seen = [0, 1, 2, 3].map((k) => {
+    if (k > 0) scheduler.step();
+    return one.paramGroups[0].lr;
+  });
+  assert.deepEqual(seen, [0, 0, 0.5, 0.5]);
+  assert.deepEqual([0, 1, 2, 3].map((k) => scheduler.lrAt(k)[0]), seen);
 });

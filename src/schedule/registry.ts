@@ -80,6 +80,7 @@ const rules: readonly (readonly [SchedulerRule, ...string[]])[] = [
 const registry: Registry<SchedulerRule | SchedulerFactory> = new Registry(
   "scheduler",
   (entry) => typeof entry === "function" || isRule(entry),
+  "a rule, class or function",
 );
 
 for (const rule of torchRules) {

@@ -259,8 +259,8 @@ export function readScheduleState(
   name: string,
   groups: number,
 ): { k: number; baseLrs: number[]; lastLr?: number[]; origin?: Origin } {
-  const { last_epoch: k, base_lrs: rates, last_lr: last, origin } = state;
   checkType(state, name);
+  const { last_epoch: k, base_lrs: rates, last_lr: last, origin } = state;
   if (!Number.isInteger(k) || (k as number) < -1) {
     throw new ConfigError(
       "scheduler state.last_epoch",
@@ -281,8 +281,12 @@ export function readScheduleState(
   };
 }
 
-/** Refuses the state of another type. */
-export function checkType({ type }: Record<string, unknown>, name: string): void {
+/** Refuses what is no state, and the state of another type. */
+export function checkType(state: Record<string, unknown>, name: string): void {
+  if (state === null || typeof state !== "object") {
+    throw new ConfigError("scheduler state", `must be an object, received ${show(state)}`);
+  }
+  const { type } = state;
   if (type !== undefined && type !== name) {
     throw new ConfigError("scheduler state", `must be of ${name}, received ${show(type)}`);
   }

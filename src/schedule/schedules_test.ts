@@ -23,6 +23,7 @@ const proportional: SchedulerConfig[] = [
   part("MultiStepLR", { milestones: [7, 2, 2], gamma: 0.1 }),
   part("ConstantLR", { total_iters: 3 }),
   part("ConstantLR", { total_iters: 0 }),
+  part("ConstantLR", { factor: 0, total_iters: 4 }),
   part("LinearLR", { start_factor: 0.1 }),
   part("LinearLR", { total_iters: 0 }),
   part("ExponentialLR", { gamma: 0.9 }),

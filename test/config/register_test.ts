@@ -27,8 +27,9 @@ for (const [register, kind] of rows) {
       assert.throws(() => register("Thing", made as never), (error) => {
         const { name, message } = error as Error;
         assert.equal(name, "ConfigError", String(error));
-        const start = `cannot register the ${kind} Thing: must be a class or function, received `;
+        const start = `cannot register the ${kind} Thing: must be a `;
         assert.ok(message.startsWith(start), message);
+        assert.match(message, /: must be a (rule, (wrapper, )?)?class or function, received /);
         return !message.includes("\n");
       });
     }
