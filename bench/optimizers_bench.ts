@@ -5,16 +5,34 @@
  *     deno run -A bench/optimizers_bench.ts          bun bench/optimizers_bench.ts
  *     node_modules/.bin/esbuild bench/optimizers_bench.ts --bundle --platform=node --format=esm \
  *       --packages=external --outfile=build/optimizers_bench.mjs && node build/optimizers_bench.mjs
+ *         --write FILE      writes the figures into the section of this runtime of a Markdown file
  *
  * The result is checked first: both without decay give the same parameters (those of other types as
  * far as tfjs' rule is torch's). Rounds alternate; the figures are medians, those of the fastest
  * rounds in brackets.
  */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import process from "node:process";
+import { parseArgs } from "node:util";
 import "@tensorflow/tfjs-backend-wasm";
 import { buildOptimizer, type OptimizerConfig } from "../src/optim/builder.ts";
 import * as tf from "../src/tensor/tf.ts";
 
 const ROUNDS = 31;
+
+const { values: options } = parseArgs({
+  args: process.argv.slice(2),
+  options: { write: { type: "string" } },
+});
+
+/** What was printed. */
+const lines: string[] = [];
+
+function print(line: string): void {
+  lines.push(line);
+  console.log(line);
+}
 
 interface Shape {
   readonly title: string;
@@ -155,9 +173,9 @@ function run(shape: Shape): void {
     };
   };
   const middle = figures(median), best = figures((times) => Math.min(...times));
-  console.log(`${shape.title}: ${middle.times}: ${middle.ratio} (${best.ratio})`);
+  print(`${shape.title}: ${middle.times}: ${middle.ratio} (${best.ratio})`);
   if (shape.tensors === 1) {
-    console.log(
+    print(
       `  moves ${middle.rate} of a plain copy: ${middle.share} (${best.rate}, ${best.share})`,
     );
   }
@@ -181,7 +199,7 @@ function compare({ config, stock, tolerance = Infinity }: Pair, index: number): 
   }
   const [slow, fast] = [median(times.stock), median(times.ours)];
   const whom = stock === adam ? "tf.train.adam" : "tfjs";
-  console.log(
+  print(
     `${type} ${JSON.stringify(params ?? {})}: ${fast.toFixed(2)} ms, ` +
       `${whom} ${slow.toFixed(2)} ms: ${(slow / fast).toFixed(1)}x`,
   );
@@ -191,5 +209,30 @@ function compare({ config, stock, tolerance = Infinity }: Pair, index: number): 
 tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
 await tf.setBackend("wasm");
 for (const shape of shapes) run(shape);
-console.log("8 matrices of 512 x 512:");
+print("8 matrices of 512 x 512:");
 pairs.forEach(compare);
+if (options.write !== undefined) write(options.write);
+
+/** Puts what was printed in the place of this runtime's section. */
+function write(file: string): void {
+  const { Deno, Bun } = globalThis as unknown as Record<
+    string,
+    { version: string | { deno: string } } | undefined
+  >;
+  const runtime = Deno
+    ? `Deno ${(Deno.version as { deno: string }).deno}`
+    : Bun
+    ? `Bun ${Bun.version}`
+    : `Node ${process.version}`;
+  const head = "# Updates of optimizers\n\n" +
+    `${
+      os.cpus()[0]?.model
+    }, ${os.cpus().length} cores, shared; stock wasm backend; medians of ${ROUNDS} rounds, ` +
+    "fastest in brackets.\nWritten by `bench/optimizers_bench.ts --write FILE` in each runtime.\n";
+  const [, ...sections] = existsSync(file) ? readFileSync(file, "utf8").split("\n## ") : [];
+  const [kind] = runtime.split(" ");
+  const others = sections.filter((section) => !section.startsWith(kind)).map((s) => s.trimEnd());
+  const own = `${runtime}\n\n\`\`\`\n${lines.join("\n")}\n\`\`\``;
+  const all = [...others, own].sort().map((section) => `\n## ${section}\n`);
+  writeFileSync(file, head + all.join(""));
+}
