@@ -44,7 +44,7 @@ export function readInputs(path: string, { series }: DataSplits): PredictionInpu
     dtype: "float32",
   };
   const times = table.times?.subarray(rows - inputLength);
-  if (times !== undefined) requireOrder(times, table.name);
+  if (times !== undefined) requireOrder(times, table.name, table.lines);
   const next = outputLength === 0 ? times : following(times, outputLength);
   const fields: Record<string, HostArray> & PredictionInputs["fields"] = { inputs };
   if (timeFeatures.length > 0) {
