@@ -162,6 +162,7 @@ async function buildTrained(
   } catch (error) {
     optimizer?.dispose();
     disposeModel(model);
+    await parts.loaders.train?.close?.();
     throw error;
   }
 }

@@ -2,10 +2,17 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { type Callback, IterationRunner, type Model, type RunConfig, tf } from "../../mod.ts";
-import { linear, linearConfig } from "../runner/support.ts";
+import { linear, linearConfig, regression } from "../runner/support.ts";
 import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
 
-const stream = { *open() {} };
+const stream = {
+  *open() {
+    for (let i = 0; i < 9; i++) {
+      const { inputs, targets } = regression(1, { from: i }).fields;
+      yield { inputs: { ...inputs, shape: [3] }, targets: { ...targets, shape: [2] } };
+    }
+  },
+};
 const streamed = (train: Record<string, unknown>): RunConfig =>
   linearConfig({ train: { iterations: 2, batchSize: 4, ...train } }, { train: stream });
 
