@@ -117,6 +117,35 @@ export interface Callback {
   load?(state: { tensors: Record<string, tf.Tensor>; meta: Record<string, unknown> }): void;
 }
 
+const hooks: { readonly [K in Exclude<keyof Callback, "name">]-?: true } = {
+  setup: true,
+  load: true,
+  trainStart: true,
+  iterationStart: true,
+  batch: true,
+  output: true,
+  loss: true,
+  gradients: true,
+  deviceGradients: true,
+  updateEnd: true,
+  values: true,
+  log: true,
+  evaluationStart: true,
+  evaluationEnd: true,
+  validationEnd: true,
+  testEnd: true,
+  iterationEnd: true,
+  save: true,
+  state: true,
+  trainEnd: true,
+  finish: true,
+  exception: true,
+  dispose: true,
+};
+
+/** The names of all hooks. */
+export const hookNames: readonly string[] = Object.keys(hooks);
+
 /** Hooks that return nothing. */
 export type EventName =
   | "setup"

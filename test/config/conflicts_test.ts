@@ -378,7 +378,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
       type: "ArrayDataset",
       params: { train: { inputs: { data: [1, 2, 3], shape: [2, 2] } } },
     },
-  }, /^field "inputs": shape \[2, 2\] needs 4 values, received 3$/],
+  }, /^data\.params\.train: field "inputs": shape \[2, 2\] needs 4 values, received 3$/],
   // Keys that reach prototypes.
   [
     "__proto__",
