@@ -3,6 +3,7 @@ import { decodeSafetensors, encodeSafetensors } from "../checkpoint/safetensors.
 import { writeFile } from "../checkpoint/file_store.ts";
 import { readTensors, toField } from "../checkpoint/tensors.ts";
 import { ConfigError, DataError, show } from "../core/errors.ts";
+import { makeFolders } from "../core/folders.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { calendarFeatures, requireOrder } from "../data/calendar.ts";
 import { readCsv } from "../data/csv.ts";
@@ -90,10 +91,10 @@ function readFields(path: string): PredictionInputs["fields"] {
  */
 export function prepareOutput(path: string): void {
   kindOf(path, "--output");
-  const { mkdirSync, statSync } = fileSystem();
+  const { statSync } = fileSystem();
   const { dirname, resolve } = pathModule();
   try {
-    mkdirSync(dirname(resolve(path)), { recursive: true });
+    makeFolders(dirname(resolve(path)));
   } catch (error) {
     const { code = String(error) } = error as { code?: string };
     throw new ConfigError("--output", `cannot make the folder of ${show(path)}: ${code}`);

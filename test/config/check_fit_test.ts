@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type DataSplits, IterationRunner, type Metric, tf } from "../../mod.ts";
 import { selectBackend } from "../../src/backend/select.ts";
-import { Lines, withFolder } from "../support/runs.ts";
+import { Lines, smallConfig, withFolder } from "../support/runs.ts";
 import { linear, linearConfig, normed, observe, regression, weightsOf } from "../runner/support.ts";
 
 type Output = Parameters<NonNullable<Parameters<typeof linear>[0]>>[0];
@@ -158,6 +158,19 @@ const odd: [what: string, config: () => ReturnType<typeof linearConfig>, message
     "gather of other rows than asked for",
     () => linearConfig({}, { test: { length: 7, gather: () => regression(7).gather([0, 1, 2]) } }),
     /^test: gather must give one row for each of 2 indices, received 3 rows$/,
+  ],
+  [
+    "a model too large to hold",
+    () => {
+      const params = { inputLength: 1e9, outputLength: 4, channels: 2 };
+      return smallConfig({ model: { type: "NLinear", params } });
+    },
+    /^cannot hold a weight of shape \[1000000000,4\]: /,
+  ],
+  [
+    "a part without samples",
+    () => linearConfig({}, { test: { length: 0, gather: () => ({}) } }),
+    /^data: test must have at least one sample, received none$/,
   ],
   [
     "a curriculum beyond the horizon",

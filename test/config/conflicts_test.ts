@@ -147,7 +147,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   [
     "dropLast leaves nothing",
     { train: { dropLast: true, batchSize: 1000 } },
-    /^dropLast leaves no batch: \d+ samples, batches of 1000$/,
+    /^train\.dropLast: leaves no batch: there are \d+ training samples, an iteration takes 1000, batchSize \* accumulate$/,
   ],
   // Monitors.
   [
