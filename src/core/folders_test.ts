@@ -16,6 +16,7 @@ test("makeFolders() makes what is missing and answers the first folder made", ()
     assert.throws(() => makeFolders(join(folder, "file", "a", "b")), {
       code: /^(ENOTDIR|EEXIST)$/,
     });
+    assert.throws(() => makeFolders(join(folder, "file")), { code: "EEXIST" });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

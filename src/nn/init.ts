@@ -158,14 +158,18 @@ function orthonormalize(vectors: Float64Array[]): void {
   });
 }
 
-/** Zeros for a weight. A length that was mistyped asks for more than there is. */
+/** More than wasm or a GPU buffer holds: 4 GiB. */
+const MOST_VALUES = 2 ** 30;
+
+/** Zeros for a weight; a length that was mistyped asks for more than there is. */
 function floats(shape: readonly number[]): Float32Array {
-  try {
-    return new Float32Array(size(shape));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new ConfigError("", `cannot hold a weight of shape ${show(shape)}: ${error.message}`);
+  if (!(size(shape) <= MOST_VALUES)) {
+    throw new ConfigError(
+      "",
+      `a weight must have at most 2^30 values, received shape ${show(shape)}`,
+    );
   }
+  return new Float32Array(size(shape));
 }
 
 function size(shape: readonly number[]): number {
