@@ -10,7 +10,7 @@ import { hasFileSystem, pathModule, resolvePath } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { DataSplits } from "../data/dataset.ts";
-import { dataOf } from "../data/form.ts";
+import { dataOf } from "../data/data_form.ts";
 import { buildData } from "../data/registry.ts";
 import { buildLoss } from "../loss/registry.ts";
 import { horizonMetrics } from "../metric/horizon.ts";

@@ -4,7 +4,7 @@ import { ConfigError, DataError, show } from "../core/errors.ts";
 import { calendarFeatures, requireOrder, type TimeFeature } from "./calendar.ts";
 import type { DataSplits, SeriesForm } from "./dataset.ts";
 import type { ForecastingSettings } from "./forecasting_options.ts";
-import { markMissing } from "./form.ts";
+import { markMissing } from "./data_form.ts";
 import { NaiveForecast } from "./naive.ts";
 import { type AffineScaler, fitScaler } from "./scaler.ts";
 import { partBounds } from "./split.ts";

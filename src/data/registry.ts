@@ -38,10 +38,9 @@ const registry = new Registry<DataFactory>("data set");
 export function registerDataset(
   name: string,
   factory: DataFactory,
-  aliases: readonly string[] = [],
   options?: z.ZodObject,
 ): void {
-  registry.register(name, factory, aliases, options);
+  registry.register(name, factory, [], options);
 }
 
 /** The schema of the params of a registered data set, if it was given. */
@@ -126,16 +125,14 @@ function arraySplits(params: Record<string, unknown>, context: DataContext): Dat
   return { train: part("train"), validation: part("validation"), test: part("test"), task };
 }
 
-registerDataset("ArrayDataset", arraySplits, ["array"], arraySchema);
+registry.register("ArrayDataset", arraySplits, ["array"], arraySchema);
 registerDataset(
   "ForecastingArray",
   (params, context) => new ForecastingArray(params as unknown as ForecastingArrayOptions, context),
-  [],
   forecastingArraySchema,
 );
 registerDataset(
   "ForecastingCsv",
   (params, context) => new ForecastingCsv(params as unknown as ForecastingCsvOptions, context),
-  [],
   forecastingCsvSchema,
 );
