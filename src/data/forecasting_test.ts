@@ -323,9 +323,10 @@ test("a series names the column and the line that cannot be used", () => {
     ],
   ];
   for (const [content, more, message] of rows) {
-    const params = { content, inputLength: 3, outputLength: 2, split: [6, 3, 3], ...more };
+    const split: [number, number, number] = [6, 3, 3];
+    const params = { content, inputLength: 3, outputLength: 2, split, ...more };
     assert.throws(
-      () => new ForecastingCsv(params as ConstructorParameters<typeof ForecastingCsv>[0]),
+      () => new ForecastingCsv(params),
       {
         name: "DataError",
         message,
