@@ -7,6 +7,7 @@
  */
 import type * as FileSystem from "node:fs";
 import { CheckpointError } from "../core/errors.ts";
+import { makeFolders } from "../core/folders.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { checkFileName } from "./file_name.ts";
 import type { Store } from "./store.ts";
@@ -16,6 +17,13 @@ export type FileOperations = Pick<
   typeof FileSystem.promises,
   "open" | "mkdir" | "rename" | "rm" | "readdir"
 >;
+
+/** Those of the host, with a `mkdir` of its own, which is always recursive. */
+function hostFiles(): FileOperations {
+  const { open, rename, rm, readdir } = fileSystem().promises;
+  const mkdir = async (path: string): Promise<string | undefined> => await makeFolders(path);
+  return { open, rename, rm, readdir, mkdir: mkdir as FileOperations["mkdir"] };
+}
 
 /** The largest single read or write: beyond 2 GiB the runtimes differ. */
 const CHUNK_BYTES = 2 ** 30;
@@ -28,7 +36,7 @@ export class FileStore implements Store {
   readonly location: string;
   readonly #operations: FileOperations;
 
-  constructor(directory: string, operations: FileOperations = fileSystem().promises) {
+  constructor(directory: string, operations: FileOperations = hostFiles()) {
     this.location = pathModule().resolve(directory);
     this.#operations = operations;
   }
@@ -99,7 +107,7 @@ export class FileStore implements Store {
 /** The bytes of the file at `path`, or undefined if there is none. */
 export async function readFile(
   path: string,
-  operations: FileOperations = fileSystem().promises,
+  operations: FileOperations = hostFiles(),
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   return await attempt("read", path, async () => {
     const file = await openIfThere(path, "r", operations);
@@ -122,7 +130,7 @@ export async function readFile(
 export async function writeFile(
   path: string,
   bytes: Uint8Array,
-  operations: FileOperations = fileSystem().promises,
+  operations: FileOperations = hostFiles(),
 ): Promise<void> {
   const folder = pathModule().dirname(path);
   const nonce = crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");

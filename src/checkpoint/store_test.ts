@@ -117,7 +117,10 @@ function faulty(fault: (operation: string) => void, most = Infinity): FileOperat
         const value = Reflect.get(object, key);
         if (typeof value !== "function") return value;
         return async (...args: unknown[]): Promise<unknown> => {
+          // A real file is closed in any case.
+          if (key === "close") await Reflect.apply(value, object, args);
           fault(String(key));
+          if (key === "close") return undefined;
           if (key === "write") args[2] = Math.min(args[2] as number, most);
           const result = await Reflect.apply(value, object, args);
           return key === "open" ? guard(result as object) : result;

@@ -10,7 +10,7 @@ import { hasFileSystem, pathModule, resolvePath } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { DataSplits } from "../data/dataset.ts";
-import { dataOf } from "../data/form.ts";
+import { dataOf } from "../data/data_form.ts";
 import { buildData } from "../data/registry.ts";
 import { buildLoss } from "../loss/registry.ts";
 import { horizonMetrics } from "../metric/horizon.ts";
@@ -32,18 +32,20 @@ import { fingerprintOf, plainCopy, runName } from "./fingerprint.ts";
 import type { CreateOptions } from "./create_options.ts";
 import { loadersOf } from "./loaders.ts";
 import { checkMonitors, monitorOf } from "./monitors.ts";
-import { isStream, refuseDropped } from "./refusals.ts";
+import { isStream, refuseDropped, refuseWithoutPart } from "./refusals.ts";
 import { settingsOf } from "./run_settings.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
-import type { ResolvedConfig } from "./schema.ts";
+import type { ResolvedConfig, RunConfig } from "./schema.ts";
 
 /**
  * Builds everything; nothing is written.
  *
+ * @param written The config before its defaults.
  * @throws {ConfigError} At the first fault. What can be refused without a backend comes first.
  */
 export async function buildParts(
   config: ResolvedConfig,
+  written: RunConfig,
   output: Output,
   options: CreateOptions,
 ): Promise<RunParts> {
@@ -77,7 +79,10 @@ export async function buildParts(
   const settings = settingsOf(config, metrics, callbacks);
   config = { ...config, scheduler: resolveScheduler(config, settings) };
   const loaders = loadersOf(config, settings, data, seed);
-  if (stored === undefined) checkMonitors(callbacks, metrics, loaders);
+  if (stored === undefined) {
+    checkMonitors(callbacks, metrics, loaders);
+    refuseWithoutPart(written, loaders);
+  }
   const schedulerMonitor = stored === undefined
     ? monitorOf(config.scheduler, metrics, loaders)
     : undefined;
@@ -162,6 +167,7 @@ async function buildTrained(
   } catch (error) {
     optimizer?.dispose();
     disposeModel(model);
+    await parts.loaders.train?.close?.();
     throw error;
   }
 }

@@ -3,17 +3,21 @@
  * loss is differentiated once, so that a model that does not fit its data, or that its backend cannot
  * train, is one line instead of a stack trace from inside a run directory.
  */
-import { ConfigError, suggest } from "../core/errors.ts";
+import { ConfigError, DataError, suggest } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
-import { toTensors } from "../data/batch.ts";
+import { ArrayDataset } from "../data/array_dataset.ts";
+import { batchSize, sliceBatch, toTensors } from "../data/batch.ts";
 import type { DataSplits, HostBatch } from "../data/dataset.ts";
+import { StreamLoader } from "../data/loader.ts";
+import { metricSums } from "../metric/sums.ts";
 import type { RunParts } from "../runner/parts.ts";
 import { AuxiliaryLoss } from "../runner/callbacks/auxiliary_loss.ts";
+import { Curriculum } from "../runner/callbacks/curriculum.ts";
 import { namedOutput, trainable } from "../runner/gradients.ts";
-import type { Callback } from "../runner/hooks.ts";
 import { isMisfit, misfit } from "../runner/misfit.ts";
 import * as tf from "../tensor/tf.ts";
 import { variableGrads } from "../tensor/variable_grads.ts";
+import { checkTargets } from "./check_targets.ts";
 
 /** What is tried. */
 export type FitParts =
@@ -33,12 +37,13 @@ export type FitParts =
 const PARTS = ["train", "validation", "test"] as const;
 
 /**
- * Tries the first samples of each part that the run uses; a stream is left alone. Nothing is kept:
- * buffers that the forward pass assigns are put back.
+ * Tries the first samples of each part that the run uses; of a stream the first batch, which is then
+ * the first of training. Nothing else is kept: buffers that the forward pass assigns are put back.
  *
  * @param training Whether the run will be trained; a backend that lacks gradients can do the rest.
  * @throws {ConfigError} If model, loss or a metric refuses them, with their shapes, or if the loss
  * cannot be differentiated.
+ * @throws {DataError} If a data set gathers something else than batches, or targets are of no use.
  */
 export async function checkFit(
   parts: FitParts,
@@ -47,13 +52,15 @@ export async function checkFit(
 ): Promise<void> {
   for (const part of PARTS) {
     const dataset = parts.data[part];
-    if (parts.loaders[part] === undefined || dataset === undefined || !("gather" in dataset)) {
-      continue;
-    }
-    const sample = await dataset.gather([0, 1].slice(0, dataset.length));
+    const batch = await firstBatch(parts, part, training);
+    if (batch === undefined) continue;
+    const sample = sliceBatch(batch, 0, Math.min(2, batchSize(batch)));
+    const name = `${part === "train" ? "training" : part} part`;
     let forward = false;
+    let scores: readonly number[] = [];
     const tryForward = (): tf.Scalar => {
-      const loss = tryPart(parts, part, sample, random);
+      const { loss, prediction } = tryPart(parts, part, sample, random);
+      scores = prediction.shape;
       forward = true;
       return loss;
     };
@@ -69,16 +76,40 @@ export async function checkFit(
         : `does not fit the ${part === "train" ? "training" : part} data`;
       throw misfit("model", `${parts.name} ${what}`, error, sample);
     }
+    const isWhole = dataset instanceof ArrayDataset;
+    const fields = isWhole ? dataset.fields : batch;
+    await checkTargets(parts, { part: name, fields, isWhole, scores });
   }
 }
 
-/** The pass that the run will make on a part; answers its loss. */
+/** The first samples of a part; undefined if the run does not use it. */
+async function firstBatch(
+  { data, loaders }: FitParts,
+  part: typeof PARTS[number],
+  training: boolean,
+): Promise<HostBatch | undefined> {
+  const loader = loaders[part], dataset = data[part];
+  if (loader === undefined || dataset === undefined) return undefined;
+  if (!("gather" in dataset)) {
+    return training && loader instanceof StreamLoader ? await loader.first() : undefined;
+  }
+  const indices = [0, 1].slice(0, dataset.length);
+  const batch = await dataset.gather(indices);
+  if (batchSize(batch) === indices.length) return batch;
+  throw new DataError(
+    `${part}: gather must give one row for each of ${indices.length} indices, received ${
+      batchSize(batch)
+    } rows`,
+  );
+}
+
+/** The pass that the run will make on a part; answers its loss and prediction. */
 function tryPart(
   parts: FitParts,
   part: typeof PARTS[number],
   sample: HostBatch,
   random: RandomStream,
-): tf.Scalar {
+): { loss: tf.Scalar; prediction: tf.Tensor } {
   const { model, task, settings } = parts;
   const training = part === "train";
   const buffers = Object.values(model.buffers ?? {});
@@ -91,24 +122,31 @@ function tryPart(
     buffers.forEach((buffer, i) => buffer.assign(before[i]));
   }
   const { prediction } = output;
-  if (training) {
-    for (const callback of parts.callbacks.filter(isAuxiliary)) {
+  for (const callback of training ? parts.callbacks : []) {
+    if (callback instanceof AuxiliaryLoss) {
       checkAuxiliary(callback, Object.keys(output), parts.name);
+    } else if (callback instanceof Curriculum) {
+      checkCurriculum(callback, flow.target.shape);
     }
   }
   // A model with a loss of its own trains with that.
   const loss = training && output.loss !== undefined
     ? tf.reshape(output.loss, []) as tf.Scalar
     : parts.loss(prediction, flow.target, flow.mask).sum;
-  if (training && !settings.train.metrics) return loss;
+  if (training && !settings.train.metrics) return { loss, prediction };
   const units = task.postprocess(prediction, flow.target);
   const metrics = part === "test" ? [...parts.metrics, ...parts.horizonMetrics] : parts.metrics;
-  for (const metric of metrics) metric.update(units.prediction, units.target, flow.mask);
-  return loss;
+  metricSums(metrics, units.prediction, units.target, flow.mask);
+  return { loss, prediction };
 }
 
-const isAuxiliary = (callback: Callback): callback is AuxiliaryLoss =>
-  callback instanceof AuxiliaryLoss;
+function checkCurriculum({ length, path }: Curriculum, [, steps = 0]: readonly number[]): void {
+  if (length <= steps) return;
+  throw new ConfigError(
+    `${path}.prediction_length`,
+    `must be at most the number of target steps, ${steps}, received ${length}`,
+  );
+}
 
 function checkAuxiliary({ keys, path }: AuxiliaryLoss, outputs: string[], name: string): void {
   const missing = keys.find((key) => !outputs.includes(key));
@@ -119,7 +157,7 @@ function checkAuxiliary({ keys, path }: AuxiliaryLoss, outputs: string[], name: 
   );
 }
 
-/** Errors of `test.horizons` and of callbacks say where they stand. */
+/** Errors of metrics, of `test.horizons` and of callbacks say where they stand. */
 function hasPlace(error: Error): boolean {
-  return error instanceof ConfigError && /^(test|callbacks)\b/.test(error.path);
+  return error instanceof ConfigError && /^(metrics|test|callbacks)\b/.test(error.path);
 }

@@ -37,7 +37,16 @@ text where it is none); --import registers components of your own.
 predict reads and writes .csv or .safetensors and needs no training data. lr draws the learning rate of every iteration.
 schema prints the JSON schema of a config, for editors.`;
 
-const COMMANDS = ["train", "test", "predict", "lr", "schema"];
+/** The options of each command. */
+const OPTIONS: Record<string, readonly string[]> = {
+  train: ["set", "import"],
+  test: ["set", "import"],
+  predict: ["set", "import", "input", "output"],
+  lr: ["set", "import"],
+  schema: ["import"],
+};
+
+const COMMANDS = Object.keys(OPTIONS);
 
 /** Runs a command line and resolves to the exit code. */
 export async function main(
@@ -70,6 +79,15 @@ async function run(args: readonly string[], output: Output): Promise<number> {
   }
   if (!COMMANDS.includes(command)) {
     throw new ConfigError("", `unknown command ${show(command)}${suggest(command, COMMANDS)}`);
+  }
+  const other = Object.keys(values).find((option) => !OPTIONS[command].includes(option));
+  if (other !== undefined) {
+    throw new ConfigError(
+      "",
+      `${command}: takes no --${other}, only ${
+        OPTIONS[command].map((option) => `--${option}`).join(", ")
+      }`,
+    );
   }
   const imports = (values.import ?? []).map((path) =>
     urlModule().pathToFileURL(pathModule().resolve(path)).href

@@ -1,5 +1,6 @@
 /** What `create` is told beside the config. */
 import type { Clock } from "../core/clock.ts";
+import { list, object, oneOf, parseOptions, text, z } from "../core/options.ts";
 import type { Output } from "../report/console.ts";
 
 /** What a program may give beside the config. */
@@ -17,4 +18,23 @@ export interface CreateOptions {
   /** Where lines for people go. Default: the console. */
   readonly output?: Output;
   readonly clock?: Clock;
+}
+
+const has = <T>(method: string): z.ZodType<T> =>
+  z.custom<T>(
+    (value) => typeof (value as Record<string, unknown> | null)?.[method] === "function",
+    { error: `must be an object with ${method}()` },
+  );
+
+const schema = object({
+  imports: list(text(), "must be an array of module specifiers").optional(),
+  baseDirectory: z.string({ error: "must be a folder" }).optional(),
+  purpose: oneOf(["train", "test", "predict"]).optional(),
+  output: has<Output>("line").optional(),
+  clock: has<Clock>("now").optional(),
+});
+
+/** @throws {ConfigError} At an option that is unknown or wrong. */
+export function checkCreateOptions(options: CreateOptions): CreateOptions {
+  return parseOptions(schema, options, "options", "create");
 }

@@ -2,7 +2,7 @@
 import { consoleOutput } from "../report/console.ts";
 import { BaseIterationRunner } from "../runner/base_iteration_runner.ts";
 import { buildParts } from "./build_parts.ts";
-import type { CreateOptions } from "./create_options.ts";
+import { checkCreateOptions, type CreateOptions } from "./create_options.ts";
 import { importModule } from "./import_module.ts";
 import { resolveConfig, type RunConfig } from "./schema.ts";
 
@@ -41,10 +41,10 @@ export class IterationRunner extends BaseIterationRunner {
    * @throws {CheckpointError} If `purpose` is `"predict"` and the directory has no weights.
    */
   static async create(config: RunConfig, options: CreateOptions = {}): Promise<IterationRunner> {
+    const { output = consoleOutput(), imports = [], ...rest } = checkCreateOptions(options);
     const resolved = resolveConfig(config);
-    const output = options.output ?? consoleOutput();
-    for (const specifier of options.imports ?? []) await importModule(specifier);
-    const parts = await buildParts(resolved, output, options);
+    for (const specifier of imports) await importModule(specifier);
+    const parts = await buildParts(resolved, config, output, rest);
     const runner = new IterationRunner(parts);
     try {
       // Without best weights, a run predicts with its newest ones.

@@ -1,5 +1,5 @@
 /** The loaders of a run's parts. */
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, DataError } from "../core/errors.ts";
 import type { Dataset, DataSplits } from "../data/dataset.ts";
 import { DataLoader, type Loader, StreamLoader } from "../data/loader.ts";
 import type { RunParts } from "../runner/parts.ts";
@@ -14,6 +14,12 @@ export function loadersOf(
   seed: number,
 ): RunParts["loaders"] {
   const { train, validation, test } = config;
+  for (const part of ["train", "validation", "test"] as const) {
+    const dataset = data[part];
+    if (dataset !== undefined && "gather" in dataset && dataset.length === 0) {
+      throw new DataError(`data: ${part} must have at least one sample, received none`);
+    }
+  }
   const evaluationLoader = (
     dataset: Dataset | undefined,
     { batchSize, limitBatches }: EvaluationSettings,
@@ -54,6 +60,13 @@ function trainLoader(
       );
     }
     return new StreamLoader(dataset, common);
+  }
+  if (dropLast && dataset.length < common.batchSize) {
+    throw new ConfigError(
+      "train.dropLast",
+      `leaves no batch: there are ${dataset.length} training samples, an iteration takes ` +
+        `${common.batchSize}, batchSize * accumulate`,
+    );
   }
   const limit = overfitBatches ?? limitBatches;
   return new DataLoader(dataset, {

@@ -44,7 +44,8 @@ export function checkMonitors(
   }
 }
 
-function needsValidation(path: string, { validation }: RunParts["loaders"]): void {
+/** @throws {ConfigError} For `path` if the run is never validated. */
+export function needsValidation(path: string, { validation }: RunParts["loaders"]): void {
   if (validation !== undefined) return;
   throw new ConfigError(path, "needs validation, which is false or has no data");
 }

@@ -3,6 +3,7 @@ import { decodeSafetensors, encodeSafetensors } from "../checkpoint/safetensors.
 import { writeFile } from "../checkpoint/file_store.ts";
 import { readTensors, toField } from "../checkpoint/tensors.ts";
 import { ConfigError, DataError, show } from "../core/errors.ts";
+import { makeFolders } from "../core/folders.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { calendarFeatures, requireOrder } from "../data/calendar.ts";
 import { readCsv } from "../data/csv.ts";
@@ -44,7 +45,7 @@ export function readInputs(path: string, { series }: DataSplits): PredictionInpu
     dtype: "float32",
   };
   const times = table.times?.subarray(rows - inputLength);
-  if (times !== undefined) requireOrder(times, table.name);
+  if (times !== undefined) requireOrder(times, table.name, table.lines);
   const next = outputLength === 0 ? times : following(times, outputLength);
   const fields: Record<string, HostArray> & PredictionInputs["fields"] = { inputs };
   if (timeFeatures.length > 0) {
@@ -90,10 +91,10 @@ function readFields(path: string): PredictionInputs["fields"] {
  */
 export function prepareOutput(path: string): void {
   kindOf(path, "--output");
-  const { mkdirSync, statSync } = fileSystem();
+  const { statSync } = fileSystem();
   const { dirname, resolve } = pathModule();
   try {
-    mkdirSync(dirname(resolve(path)), { recursive: true });
+    makeFolders(dirname(resolve(path)));
   } catch (error) {
     const { code = String(error) } = error as { code?: string };
     throw new ConfigError("--output", `cannot make the folder of ${show(path)}: ${code}`);

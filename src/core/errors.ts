@@ -89,7 +89,7 @@ function fold(name: string): string {
 }
 
 /** Damerau-Levenshtein (optimal string alignment): a swap of neighbours counts as one edit. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -1,4 +1,4 @@
-import { DataError, show } from "../core/errors.ts";
+import { DataError, show, suggest } from "../core/errors.ts";
 import { rowSize } from "./batch.ts";
 import type { Dataset, HostArray, HostBatch } from "./dataset.ts";
 
@@ -97,6 +97,11 @@ export function checkField(name: string, field: ArrayField): HostArray {
   if (field === null || typeof field !== "object") {
     throw new DataError(`${where}: must be { data, shape }, received ${show(field)}`);
   }
+  const known = ["data", "shape", "dtype"];
+  const other = Object.keys(field).find((key) => !known.includes(key));
+  if (other !== undefined) {
+    throw new DataError(`${where}: unknown option ${show(other)}${suggest(other, known)}`);
+  }
   const { shape } = field;
   if (
     !Array.isArray(shape) || shape.length === 0 ||
@@ -112,11 +117,11 @@ export function checkField(name: string, field: ArrayField): HostArray {
       `${where}: dtype must be one of "float32", "int32", "bool", received ${show(dtype)}`,
     );
   }
-  const data = typed(field.data, dtype);
-  if (data === undefined) {
+  const { data } = field;
+  if (!isHeld(data) && !Array.isArray(data)) {
     throw new DataError(
       `${where}: data must be a Float32Array, Int32Array, Uint8Array or array of numbers, received ${
-        show(field.data)
+        show(data)
       }`,
     );
   }
@@ -126,17 +131,37 @@ export function checkField(name: string, field: ArrayField): HostArray {
       `${where}: shape [${shape.join(", ")}] needs ${size} values, received ${data.length}`,
     );
   }
-  return { data, shape, dtype };
+  const { isValue, rule } = values[dtype];
+  // What is held as integers fits every dtype.
+  if (Array.isArray(data) || data instanceof Float32Array) {
+    const wrong = data.findIndex((value) => !isValue(value));
+    if (wrong >= 0) {
+      const row = Math.floor(wrong / rowSize(shape));
+      throw new DataError(`${where}, row ${row}: must be ${rule}, received ${show(data[wrong])}`);
+    }
+  }
+  return { data: isHeld(data) ? data : values[dtype].type.from(data), shape, dtype };
 }
+
+/** What a value of each dtype may be. NaN is a missing cell, an infinity what float32 cannot hold. */
+const values = {
+  float32: {
+    type: Float32Array,
+    rule: "a float32 number, or NaN where missing",
+    isValue: (v: unknown) => typeof v === "number" && Math.abs(Math.fround(v)) !== Infinity,
+  },
+  int32: {
+    type: Int32Array,
+    rule: "a 32-bit integer",
+    isValue: (v: unknown) => typeof v === "number" && v === (v | 0),
+  },
+  bool: { type: Uint8Array, rule: "0 or 1", isValue: (v: unknown) => v === 0 || v === 1 },
+} as const;
 
 function isNarrow(data: unknown): boolean {
   return data instanceof Int32Array || data instanceof Uint8Array;
 }
 
-function typed(data: unknown, dtype: HostArray["dtype"]): HostArray["data"] | undefined {
-  if (data instanceof Float32Array || data instanceof Int32Array) return data;
-  if (data instanceof Uint8Array) return data;
-  if (!Array.isArray(data) || !data.every((v) => typeof v === "number")) return undefined;
-  if (dtype === "float32") return Float32Array.from(data);
-  return dtype === "int32" ? Int32Array.from(data) : Uint8Array.from(data);
+function isHeld(data: unknown): data is HostArray["data"] {
+  return data instanceof Float32Array || isNarrow(data);
 }

@@ -49,7 +49,36 @@ test("ArrayDataset names the fault in one line", () => {
     [{ x: { data: [1, 2, 3], shape: [2] } }, /^field "x": shape \[2\] needs 2 values, received 3$/],
     [{ x: { data: [1], shape: [] } }, /^field "x": shape must be .* received \[\]$/],
     [{ x: { data: new Float64Array(1), shape: [1] } }, /received a Float64Array$/],
-    [{ x: { data: ["a"], shape: [1] } }, /array of numbers, received \["a"\]$/],
+    [{ x: { data: "a", shape: [1] } }, /array of numbers, received "a"$/],
+    [
+      { x: { data: [1, 2, 3, "a"], shape: [2, 2] } },
+      /^field "x", row 1: must be a float32 number, or NaN where missing, received "a"$/,
+    ],
+    [{ x: { data: [1, 1e39], shape: [2] } }, /^field "x", row 1: must be a float32 .* 1e\+39$/],
+    [
+      { x: { data: Float32Array.of(NaN, -Infinity), shape: [2] } },
+      /^field "x", row 1: must be a float32 number, or NaN where missing, received -Infinity$/,
+    ],
+    [
+      { x: { data: [1, 1.5], shape: [2], dtype: "int32" } },
+      /^field "x", row 1: must be a 32-bit integer, received 1\.5$/,
+    ],
+    [
+      { x: { data: [1, 2 ** 33 + 1], shape: [2], dtype: "int32" } },
+      /^field "x", row 1: must be a 32-bit integer, received 8589934593$/,
+    ],
+    [
+      { x: { data: Float32Array.of(0.5), shape: [1], dtype: "int32" } },
+      /^field "x", row 0: must be a 32-bit integer, received 0\.5$/,
+    ],
+    [
+      { x: { data: [2], shape: [1], dtype: "bool" } },
+      /^field "x", row 0: must be 0 or 1, rec.* 2$/,
+    ],
+    [
+      { x: { data: [1], shape: [1], dytpe: "int32" } },
+      /^field "x": unknown option "dytpe"; did you mean 'dtype'\? known: data, shape, dtype$/,
+    ],
     [{ x: { data: [1], shape: [1], dtype: "int8" } }, /dtype must be one of .* received "int8"$/],
     [
       { x: { data: [1, 2], shape: [2] }, y: { data: [1], shape: [1] } },

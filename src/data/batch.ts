@@ -6,9 +6,10 @@ import type { HostArray, HostBatch, Sample } from "./dataset.ts";
 /**
  * The number of samples in `batch`.
  *
- * @throws {DataError} If there is no field, or the first axes of the fields differ.
+ * @throws {DataError} If a field is no array with its shape, there is none, or their first axes differ.
  */
 export function batchSize(batch: HostBatch): number {
+  checkFields(batch);
   const sizes = Object.entries(batch).map(([name, field]) => [name, field.shape[0]] as const);
   if (sizes.length === 0) {
     throw new DataError("a batch must have at least one field, received none");
@@ -19,6 +20,20 @@ export function batchSize(batch: HostBatch): number {
     throw new DataError(`the fields of a batch must have equal first axes, received ${found}`);
   }
   return size;
+}
+
+/** A data set of a program may gather anything; what has other fields than these fails far from it. */
+function checkFields(batch: HostBatch): void {
+  if (batch === null || typeof batch !== "object") {
+    throw new DataError(`a batch must be an object of fields, received ${show(batch)}`);
+  }
+  for (const [name, field] of Object.entries(batch)) {
+    if (Array.isArray(field?.shape) && ArrayBuffer.isView(field.data)) continue;
+    throw new DataError(
+      `field ${show(name)} of a batch must be { data, shape, dtype } with a typed array as data, ` +
+        `received ${show(field)}`,
+    );
+  }
 }
 
 /** Samples `start` to `end` (exclusive) of `batch`, as views of the same memory. */

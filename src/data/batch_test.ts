@@ -29,6 +29,15 @@ test("batchSize() refuses fields of different sizes, none, and scalars", () => {
   const y = { data: Float32Array.of(1), shape: [1], dtype: "float32" } as const;
   assert.throws(() => batchSize({ ...batch, y }), /received x 3, label 3, y 1$/);
   assert.throws(() => batchSize({ y: { ...y, shape: [] } }), /received y a scalar$/);
+  const odd: [unknown, RegExp][] = [
+    [undefined, /^DataError: a batch must be an object of fields, received undefined$/],
+    [{ x: [1, 2] }, /^DataError: field "x" of a batch must be .* as data, received \[1,2\]$/],
+    [{ x: { data: [1], shape: [1] } }, /^DataError: field "x" of a batch must be \{ data, shape, /],
+    [{ ...batch, y: null }, /^DataError: field "y" of a batch must be .*, received null$/],
+  ];
+  for (const [value, message] of odd) {
+    assert.throws(() => batchSize(value as HostBatch), message);
+  }
   assert.throws(() => batchSize({}), /at least one field, received none/);
 });
 

@@ -57,16 +57,18 @@ const CLOCK_CHANGE = 2 * 3_600_000;
  * Refuses times that do not go forward: windows would mix rows of other times. A step back of up to
  * two hours, as local clocks make in autumn, is let pass.
  *
- * @throws {DataError} With the first row (0-based) that is out of order.
+ * @param lines Where the rows stand in the file `name`; rows count from 0 where there is none.
+ * @throws {DataError} With the first row that is out of order.
  */
-export function requireOrder(times: Float64Array, name: string): void {
+export function requireOrder(times: Float64Array, name: string, lines?: Int32Array): void {
   let latest = -Infinity;
   for (let i = 0; i < times.length; i++) {
     const back = latest - times[i];
     if (back > CLOCK_CHANGE || (back > 0 && i === times.length - 1 && times[i] < times[0])) {
+      const place = lines === undefined ? `${name}: row ${i}` : `${name}:${lines[i]}`;
       throw new DataError(
-        `${name}: must be in order of time, received ${new Date(times[i]).toISOString()} ` +
-          `in row ${i} after ${new Date(latest).toISOString()}`,
+        `${place}: must be in order of time, received ${new Date(times[i]).toISOString()} ` +
+          `after ${new Date(latest).toISOString()}`,
       );
     }
     latest = Math.max(latest, times[i]);

@@ -52,15 +52,20 @@ test("requireOrder() lets a clock change pass and refuses times that go back", (
   for (const hours of [[], [5], [0, 1, 2, 9], [0, 1, 1, 2], [0, 0.5, 1, 1.5, 0.5, 1, 1.5, 2]]) {
     requireOrder(at(hours), "x");
   }
-  const rows: [number[], string][] = [
-    [[3, 2, 1, 0], "1970-01-01T00:00:00.000Z in row 3 after 1970-01-01T03:00:00.000Z"],
-    [[0, 9, 2, 3], "1970-01-01T02:00:00.000Z in row 2 after 1970-01-01T09:00:00.000Z"],
-    [[1, 0.75, 0.5], "1970-01-01T00:30:00.000Z in row 2 after 1970-01-01T01:00:00.000Z"],
+  const rows: [number[], number, string][] = [
+    [[3, 2, 1, 0], 3, "1970-01-01T00:00:00.000Z after 1970-01-01T03:00:00.000Z"],
+    [[0, 9, 2, 3], 2, "1970-01-01T02:00:00.000Z after 1970-01-01T09:00:00.000Z"],
+    [[1, 0.75, 0.5], 2, "1970-01-01T00:30:00.000Z after 1970-01-01T01:00:00.000Z"],
   ];
-  for (const [hours, found] of rows) {
+  for (const [hours, row, found] of rows) {
+    const lines = Int32Array.from(hours, (_, i) => 10 + 2 * i);
+    assert.throws(() => requireOrder(at(hours), "x.csv", lines), {
+      name: "DataError",
+      message: `x.csv:${10 + 2 * row}: must be in order of time, received ${found}`,
+    });
     assert.throws(() => requireOrder(at(hours), "x"), {
       name: "DataError",
-      message: `x: must be in order of time, received ${found}`,
+      message: `x: row ${row}: must be in order of time, received ${found}`,
     });
   }
 });

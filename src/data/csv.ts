@@ -30,6 +30,8 @@ export interface CsvTable {
   readonly columns: string[];
   /** Milliseconds since 1970, UTC; a time stamp without a zone is taken as UTC. */
   readonly times?: Float64Array;
+  /** The line on which each row begins, from 1. */
+  readonly lines: Int32Array;
   /** [rows, columns], row-major; NaN where a cell is empty, `NaN`, `NA` or `null` (in any case). */
   readonly values: Float32Array;
 }
@@ -87,7 +89,8 @@ export function readCsv(options: CsvOptions): CsvTable {
     for (const i of chosen) values[k++] = number(cells[i], at, line, i);
   }
   const columns = chosen.map((i) => header[i]);
-  if (timeAt < 0) return { name, columns, values };
+  const lines = Int32Array.from(rows, ({ line }) => line);
+  if (timeAt < 0) return { name, columns, lines, values };
   const times = Float64Array.from(rows, ({ cells, line }) => {
     const time = parseTime(cells[timeAt]);
     if (!Number.isNaN(time)) return time;
@@ -97,7 +100,7 @@ export function readCsv(options: CsvOptions): CsvTable {
       }`,
     );
   });
-  return { name, columns, times, values };
+  return { name, columns, times, lines, values };
 }
 
 interface Row {
@@ -172,7 +175,8 @@ function number(
   i: number,
 ): number {
   const value = Number(cell);
-  if (Number.isFinite(value) && cell !== "" && cell.trim() !== "") return value;
+  if (Number.isFinite(Math.fround(value)) && cell.trim() !== "") return value;
   if (missing.has(cell.trim().toLowerCase())) return NaN;
-  throw new DataError(`${at(line, i)}: must be a number, received ${show(cell)}`);
+  const rule = Number.isFinite(value) ? "a float32 number" : "a number";
+  throw new DataError(`${at(line, i)}: must be ${rule}, received ${show(cell)}`);
 }

@@ -44,6 +44,11 @@ test("readCsv() names file, line, column, rule and value", () => {
   const rows: [string, Partial<CsvOptions>, RegExp][] = [
     ["a,b\n1,x\n", {}, /^content:2:2 b: must be a number, received "x"$/],
     ["a,b\n1,2\n3,1e999\n", {}, /^content:3:2 b: must be a number, received "1e999"$/],
+    [
+      'a,b\n"1","2"\n\n3,-1e39\n',
+      {},
+      /^content:4:2 b: must be a float32 number, received "-1e39"$/,
+    ],
     ["a,b\n1,2\n3\n", {}, /^content:3:2: must have 2 cells as the header has, received 1$/],
     ["a,b\n1,2\n3,4,5\n", {}, /^content:3:3: must have 2 cells as the header has, received 3$/],
     ["", {}, /^content: must have a header row, received no text$/],

@@ -36,7 +36,7 @@ export class ForecastingCsv extends ForecastingSplits {
     const path = context?.path ?? "data.params";
     const options = parseCsvOptions(params, path);
     const table = readCsv({ ...options, baseDirectory: context?.baseDirectory });
-    const { columns, values, times, name } = table;
+    const { columns, values, times, lines, name } = table;
     const targetChannels = options.targetColumns?.map((column, i) => {
       const at = columns.indexOf(column);
       if (at >= 0) return at;
@@ -47,7 +47,7 @@ export class ForecastingCsv extends ForecastingSplits {
     });
     const { timeColumn } = options;
     super(
-      { name, values, channels: columns.length, targetChannels, times, columns, timeColumn },
+      { name, values, channels: columns.length, targetChannels, times, lines, columns, timeColumn },
       options,
       path,
     );

@@ -4,7 +4,7 @@ import { ConfigError, DataError, show } from "../core/errors.ts";
 import { calendarFeatures, requireOrder, type TimeFeature } from "./calendar.ts";
 import type { DataSplits, SeriesForm } from "./dataset.ts";
 import type { ForecastingSettings } from "./forecasting_options.ts";
-import { markMissing } from "./form.ts";
+import { markMissing } from "./data_form.ts";
 import { NaiveForecast } from "./naive.ts";
 import { type AffineScaler, fitScaler } from "./scaler.ts";
 import { partBounds } from "./split.ts";
@@ -19,6 +19,8 @@ export interface Series {
   readonly channels: number;
   readonly targetChannels?: readonly number[];
   readonly times?: Float64Array;
+  /** The line of the file on which each row begins, where there is a file. */
+  readonly lines?: Int32Array;
   /** The names of the channels, if they have any. */
   readonly columns?: readonly string[];
   /** The column of time stamps, as the options name it. */
@@ -43,7 +45,7 @@ export class ForecastingSplits implements DataSplits {
     const rows = series.values.length / channels;
     this.task = options.task;
     this.nullValue = options.nullValue;
-    if (series.times !== undefined) requireOrder(series.times, series.name);
+    if (series.times !== undefined) requireOrder(series.times, series.name, series.lines);
     const lengths = windowLengths(options, path);
     const bounds = partBounds(options.split, rows, `${path}.split`, series.name);
     const [trainEnd, , end] = bounds;
@@ -61,7 +63,10 @@ export class ForecastingSplits implements DataSplits {
       targetColumns: columns && (targetChannels?.map((c) => columns[c]) ?? columns),
       timeColumn,
     };
-    if (masked) refuseEmptyParts(matrix, bounds.map((row) => row * channels), series.name);
+    if (masked) {
+      refuseEmptyParts(matrix, bounds.map((row) => row * channels), series.name);
+      refuseUnseen(matrix.subarray(0, trainEnd * channels), series, path);
+    }
     if (options.scaler !== null) {
       if (trainEnd === 0) {
         throw new ConfigError(
@@ -145,6 +150,22 @@ function refuseEmptyParts(matrix: Float32Array, ends: readonly number[], name: s
       throw new DataError(`${name}: the ${part} part must have at least one observed value`);
     }
   });
+}
+
+/** A channel that is never observed in training can be neither scaled nor learnt from. */
+function refuseUnseen(
+  training: Float32Array,
+  { name, channels, columns }: Series,
+  path: string,
+): void {
+  const seen = new Uint8Array(channels);
+  training.forEach((value, i) => Number.isNaN(value) || (seen[i % channels] = 1));
+  const never = training.length === 0 ? -1 : seen.indexOf(0);
+  if (never < 0) return;
+  const column = columns === undefined ? `channel ${never}` : `column ${show(columns[never])}`;
+  throw new DataError(
+    `${name}: ${column} has no observed value in the training part; leave it out of ${path}.columns`,
+  );
 }
 
 function refuseInfinite(matrix: Float32Array, { name, channels }: Series): void {

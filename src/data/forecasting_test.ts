@@ -298,6 +298,48 @@ test("options are refused in one line with path, rule and value", () => {
   );
 });
 
+test("a series names the column and the line that cannot be used", () => {
+  const csv = (cell: (row: number) => string, hour = (row: number) => row) =>
+    `date,a,b\n${
+      Array.from({ length: 12 }, (_, r) => `2020-01-0${1 + hour(r)},${r},${cell(r)}\n`).join("")
+    }`;
+  const day = (row: number) => row % 9;
+  const rows: [content: string, more: object, message: RegExp][] = [
+    [
+      csv((r) => r < 6 ? "" : `${r}`, () => 0),
+      {},
+      /^content: column "b" has no observed value in the training part; leave it out of data\.params\.columns$/,
+    ],
+    [
+      csv((r) => r < 6 ? "NaN" : `${r}`, () => 0),
+      { scaler: null },
+      /^content: column "b" has no observed value in the training part/,
+    ],
+    [csv(String, day), {}, /^content:11: must be in order of time, received 2020-01-01T/],
+    [
+      csv((r) => r === 4 ? "1e39" : "1"),
+      {},
+      /^content:6:3 b: must be a float32 number, rec.*"1e39"$/,
+    ],
+  ];
+  for (const [content, more, message] of rows) {
+    const split: [number, number, number] = [6, 3, 3];
+    const params = { content, inputLength: 3, outputLength: 2, split, ...more };
+    assert.throws(
+      () => new ForecastingCsv(params),
+      {
+        name: "DataError",
+        message,
+      },
+    );
+  }
+  const values = Float32Array.from({ length: 24 }, (_, i) => i % 2 === 1 && i < 12 ? -1 : i);
+  assert.throws(
+    () => new ForecastingArray({ ...small, values, channels: 2, split: [6, 3, 3], nullValue: -1 }),
+    /^DataError: values: channel 1 has no observed value in the training part/,
+  );
+});
+
 test("ForecastingCsv reads columns by name, in torch spelling too", () => {
   const lines = Array.from(
     { length: 12 },

@@ -1,7 +1,7 @@
 /** Data sets by name: what `data.type` of a config may be. */
 import { readPlainComponent } from "../core/component.ts";
-import { ConfigError, show } from "../core/errors.ts";
-import { anyObject, object, oneOf, parseOptions, type z } from "../core/options.ts";
+import { ConfigError, DataError, show } from "../core/errors.ts";
+import { anyObject, join, object, oneOf, parseOptions, type z } from "../core/options.ts";
 import { type Factory, make, type Registered, Registry } from "../core/registry.ts";
 import { ArrayDataset, type ArrayField } from "./array_dataset.ts";
 import type { DataContext, DataSplits } from "./dataset.ts";
@@ -38,10 +38,9 @@ const registry = new Registry<DataFactory>("data set");
 export function registerDataset(
   name: string,
   factory: DataFactory,
-  aliases: readonly string[] = [],
   options?: z.ZodObject,
 ): void {
-  registry.register(name, factory, aliases, options);
+  registry.register(name, factory, [], options);
 }
 
 /** The schema of the params of a registered data set, if it was given. */
@@ -111,23 +110,29 @@ const arraySchema = object({
 
 /** `{ train: { inputs: { data, shape }, targets: ... }, validation, test, task }`. */
 function arraySplits(params: Record<string, unknown>, context: DataContext): DataSplits {
-  const parsed = parseOptions(arraySchema, params, context.path ?? "data.params", "ArrayDataset");
-  const part = (fields: Record<string, unknown> | undefined) =>
-    fields === undefined ? undefined : new ArrayDataset(fields as Record<string, ArrayField>);
-  const { train, validation, test, task } = parsed;
-  return { train: part(train), validation: part(validation), test: part(test), task };
+  const path = context.path ?? "data.params";
+  const parsed = parseOptions(arraySchema, params, path, "ArrayDataset");
+  const part = (name: "train" | "validation" | "test") => {
+    const fields = parsed[name] as Record<string, ArrayField> | undefined;
+    try {
+      return fields && new ArrayDataset(fields);
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      throw new DataError(`${join(path, name)}: ${error.message}`);
+    }
+  };
+  const { task } = parsed;
+  return { train: part("train"), validation: part("validation"), test: part("test"), task };
 }
 
-registerDataset("ArrayDataset", arraySplits, ["array"], arraySchema);
+registry.register("ArrayDataset", arraySplits, ["array"], arraySchema);
 registerDataset(
   "ForecastingArray",
   (params, context) => new ForecastingArray(params as unknown as ForecastingArrayOptions, context),
-  [],
   forecastingArraySchema,
 );
 registerDataset(
   "ForecastingCsv",
   (params, context) => new ForecastingCsv(params as unknown as ForecastingCsvOptions, context),
-  [],
   forecastingCsvSchema,
 );

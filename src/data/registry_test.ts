@@ -87,6 +87,10 @@ test("buildData() refuses unknown names, wrong params and wrong results in one l
       { type: "ArrayDataset", params: { trian: {} } },
       /^data\.params\.trian: unknown option "trian" for ArrayDataset; did you mean 'train'/,
     ],
+    [
+      { type: "ArrayDataset", params: { train: { x }, test: { x: { ...x, dytpe: "int32" } } } },
+      /^data\.params\.test: field "x": unknown option "dytpe"; did you mean 'dtype'\?/,
+    ],
     [{ type: "ForecastingArray", params: { channels: 1 } }, /^data\.params\.values: /],
     [make(null), /^data\.type: function type must make an object .* received null$/],
     [
@@ -98,7 +102,7 @@ test("buildData() refuses unknown names, wrong params and wrong results in one l
   ];
   for (const [config, message] of rows) {
     await assert.rejects(buildData(config as DataConfig, context), (error: Error) => {
-      assert.equal(error.name, "ConfigError");
+      assert.match(error.name, /^(Config|Data)Error$/);
       assert.match(error.message, message);
       return true;
     });

@@ -46,6 +46,8 @@ export class StreamLoader implements Loader {
   readonly #options: ReturnType<typeof parse>;
   /** The open stream and the number of the batch it gives next. */
   #cursor: { groups: AsyncGenerator<Group>; next: number } | undefined;
+  /** What {@link first} has read, until the next batch is asked for. */
+  #first: HostBatch | undefined;
   /** Calls of {@link load} run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -68,6 +70,11 @@ export class StreamLoader implements Loader {
     return await this.#queue(() => this.#seek(k));
   }
 
+  /** Batch 0, which a following `load(0)` gives again: the stream is not opened twice for it. */
+  async first(): Promise<HostBatch> {
+    return await this.#queue(async () => this.#first = await this.#seek(0));
+  }
+
   /** The batches of one epoch, or for ever, from an iterator of their own. */
   async *[Symbol.asyncIterator](): AsyncGenerator<HostBatch, void, undefined> {
     for await (const group of this.#groups()) yield stack(group);
@@ -85,6 +92,9 @@ export class StreamLoader implements Loader {
   }
 
   async #seek(k: number): Promise<HostBatch> {
+    const first = this.#first;
+    this.#first = undefined;
+    if (k === 0 && first !== undefined) return first;
     if (this.#cursor !== undefined && this.#cursor.next > k) await this.#reset();
     const cursor = this.#cursor ??= { groups: this.#groups(), next: 0 };
     try {
@@ -103,7 +113,7 @@ export class StreamLoader implements Loader {
 
   async #reset(): Promise<void> {
     const cursor = this.#cursor;
-    this.#cursor = undefined;
+    this.#cursor = this.#first = undefined;
     await cursor?.groups.return(undefined);
   }
 

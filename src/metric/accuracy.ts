@@ -25,7 +25,7 @@ export function accuracy(options: { readonly ignoreIndex?: number } = {}): Metri
       values: tf.cast(tf.logicalAnd(tf.equal(classes, labels), valid), "float32"),
       weights: tf.cast(valid, "float32"),
     } satisfies Items;
-  }, { higherIsBetter: true });
+  }, { higherIsBetter: true, needsLabels: true });
 }
 
 function toClasses(prediction: tf.Tensor, target: tf.Tensor): tf.Tensor {

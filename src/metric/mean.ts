@@ -7,17 +7,20 @@ import type { Metric } from "./metric.ts";
 export interface MeanMetricOptions {
   /** @default {false} */
   readonly higherIsBetter?: boolean;
+  /** @default {false} */
+  readonly needsLabels?: boolean;
   /** Applied to the mean, for example a root. */
   readonly finish?: (mean: number) => number;
 }
 
 /** The metric finish(sum(values) / sum(weights)) of a rule's items. */
 export function meanMetric(name: string, rule: ItemRule, options: MeanMetricOptions = {}): Metric {
-  const { higherIsBetter = false, finish = (mean: number) => mean } = options;
+  const { higherIsBetter = false, needsLabels = false, finish = (mean: number) => mean } = options;
   return {
     name,
     size: 2,
     higherIsBetter,
+    needsLabels,
     perHorizon: true,
     update(prediction: tf.Tensor, target: tf.Tensor, mask?: tf.Tensor): tf.Tensor2D {
       const { values, weights } = rule(prediction, target, mask);

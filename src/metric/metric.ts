@@ -15,6 +15,8 @@ export interface Metric {
   readonly higherIsBetter: boolean;
   /** False where a single time step has no value (r2, corr): left out of per-horizon results. */
   readonly perHorizon: boolean;
+  /** True where targets must be labels, that is integers (accuracy). */
+  readonly needsLabels?: boolean;
   /** The sums of every sample: [batch, size]. Runs inside tidy. */
   update(prediction: tf.Tensor, target: tf.Tensor, mask?: tf.Tensor): tf.Tensor2D;
   /** The value of the totals; NaN when nothing was counted. */

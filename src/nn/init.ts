@@ -22,7 +22,7 @@ function fans(shape: readonly number[]): { fanIn: number; fanOut: number } {
 
 /** Every element `value`. */
 export function constant(value: number): Initializer {
-  return (shape) => new Float32Array(size(shape)).fill(value);
+  return (shape) => floats(shape).fill(value);
 }
 
 /** Every element 0. */
@@ -33,18 +33,18 @@ export const ones: Initializer = constant(1);
 
 /** Uniform in [low, high). */
 export function uniform(low: number, high: number): Initializer {
-  return (shape, random) => random.uniform(new Float32Array(size(shape)), low, high);
+  return (shape, random) => random.uniform(floats(shape), low, high);
 }
 
 /** Normal. */
 export function normal(mean = 0, std = 1): Initializer {
-  return (shape, random) => random.normal(new Float32Array(size(shape)), mean, std);
+  return (shape, random) => random.normal(floats(shape), mean, std);
 }
 
 /** Normal, drawn again where it falls more than two standard deviations from the mean. */
 export function truncatedNormal(mean = 0, std = 1): Initializer {
   return (shape, random) => {
-    const out = new Float32Array(size(shape));
+    const out = floats(shape);
     const draws = new Float64Array(64);
     for (let i = 0; i < out.length;) {
       for (const z of random.normal(draws)) {
@@ -114,7 +114,7 @@ export function identity(gain = 1): Initializer {
     if (shape.length !== 2 || shape[0] !== shape[1]) {
       throw new ConfigError("", `identity: the shape must be square, received ${show(shape)}`);
     }
-    const out = new Float32Array(size(shape));
+    const out = floats(shape);
     for (let i = 0; i < shape[0]; i++) out[i * shape[0] + i] = gain;
     return out;
   };
@@ -156,6 +156,20 @@ function orthonormalize(vectors: Float64Array[]): void {
     const length = Math.sqrt(dot(vector, vector));
     for (let i = 0; i < vector.length; i++) vector[i] /= length;
   });
+}
+
+/** More than wasm or a GPU buffer holds: 4 GiB. */
+const MOST_VALUES = 2 ** 30;
+
+/** Zeros for a weight; a length that was mistyped asks for more than there is. */
+function floats(shape: readonly number[]): Float32Array {
+  if (!(size(shape) <= MOST_VALUES)) {
+    throw new ConfigError(
+      "",
+      `a weight must have at most 2^30 values, received shape ${show(shape)}`,
+    );
+  }
+  return new Float32Array(size(shape));
 }
 
 function size(shape: readonly number[]): number {

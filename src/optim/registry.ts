@@ -1,5 +1,6 @@
 /** Optimizer types by name. */
 import { ConfigError } from "../core/errors.ts";
+import type { z } from "../core/options.ts";
 import { type Maker, type Registered, Registry } from "../core/registry.ts";
 import type * as tf from "../tensor/tf.ts";
 import { adadelta } from "./adadelta.ts";
@@ -101,6 +102,7 @@ const refused: Readonly<Record<string, string>> = {
  *
  * @param entry A rule, which gets groups, options checks and state from the engine; a wrapper of
  * rules; or a factory that returns an {@link Optimizer} of its own.
+ * @param options The schema of a factory's params, for the config's JSON schema.
  *
  * @example Signum, the sign of a momentum (Bernstein et al., 2018), in a program of one's own
  * ```ts
@@ -141,14 +143,10 @@ const refused: Readonly<Record<string, string>> = {
 export function registerOptimizer(
   name: string,
   entry: OptimizerEntry,
-  aliases: readonly string[] = [],
+  options?: z.ZodObject,
 ): void {
-  registry.register(
-    name,
-    entry,
-    aliases,
-    typeof entry === "function" ? undefined : entry?.options,
-  );
+  const own = typeof entry === "function" ? undefined : entry?.options;
+  registry.register(name, entry, [], options ?? own);
 }
 
 /** Whether `value` is a rule, a wrapper of rules, or a factory. */

@@ -3,7 +3,7 @@
  * data have changed, and their form, so that weights predict as they were trained without the data.
  */
 import type { DataSplits } from "../data/dataset.ts";
-import { type DataForm, dataOf, formOf } from "../data/form.ts";
+import { type DataForm, dataOf, formOf } from "../data/data_form.ts";
 import { firstDifference } from "./snapshot.ts";
 
 /** Plain data; equal for equal data. */

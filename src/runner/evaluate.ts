@@ -10,6 +10,7 @@ import type { AffineScaler } from "../data/scaler.ts";
 import type { DataLoader } from "../data/loader.ts";
 import type { Loss } from "../loss/loss.ts";
 import type { Metric } from "../metric/metric.ts";
+import { metricSums } from "../metric/sums.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import { readTogether } from "../tensor/read.ts";
@@ -121,8 +122,7 @@ class Totals {
 
   /** The sums of a batch: [batch, sizes of all metrics]. */
   of(prediction: tf.Tensor, target: tf.Tensor, mask?: tf.Tensor): tf.Tensor {
-    if (this.#metrics.length === 0) return tf.zeros([0, 0]);
-    return tf.concat(this.#metrics.map((metric) => metric.update(prediction, target, mask)), 1);
+    return metricSums(this.#metrics, prediction, target, mask);
   }
 
   add(sums: ArrayLike<number>): void {

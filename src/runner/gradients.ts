@@ -12,6 +12,7 @@ import { sliceBatch, toTensors } from "../data/batch.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import type { Loss, LossResult } from "../loss/loss.ts";
 import type { Metric } from "../metric/metric.ts";
+import { metricSums as sumsOf } from "../metric/sums.ts";
 import type { Model } from "../model/model.ts";
 import { squaredNorm } from "../optim/clip.ts";
 import type { Task } from "../task/task.ts";
@@ -251,7 +252,7 @@ export function namedOutput(
 /** The sums of all metrics for each sample of a batch: [rows, sums]. */
 function metricTotals(metrics: readonly Metric[], task: Task, value: OutputValue): tf.Tensor {
   const { prediction, target } = task.postprocess(value.prediction, value.target);
-  return tf.concat(metrics.map((metric) => metric.update(prediction, target, value.mask)), 1);
+  return sumsOf(metrics, prediction, target, value.mask);
 }
 
 /** The totals over samples, added in double precision in sample order, as an evaluation does. */

@@ -1,38 +1,6 @@
 /**
- * When a callback is called. A hook that changes a value returns it; the others return nothing.
- *
- * | hook            | when                                                        | stop | error | resume   |
- * |-----------------|-------------------------------------------------------------|------|-------|----------|
- * | setup           | once, at the first `train()`, before anything is loaded     |      |       | yes      |
- * | load            | a checkpoint that holds state of this callback is restored  |      |       | yes      |
- * | trainStart      | before the first iteration, after a resume                  |      |       | yes      |
- * | iterationStart  | before the batch is loaded                                  |      |       |          |
- * | batch           | batch on the host -> batch                                  |      |       |          |
- * | output          | prediction, target, mask -> the same, in the tape           |      |       |          |
- * | loss            | sum and count -> sum and count, in the tape                 |      |       |          |
- * | gradients       | summed gradients, scale, norm -> gradients, scale           |      |       |          |
- * | deviceGradients | the same before scale and norm are read, where a read waits |      |       |          |
- * | updateEnd       | after the optimizer's and the scheduler's step              |      |       |          |
- * | values          | a record's values -> values, before it is written           |      |       |          |
- * | log             | a record of values is written                               |      |       |          |
- * | evaluationStart | before validation or test, unless it takes the best weights |      |       |          |
- * | evaluationEnd   | after it, also when it threw: raw weights come back         |      | yes   |          |
- * | validationEnd   | after the best value was updated                            |      |       |          |
- * | testEnd         | after a test, with its values                               |      |       | finished |
- * | iterationEnd    | last in an iteration: checkpoints are written here          | yes  |       |          |
- * | save            | before a checkpoint is written: flush what it refers to     | yes  |       |          |
- * | state           | a checkpoint is being made: what it keeps for the callback  | yes  |       |          |
- * | trainEnd        | after the last iteration and its checkpoint                 | yes  |       |          |
- * | finish          | after the final test, with the summary                      | yes  |       | finished |
- * | exception       | an error leaves `train()`                                   |      | yes   |          |
- * | dispose         | the run is disposed                                         | yes  | yes   | yes      |
- *
- * stop: also after a callback, a signal or the time limit has asked the run to stop. error: also on
- * the way out with an error. resume: when `train()` finds a checkpoint; `finished`, when that is of a
- * finished run, which is tested again and has no other hooks but `setup` and `load`: nothing is
- * recorded. `output` and `loss` are called for every leaf of an
- * iteration (micro-batch times shard). A skipped iteration has no `gradients` and no `updateEnd`;
- * `deviceGradients` comes before it is known.
+ * What callbacks may hook into. A hook that changes a value returns it; the others return nothing.
+ * When each is called, on a stop, an error and a resume too, is a table in ARCHITECTURE.md.
  */
 import type { HostBatch } from "../data/dataset.ts";
 import type { LossResult } from "../loss/loss.ts";
@@ -116,6 +84,35 @@ export interface Callback {
   /** Puts back what `state` gave; tensors are the callback's to keep. */
   load?(state: { tensors: Record<string, tf.Tensor>; meta: Record<string, unknown> }): void;
 }
+
+const hooks: { readonly [K in Exclude<keyof Callback, "name">]-?: true } = {
+  setup: true,
+  load: true,
+  trainStart: true,
+  iterationStart: true,
+  batch: true,
+  output: true,
+  loss: true,
+  gradients: true,
+  deviceGradients: true,
+  updateEnd: true,
+  values: true,
+  log: true,
+  evaluationStart: true,
+  evaluationEnd: true,
+  validationEnd: true,
+  testEnd: true,
+  iterationEnd: true,
+  save: true,
+  state: true,
+  trainEnd: true,
+  finish: true,
+  exception: true,
+  dispose: true,
+};
+
+/** The names of all hooks. */
+export const hookNames: readonly string[] = Object.keys(hooks);
 
 /** Hooks that return nothing. */
 export type EventName =

@@ -4,7 +4,7 @@
  * Tensors: `model.<parameter or buffer>`, `optimizer.<parameter>/<slot>`, `callback.<name>.<key>`.
  * Random numbers and batch order are functions of the seed and the iteration, so integers suffice.
  */
-import type { CheckpointState } from "../checkpoint/checkpoint.ts";
+import { type CheckpointState, MODEL_PREFIX } from "../checkpoint/checkpoint.ts";
 import { readTensors, toTensor } from "../checkpoint/tensors.ts";
 import type { HostTensor } from "../checkpoint/safetensors.ts";
 import { CheckpointError, show } from "../core/errors.ts";
@@ -49,15 +49,15 @@ export async function takeSnapshot(
 ): Promise<CheckpointState> {
   const tensors: Record<string, tf.Tensor> = Object.create(null);
   const add = (prefix: string, named: Record<string, tf.Tensor>) => {
-    for (const name of Object.keys(named)) tensors[`${prefix}.${name}`] = named[name];
+    for (const name of Object.keys(named)) tensors[prefix + name] = named[name];
   };
   const optimizer = parts.optimizer.exportState();
-  add("model", modelTensors(parts.model));
-  add("optimizer", optimizer.tensors);
+  add(MODEL_PREFIX, modelTensors(parts.model));
+  add("optimizer.", optimizer.tensors);
   const callbacks: SnapshotMeta["callbacks"] = {};
   for (const callback of parts.hooks.having("state")) {
     const kept = callback.state();
-    add(`callback.${callback.name}`, kept.tensors ?? {});
+    add(`callback.${callback.name}.`, kept.tensors ?? {});
     callbacks[callback.name] = kept.meta ?? {};
   }
   const meta: SnapshotMeta = {
@@ -80,7 +80,7 @@ export function restoreSnapshot(
   const meta = snapshot.meta as unknown as SnapshotMeta;
   refuseDifference(meta.fingerprint, parts.fingerprint, source);
   const model = modelTensors(parts.model);
-  const loaded = group(snapshot.tensors, "model.");
+  const loaded = group(snapshot.tensors, MODEL_PREFIX);
   for (const name of Object.keys(model)) {
     const saved = loaded[name];
     if (saved === undefined) throw new CheckpointError(`${source}: lacks the tensor model.${name}`);

@@ -1,8 +1,10 @@
 /** How a run starts: on from a checkpoint, or anew. */
 import { loadWeights } from "../checkpoint/weights.ts";
 import { CheckpointError } from "../core/errors.ts";
+import type { Model } from "../model/model.ts";
 import type { RunParts } from "./parts.ts";
 import { clearReports } from "./run_files.ts";
+import type { RunSettings } from "./settings.ts";
 import { modelTensors } from "./snapshot.ts";
 import type { RunState } from "./state.ts";
 
@@ -12,10 +14,14 @@ export function goOn({ settings, store, output }: RunParts, state: RunState): vo
   if (state.finished === "iterations" && iteration < settings.train.iterations) {
     state.finished = undefined;
   }
+  // More iterations are not enough to go on.
+  const anew = state.finished === "early-stopping"
+    ? ' (another name or checkpoint.resume "never" trains anew)'
+    : "";
   output.line(
     state.finished === undefined
       ? `resuming ${store.location} after iteration ${iteration}`
-      : `${store.location} has finished (${state.finished}, iteration ${iteration}); testing only`,
+      : `${store.location} has finished (${state.finished}, iteration ${iteration}); testing only${anew}`,
   );
 }
 
@@ -29,10 +35,26 @@ export async function begin(parts: RunParts): Promise<void> {
     );
   }
   if (fineTune !== undefined) {
-    await loadWeights(fineTune.path, modelTensors(model), { strict: fineTune.strict });
-    output.line(`fine-tuning from ${fineTune.path}`);
+    output.line(`fine-tuning from ${fineTune.path}${await loadSome(fineTune, model)}`);
   }
   if (!persistent) return;
   await checkpoints.clear();
   await clearReports(store);
+}
+
+/** Loads the fine-tuning weights; if not strictly, answers what was loaded and what was not. */
+async function loadSome(
+  { path, strict }: NonNullable<RunSettings["fineTune"]>,
+  model: Model,
+): Promise<string> {
+  const wanted = modelTensors(model);
+  const report = await loadWeights(path, wanted, { strict });
+  if (strict) return "";
+  const { missing, mismatched, unexpected } = report;
+  const total = Object.keys(wanted).length;
+  const loaded = total - missing.length - mismatched.length;
+  const told = `${loaded} of ${total} tensors loaded, ${missing.length} missing, ` +
+    `${mismatched.length} mismatched, ${unexpected.length} unexpected`;
+  if (loaded > 0) return `: ${told}`;
+  throw new CheckpointError(`fineTune.path: ${path} has nothing for the model: ${told}`);
 }

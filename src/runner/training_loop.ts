@@ -54,7 +54,7 @@ export class TrainingLoop {
     if (state.pending !== undefined) await this.#evaluateAfter(state.iteration);
     while (state.iteration < iterations && this.stopping === undefined) {
       await this.#iterate(state.iteration + 1);
-      if (run.timing.seconds >= maxTime && state.iteration < iterations) run.stop("max-time");
+      if (run.timing.seconds >= maxTime) run.stop("max-time");
       await breath.take();
     }
     const reason = state.iteration >= iterations ? this.stopping ?? "iterations" : this.stopping!;

@@ -1,4 +1,5 @@
 /** Scheduler types by name. */
+import type { z } from "../core/options.ts";
 import { type Maker, type Registered, Registry } from "../core/registry.ts";
 import { chainedScheduler } from "./chained_scheduler.ts";
 import { constantLr } from "./constant_lr.ts";
@@ -84,12 +85,21 @@ const registry: Registry<SchedulerRule | SchedulerFactory> = new Registry(
 );
 
 for (const rule of torchRules) {
-  registerScheduler(rule.name, rule, [`torch.optim.lr_scheduler.${rule.name}`]);
+  registry.register(
+    rule.name,
+    rule,
+    [`torch.optim.lr_scheduler.${rule.name}`],
+    rule.options,
+  );
 }
-for (const [rule, ...aliases] of rules) registerScheduler(rule.name, rule, aliases);
+for (const [rule, ...aliases] of rules) {
+  registry.register(rule.name, rule, aliases, rule.options);
+}
 
 /**
  * Makes `name` usable as a scheduler's `type`: by a rule, or by a factory.
+ *
+ * @param options The schema of a factory's params, for the config's JSON schema.
  *
  * @example
  * ```ts
@@ -112,9 +122,9 @@ for (const [rule, ...aliases] of rules) registerScheduler(rule.name, rule, alias
 export function registerScheduler(
   name: string,
   entry: SchedulerRule | SchedulerFactory,
-  aliases: readonly string[] = [],
+  options?: z.ZodObject,
 ): void {
-  registry.register(name, entry, aliases, isRule(entry) ? entry.options : undefined);
+  registry.register(name, entry, [], options ?? (isRule(entry) ? entry.options : undefined));
 }
 
 /** The entry that `type` names in any case, or is. */

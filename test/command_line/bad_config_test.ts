@@ -52,6 +52,11 @@ const rows: [args: string[], message: RegExp][] = [
   [["train"], /^train: must have one CONFIG file, received none$/],
   [["train", "configs/waves.json", "--sett", "a=1"], /--sett/],
   [["train", "configs/waves.json", "--set"], /--set/],
+  [
+    ["train", "configs/waves.json", "--input", "x.csv"],
+    /^train: takes no --input, only --set, --import$/,
+  ],
+  [["schema", "--set", "a=1"], /^schema: takes no --set, only --import$/],
   [["predict", "configs/waves.json"], /^predict: must have --input FILE and --output FILE$/],
 ];
 

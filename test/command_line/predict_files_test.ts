@@ -140,7 +140,7 @@ test("predict: time features come from the time stamps of the CSV, for the rows 
       ],
       [
         reversed(wavesCsv(30)),
-        /^\S*new\.csv: must be in order of time, received 2020-01-01T\S+ in row 3 after 2020-01-01T\S+$/,
+        /^\S*new\.csv:5: must be in order of time, received 2020-01-01T\S+ after 2020-01-01T\S+$/,
       ],
     ];
     for (const [text, message] of refused) {
@@ -270,10 +270,7 @@ test("predict: safetensors of other number types give the same forecast; odd fil
       ["more.csv", /^more\.csv:2:4: must have 3 cells as the header has, received 4$/],
       ["less.csv", /^less\.csv:2:3: must have 2 cells as the header has, received 3$/],
       ["word.csv", /^word\.csv:31:3 b: must be a number, received "x"$/],
-      [
-        "huge.csv",
-        /^inputs: must hold float32 numbers, or NaN where missing, received an infinity$/,
-      ],
+      ["huge.csv", /^huge\.csv:31:3 b: must be a float32 number, received "1e39"$/],
       ["date.csv", /^date\.csv:7:1 date: must be a time like .* received "2020-13-01 05:00:00"$/],
     ];
     for (const [input, message] of refused) {

@@ -147,7 +147,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   [
     "dropLast leaves nothing",
     { train: { dropLast: true, batchSize: 1000 } },
-    /^dropLast leaves no batch: \d+ samples, batches of 1000$/,
+    /^train\.dropLast: leaves no batch: there are \d+ training samples, an iteration takes 1000, batchSize \* accumulate$/,
   ],
   // Monitors.
   [
@@ -378,7 +378,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
       type: "ArrayDataset",
       params: { train: { inputs: { data: [1, 2, 3], shape: [2, 2] } } },
     },
-  }, /^field "inputs": shape \[2, 2\] needs 4 values, received 3$/],
+  }, /^data\.params\.train: field "inputs": shape \[2, 2\] needs 4 values, received 3$/],
   // Keys that reach prototypes.
   [
     "__proto__",

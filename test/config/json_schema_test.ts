@@ -4,7 +4,14 @@ import { strict as assert } from "node:assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { configSchema, registerCallback, registerOptimizer, runConfigSchema } from "../../mod.ts";
+import {
+  configSchema,
+  registerCallback,
+  registerDataset,
+  registerOptimizer,
+  registerScheduler,
+  runConfigSchema,
+} from "../../mod.ts";
 import { resolveConfig } from "../../src/config/schema.ts";
 import { object } from "../../src/core/options.ts";
 import type { Registered } from "../../src/core/registry.ts";
@@ -179,13 +186,23 @@ test("configSchema() refuses every param of every component that its schema refu
 test("configSchema() has what a program registered", () => {
   const options = object({});
   registerCallback("TestQuiet", () => ({ name: "TestQuiet" }), options);
-  registerOptimizer("TestAdam", () => {
+  const notMade = () => {
     throw new Error("not made here");
-  });
+  };
+  registerOptimizer("TestAdam", notMade, options);
+  registerScheduler("TestDecay", notMade, options);
+  registerDataset("TestData", notMade, options);
   const check = validator();
-  const given = (params: object) => ({ ...base, callbacks: [{ type: "TestQuiet", params }] });
-  assert.equal(complaint(given({}), check), undefined);
-  assert.notEqual(complaint(given({ loud: true }), check), undefined);
+  const given: ((params: object) => object)[] = [
+    (params) => ({ callbacks: [{ type: "TestQuiet", params }] }),
+    (params) => ({ optimizer: { type: "TestAdam", params } }),
+    (params) => ({ scheduler: { type: "TestDecay", params } }),
+    (params) => ({ data: { type: "TestData", params } }),
+  ];
+  for (const section of given) {
+    assert.equal(complaint({ ...base, ...section({}) }, check), undefined);
+    assert.notEqual(complaint({ ...base, ...section({ loud: true }) }, check), undefined);
+  }
   const names = JSON.stringify(configSchema());
   assert.ok(names.includes('"TestQuiet"') && names.includes('"TestAdam"'));
 });

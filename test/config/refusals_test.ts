@@ -2,10 +2,17 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { type Callback, IterationRunner, type Model, type RunConfig, tf } from "../../mod.ts";
-import { linear, linearConfig } from "../runner/support.ts";
+import { linear, linearConfig, regression } from "../runner/support.ts";
 import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
 
-const stream = { *open() {} };
+const stream = {
+  *open() {
+    for (let i = 0; i < 9; i++) {
+      const { inputs, targets } = regression(1, { from: i }).fields;
+      yield { inputs: { ...inputs, shape: [3] }, targets: { ...targets, shape: [2] } };
+    }
+  },
+};
 const streamed = (train: Record<string, unknown>): RunConfig =>
   linearConfig({ train: { iterations: 2, batchSize: 4, ...train } }, { train: stream });
 
@@ -20,6 +27,20 @@ const waves = (params: Record<string, unknown>, more: Overrides): RunConfig =>
   });
 
 const deviceOnly: Callback = { name: "Device", deviceGradients: (value) => value };
+const hooked = (methods: object): object => ({ name: "Own", ...methods });
+/** Methods that are no hooks, and far enough from them. */
+const helpful = hooked({
+  stats() {},
+  value() {},
+  loaded() {},
+  _log() {},
+  lossOf() {},
+  evaluate() {},
+});
+class Late {
+  readonly name = "Late";
+  iteratonEnd(): void {}
+}
 const both: Callback = { ...deviceOnly, gradients: (value) => value };
 const asked = { resume: "required", directory: "unused" };
 
@@ -70,6 +91,70 @@ const rows: [what: string, config: RunConfig, message: RegExp][] = [
     /^data\.params\.target_columns: must be left out for imputation, which fills in every column$/,
   ],
   [
+    "rescale without a scaler",
+    waves({ scaler: null }, { rescale: true }),
+    /^rescale: must not be true for data without a scaler$/,
+  ],
+  [
+    "predictions of a fastDevRun",
+    linearConfig({
+      train: { iterations: 2, fastDevRun: true },
+      checkpoint: {},
+      test: { savePredictions: true },
+    }),
+    /^test\.savePredictions: must not be true with train\.fastDevRun, which writes nothing$/,
+  ],
+  [
+    "an interval of validation without its data",
+    linearConfig({ validation: { interval: 2 } }, { validation: undefined }),
+    /^validation\.interval: must be left out: the data have no validation part$/,
+  ],
+  [
+    "sanity batches without their data",
+    linearConfig({ validation: { interval: undefined, sanity: 2 } }, { validation: undefined }),
+    /^validation\.sanity: must be left out: the data have no validation part$/,
+  ],
+  [
+    "horizons without test data",
+    linearConfig({ test: { batch_size: 2, horizons: [1] } }, { test: undefined }),
+    /^test\.horizons: must be left out: the data have no test part$/,
+  ],
+  [
+    "predictions without test data",
+    linearConfig({ test: { savePredictions: true }, checkpoint: {} }, { test: undefined }),
+    /^test\.savePredictions: must be left out: the data have no test part$/,
+  ],
+  [
+    "best without validation",
+    linearConfig({ best: { monitor: "val/loss" }, validation: false }),
+    /^best: needs validation, which is false or has no data$/,
+  ],
+  [
+    "a misspelt hook of a class",
+    linearConfig({ callbacks: ["ProgressBar", new Late()] }),
+    /^callbacks\[1\]: Late has no hook "iteratonEnd"; did you mean 'iterationEnd'\?$/,
+  ],
+  [
+    "a hook in another library's spelling",
+    linearConfig({ callbacks: [hooked({ on_train_start() {} })] }),
+    /^callbacks\[0\]: Own has no hook "on_train_start"; did you mean 'trainStart'\?$/,
+  ],
+  [
+    "a short hook in another case",
+    linearConfig({ callbacks: [{ type: () => hooked({ setUp() {} }) }] }),
+    /^callbacks\[0\]: Own has no hook "setUp"; did you mean 'setup'\?$/,
+  ],
+  [
+    "a field key that is misspelt",
+    smallConfig({
+      data: {
+        type: "ArrayDataset",
+        params: { train: { inputs: { data: [1], shape: [1], dytpe: "int32" } } },
+      },
+    }),
+    /^data\.params\.train: field "inputs": unknown option "dytpe"; did you mean 'dtype'\? known: /,
+  ],
+  [
     "deviceGradients alone",
     linearConfig({ callbacks: ["ProgressBar", deviceOnly] }),
     /^callbacks\[1\]: Device has deviceGradients, .*, without gradients; give it both$/,
@@ -79,18 +164,49 @@ const rows: [what: string, config: RunConfig, message: RegExp][] = [
 for (const [what, config, message] of rows) {
   test(`create refuses ${what}`, async () => {
     await assert.rejects(IterationRunner.create(config, { output: new Lines() }), {
-      name: "ConfigError",
+      name: /^(Config|Data)Error$/,
       message,
     });
   });
 }
+
+const options: [object, RegExp][] = [
+  [
+    { ouput: new Lines() },
+    /^options\.ouput: unknown option "ouput" for create; did you mean 'output'/,
+  ],
+  [
+    { purpose: "training" },
+    /^options\.purpose: must be one of "train", "test", "predict", received "training"$/,
+  ],
+  [{ output: {} }, /^options\.output: must be an object with line\(\), received \{\}$/],
+  [{ imports: "x.ts" }, /^options\.imports: must be an array of module specifiers, rec.* "x\.ts"$/],
+];
+
+test("create refuses options that it does not know", async () => {
+  for (const [given, message] of options) {
+    await assert.rejects(IterationRunner.create(linearConfig(), given), {
+      name: "ConfigError",
+      message,
+    });
+  }
+});
 
 test("create takes the same settings where they have an effect", async () => {
   const accepted = [
     streamed({}),
     streamed({ shuffle: false }),
     linearConfig({ train: { iterations: 2, overfitBatches: 1 } }),
-    linearConfig({ rescale: true, test: { savePredictions: true }, checkpoint: {} }),
+    linearConfig({ test: { savePredictions: true }, checkpoint: {} }),
+    smallConfig({ rescale: true }),
+    linearConfig(
+      { validation: { interval: undefined, sanity: undefined }, test: { batchSize: 3 } },
+      {
+        validation: undefined,
+        test: undefined,
+      },
+    ),
+    linearConfig({ callbacks: [helpful] }),
     linearConfig({
       train: { iterations: 2, fastDevRun: true },
       checkpoint: {},

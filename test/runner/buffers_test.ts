@@ -68,6 +68,7 @@ test("fromLayers: the averages of its batch norm combine the same way", async ()
   await observe(linearConfig({
     model: { type: layered },
     data: { type: () => ({ train: regression(7) }) },
+    validation: undefined,
     train: { iterations: 1, batchSize: 4, accumulate: 2 },
     callbacks: [inputs, {
       name: "Read",

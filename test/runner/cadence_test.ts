@@ -71,7 +71,7 @@ const without: { title: string; overrides: Overrides; splits: object; phases: st
   { title: "no test", overrides: { test: false }, splits: {}, phases: ["train", "val"] },
   {
     title: "neither part in the data",
-    overrides: {},
+    overrides: { validation: undefined },
     splits: { validation: undefined, test: undefined },
     phases: ["train"],
   },

@@ -39,6 +39,7 @@ for (const { title, train, shards = 1, sizes } of rows) {
       // A loss of gradient 0 but for the bias, where it is 1.
       model: { type: linear((y) => ({ prediction: y, loss: tf.mean(tf.sum(y, 1)) })) },
       data: { type: () => ({ train: plain(20, () => 0) }) },
+      validation: undefined,
     }));
     const n = train.iterations;
     assert.equal(summary.iterations, n);
@@ -62,6 +63,7 @@ test("every update moves the weights once: N updates of rate 1, 1/2, 1/4, ... wi
       scheduler: { type: "StepLR", params: { step_size: 1, gamma: 0.5 } },
       model: { type: linear((y) => ({ prediction: y, loss: tf.mean(tf.sum(y, 1)) })) },
       data: { type: () => ({ train: plain(20, () => 0) }) },
+      validation: undefined,
     }));
     const moved = 2 - 0.5 ** 8;
     assertClose(weights.slice(6), [0.05 - moved, -0.1 - moved], 1e-6, JSON.stringify(part));
@@ -82,6 +84,7 @@ test("an epoch visits every sample once, in an order of its own", async () => {
     train: { iterations: 6, batchSize: 8 },
     callbacks: [spy],
     data: { type: () => ({ train: plain(20, (row) => row) }) },
+    validation: undefined,
   }));
   const first = seen.filter((_, i) => i % 3 === 0);
   const [one, two] = [first.slice(0, 20), first.slice(20)];

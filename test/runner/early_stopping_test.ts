@@ -1,14 +1,20 @@
 /** Early stopping, on validation values that are written down. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { EarlyStopping, IterationRunner, metrics, type RunConfig } from "../../mod.ts";
+import {
+  EarlyStopping,
+  ExponentialMovingAverage,
+  IterationRunner,
+  metrics,
+  type RunConfig,
+} from "../../mod.ts";
 import { Lines, trainOnce, withFolder } from "../support/runs.ts";
 import { linearConfig, observe } from "./support.ts";
 
 /** A run whose validation number k reports `values[k - 1]` as `told`, every 2 iterations. */
 function told(
   values: number[],
-  earlyStopping: Record<string, unknown>,
+  earlyStopping: Record<string, unknown> | undefined,
   { higherIsBetter = false, start = 0, ...overrides }: Record<string, unknown> = {},
 ): RunConfig {
   let k = start as number;
@@ -147,6 +153,33 @@ for (const { title, values, options, higherIsBetter, stops, best } of rows) {
     );
   });
 }
+
+test("a callback that has been in a run begins the next one afresh", async () => {
+  const stopping = new EarlyStopping({ patience: 2 });
+  const average = new ExponentialMovingAverage({ decay: 0.5 });
+  const once = (callbacks: object[]) => observe(told([3, 2, 4, 5, 6, 1], undefined, { callbacks }));
+  const first = await once([stopping, average]);
+  assert.deepEqual([first.summary.finished, first.summary.iterations], ["early-stopping", 8]);
+  for (const callbacks of [[stopping, average], [new EarlyStopping({ patience: 2 }), average]]) {
+    const next = await once(callbacks);
+    const { seconds: _, samplesPerSecond: __, ...summary } = next.summary;
+    assert.deepEqual({ ...first.summary, ...summary }, first.summary);
+    assert.deepEqual(next.watch.logged, first.watch.logged);
+  }
+
+  // Not yet disposed of: the averages of the first run are not those of the second.
+  const shared = new ExponentialMovingAverage({ decay: 0.9 });
+  const config = linearConfig({ train: { iterations: 4, batchSize: 4 }, callbacks: [shared] });
+  const runs: IterationRunner[] = [];
+  const losses: (number | undefined)[] = [];
+  for (let i = 0; i < 2; i++) {
+    const run = await IterationRunner.create(config, { output: new Lines() });
+    losses.push((await run.train()).test?.loss);
+    runs.push(run);
+  }
+  assert.equal(losses[1], losses[0]);
+  runs.forEach((run) => run.dispose());
+});
 
 test("EarlyStopping: another monitor than the best model's has its own direction", async () => {
   const [mse] = metrics.buildMetrics(["mse"]);

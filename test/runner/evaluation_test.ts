@@ -52,6 +52,7 @@ const tasks: { title: string; overrides: Overrides }[] = [
         type: () => ({
           train: labelled(23),
           validation: labelled(23),
+          test: labelled(11),
           task: "classification" as const,
         }),
       },

@@ -1,5 +1,7 @@
-/** The order of the hooks, which is the table of src/runner/hooks.ts, when a run ends, stops, fails and resumes. */
+/** The order of the hooks, which is the table of ARCHITECTURE.md, when a run ends, stops, fails and resumes. */
 import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import {
   type Callback,
@@ -8,6 +10,8 @@ import {
   type RunConfig,
   type RunView,
 } from "../../mod.ts";
+import { hookNames } from "../../src/runner/hooks.ts";
+import { root } from "../support/root.ts";
 import { Lines, withFolder } from "../support/runs.ts";
 import { linearConfig } from "./support.ts";
 
@@ -35,6 +39,12 @@ const hooks = [
   "exception",
   "dispose",
 ] as const;
+
+test("ARCHITECTURE.md has a row for every hook", () => {
+  const table = readFileSync(join(root, "ARCHITECTURE.md"), "utf8").split("\n## Hooks\n")[1];
+  const rows = table.split("\n## ")[0].matchAll(/^\| `(\w+)` /gm);
+  assert.deepEqual([...rows].map(([, name]) => name).sort(), [...hookNames].sort());
+});
 
 /** Keeps the names of the hooks in the order they are called; `at` may act in one. */
 function recorder(events: string[], at: Partial<Record<string, (run: RunView) => void>> = {}) {

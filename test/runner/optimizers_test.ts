@@ -8,7 +8,7 @@ import { decodeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { registeredOptimizers } from "../../src/optim/registry.ts";
 import { assertClose } from "../support/close.ts";
 import { Lines, smallConfig, withFolder } from "../support/runs.ts";
-import { linearConfig, observe, weightsOf } from "./support.ts";
+import { linearConfig, normed, observe, weightsOf } from "./support.ts";
 
 for (const type of ["AdamWScheduleFree", "SGDScheduleFree", "RAdamScheduleFree"]) {
   test(`${type}: evaluation and best weights are the averages, the state keeps the raw ones`, async () => {
@@ -72,6 +72,20 @@ test("SAM in a run takes the second gradient from the same batch, clipped and dr
   const sharp = await run({ type: "SAM", params: { rho: 0.5, optimizer: base } });
   assert.equal(sharp.watch.losses[0], plain.watch.losses[0]);
   assert.notDeepEqual(sharp.weights, plain.weights);
+});
+
+test("SAM in a run leaves the buffers that the first pass has made", async () => {
+  const base = { type: "SGD", params: { lr: 0.1 } };
+  const buffers = async (optimizer: Record<string, unknown>) => {
+    const train = { iterations: 1, batchSize: 4 };
+    const { weights } = await observe(linearConfig({ model: { type: normed }, optimizer, train }));
+    return weights.slice(12);
+  };
+  const plain = await buffers(base);
+  assert.deepEqual(await buffers({ type: "SAM", params: { rho: 0.5, optimizer: base } }), plain);
+  // Means of the batch, and one pass counted.
+  assert.ok(plain.slice(0, 3).every((mean) => mean !== 0));
+  assert.equal(plain[6], 1);
 });
 
 test("SAM in a run makes the update of a loop by hand", async () => {

@@ -231,6 +231,7 @@ test("predict works without training data, and with inputs scaled otherwise than
       type: () =>
         ({ test: inputs, scaler: affine(100, 10, 2), inputScaler: affine(1, 2, 3) }) as never,
     },
+    validation: undefined,
   }));
   const { prediction } = await run.predict([[1, 3, 5]]);
   // Scaled inputs 0, 1, 2.

@@ -58,7 +58,10 @@ test("a finished run started again says so, tests, and leaves every file as it w
       for (const again of [settings, fewer]) {
         const { summary, lines } = await trainOnce(again);
         assert.deepEqual(summary, first.summary);
-        assert.ok(lines.some((line) => line.endsWith("testing only")));
+        const how = reason === "iterations"
+          ? ""
+          : ' (another name or checkpoint.resume "never" trains anew)';
+        assert.ok(lines.some((line) => line.endsWith(`testing only${how}`)));
         assert.deepEqual(contents(directory), before);
       }
     });
@@ -261,7 +264,9 @@ test("the default name is a function of the config: another config, another dire
     assert.match(name, /^[a-z0-9]+-[a-z0-9]+-[0-9a-f]{8}$/);
     assert.equal(await named({}), name);
     assert.equal(await named({ log: { interval: 9 } }), name);
-    const different = [{ seed: 8 }, { train: { iterations: 11, batchSize: 4 } }, { rescale: true }];
+    const different = [{ seed: 8 }, { train: { iterations: 11, batchSize: 4 } }, {
+      shards: 2,
+    }];
     const names = await Promise.all(different.map(named));
     assert.equal(new Set([name, ...names]).size, 4);
   });
@@ -290,6 +295,27 @@ test("fineTune: strict wants all weights, not strict takes what fits; a checkpoi
       config(directory, { ...still, checkpoint: false, fineTune: { path, strict: false } }),
     );
     assert.deepEqual(loose.weights, [...start.slice(0, 6), 5, 6]);
+    const told = "1 of 2 tensors loaded, 1 missing, 0 mismatched, 0 unexpected";
+    assert.ok(loose.lines.includes(`fine-tuning from ${path}: ${told}`));
+
+    // Of other names or shapes, nothing would be loaded.
+    const other = join(directory, "other.safetensors");
+    const wide = tf.tidy(() => tf.variable(tf.zeros([4, 2])));
+    const rows = [
+      [{ "model.weight": weight, "model.bias": bias }, "2 missing, 0 mismatched, 2 unexpected"],
+      [{ weight: wide }, "1 missing, 1 mismatched, 0 unexpected"],
+    ] as const;
+    for (const [weights, found] of rows) {
+      await saveWeights(other, weights);
+      const fineTune = { path: other, strict: false };
+      await assert.rejects(observe(config(directory, { ...still, name: "none", fineTune })), {
+        name: "CheckpointError",
+        message:
+          `fineTune.path: ${other} has nothing for the model: 0 of 2 tensors loaded, ${found}`,
+      });
+      assert.ok(!existsSync(join(directory, "none")));
+    }
+    wide.dispose();
 
     // Stopped after 4 of 10 and resumed: the weights trained so far stay.
     const moving = { fineTune: { path, strict: false } };

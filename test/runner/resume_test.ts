@@ -45,7 +45,7 @@ function config(directory: string, overrides: Overrides = {}): RunConfig {
     checkpoint: { directory, interval: 4, keep: null },
     callbacks: [
       { type: "EMA", params: { decay: 0.8, update_after_step: 2 } },
-      { type: "Curriculum", params: { prediction_length: 4, interval: 2 } },
+      { type: "Curriculum", params: { prediction_length: 2, interval: 4 } },
       "LearningRateMonitor",
     ],
     ...overrides,

@@ -33,7 +33,7 @@ test("fastDevRun: n iterations, n batches of validation and test, nothing writte
         checkpoint: { directory, interval: 1 },
         train: { iterations: 1000, batchSize: 4, fastDevRun },
         validation: { interval: 100, batchSize: 3, sanity: 0 },
-        test: { batchSize: 2, savePredictions: true },
+        test: { batchSize: 2 },
         log: { interval: 100, progress: false },
       });
       const { summary } = await observe(config);
@@ -156,6 +156,24 @@ test("maxTime: stops after the iteration that passes it, resumable, and tests; t
     }
     assert.deepEqual(reached, [["max-time", 4], ["max-time", 8], ["iterations", 10]]);
   });
+});
+
+test("maxTime: passed by the last iteration it is no reason to stop", async () => {
+  let now = 0;
+  const clock = { now: () => now, wall: () => now };
+  const reasons: string[] = [];
+  const config = linearConfig({
+    train: { iterations: 3, batchSize: 4, maxTime: 2.5 },
+    callbacks: [{
+      name: "Time",
+      iterationStart: () => void (now += 1000),
+      trainEnd: (reason: string) => void reasons.push(reason),
+    }],
+  });
+  const run = await IterationRunner.create(config, { output: new Lines(), clock });
+  const { finished, iterations } = await run.train();
+  assert.deepEqual([finished, iterations, ...reasons], ["iterations", 3, "iterations"]);
+  run.dispose();
 });
 
 test("seconds and samplesPerSecond: time inside iterations without the first five", async () => {

@@ -21,6 +21,8 @@ export const curriculumOptions: z.ZodObject = object({
  */
 export class Curriculum implements Callback {
   readonly name = "Curriculum";
+  /** Where the options stand in the config. */
+  readonly path: string;
   readonly #options: {
     prediction_length: number;
     warm_up_iterations: number;
@@ -30,6 +32,12 @@ export class Curriculum implements Callback {
 
   constructor(params: Record<string, unknown> = {}, path = "callbacks.Curriculum") {
     this.#options = parseOptions(curriculumOptions, params, path, "Curriculum") as never;
+    this.path = path;
+  }
+
+  /** The number of steps that are trained on in the end: at most those of the targets. */
+  get length(): number {
+    return this.#options.prediction_length;
   }
 
   /** The number of steps trained on at an iteration (1-based). */

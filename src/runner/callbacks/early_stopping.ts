@@ -61,6 +61,12 @@ export class EarlyStopping implements Callback {
     this.path = path;
   }
 
+  /** A run begins afresh, also with a callback that has been in another. */
+  setup(): void {
+    this.#best = undefined;
+    this.#bad = 0;
+  }
+
   validationEnd(values: Values, run: RunView): void {
     const { patience, min_delta, stopping_threshold, divergence_threshold } = this.#options;
     const { best, higherIsBetter } = run.settings;

@@ -21,6 +21,10 @@ export class ExponentialMovingAverage implements Callback {
     this.#average = new WeightAverage(params, path, this.name);
   }
 
+  setup(): void {
+    this.#average.dispose();
+  }
+
   updateEnd(run: RunView): void {
     const updates = run.state.iteration - run.state.skipped;
     if (this.#average.isDue(updates)) this.#average.update(this.#weights(run), updates);

@@ -24,6 +24,11 @@ export class JsonLines implements Callback {
     parseOptions(jsonLinesOptions, params, path, "JsonLines");
   }
 
+  setup(): void {
+    this.#metrics = this.#timings = undefined;
+    this.#length = 0;
+  }
+
   async trainStart(run: RunView): Promise<void> {
     this.#metrics = new Lines(run.store, "metrics.jsonl");
     await this.#metrics.resume(this.#length);

@@ -15,6 +15,10 @@ export class LearningRateMonitor implements Callback {
     parseOptions(learningRateMonitorOptions, params, path, "LearningRateMonitor");
   }
 
+  setup(): void {
+    this.#rates = [];
+  }
+
   /** The rates about to be used. */
   iterationStart(run: RunView): void {
     this.#rates = run.optimizer.paramGroups.map((group) => group.lr);

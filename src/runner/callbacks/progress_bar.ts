@@ -17,6 +17,10 @@ export class ProgressBar implements Callback {
     parseOptions(progressBarOptions, params, path, "ProgressBar");
   }
 
+  setup(): void {
+    this.#bar = undefined;
+  }
+
   trainStart(run: RunView): void {
     if (run.state.finished !== undefined) return;
     this.#bar = new Bar(run.output, {

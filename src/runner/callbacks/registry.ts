@@ -1,9 +1,9 @@
 /** Callbacks by name. */
 import { readPlainComponent } from "../../core/component.ts";
-import { ConfigError, show } from "../../core/errors.ts";
+import { ConfigError, editDistance, show } from "../../core/errors.ts";
 import type { z } from "../../core/options.ts";
-import { type Factory, make, type Registered, Registry } from "../../core/registry.ts";
-import type { Callback } from "../hooks.ts";
+import { type Factory, fold, make, type Registered, Registry } from "../../core/registry.ts";
+import { type Callback, hookNames } from "../hooks.ts";
 import { AuxiliaryLoss, auxiliaryLossOptions } from "./auxiliary_loss.ts";
 import { Checkpoint, checkpointOptions } from "./checkpoint.ts";
 import { ClipGradients, clipGradientsOptions } from "./clip_gradients.ts";
@@ -74,9 +74,39 @@ export async function buildCallbacks(
         `must have a name of its own, received ${show(callback.name)} twice`,
       );
     }
+    refuseMisspelt(callback, at);
     built.push(callback);
   }
   return built;
+}
+
+/** A method that goes by nearly the name of a hook would never be called. */
+function refuseMisspelt(callback: Callback, path: string): void {
+  for (
+    let object: object | null = callback;
+    object !== null && object !== Object.prototype;
+    object = Object.getPrototypeOf(object)
+  ) {
+    for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(object))) {
+      const meant = typeof value === "function" ? hookMeantBy(key) : undefined;
+      if (meant === undefined) continue;
+      throw new ConfigError(
+        path,
+        `${callback.name} has no hook ${show(key)}; did you mean '${meant}'?`,
+      );
+    }
+  }
+}
+
+/** The hook that `name` misses by its case, an `on` before it, or a letter or two. */
+function hookMeantBy(name: string): string | undefined {
+  if (hookNames.includes(name) || name.startsWith("_")) return undefined;
+  const folded = fold(name).replace(/^on/, "");
+  return hookNames.find((hook) => {
+    // A short word is soon near another one that means something else.
+    const letters = hook.length >= 10 ? 2 : hook.length >= 8 ? 1 : 0;
+    return editDistance(folded, hook.toLowerCase()) <= letters;
+  });
 }
 
 async function buildCallback(item: unknown, path: string): Promise<Callback> {

@@ -16,6 +16,10 @@ export class TensorBoard implements Callback {
     parseOptions(tensorBoardOptions, params, path, "TensorBoard");
   }
 
+  setup(): void {
+    this.#writer = undefined;
+  }
+
   trainStart(run: RunView): void {
     const { iteration } = run.state;
     this.#writer = new EventWriter(
