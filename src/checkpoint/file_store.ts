@@ -9,7 +9,8 @@ import type * as FileSystem from "node:fs";
 import { CheckpointError } from "../core/errors.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { checkFileName } from "./file_name.ts";
-import type { Store } from "./store.ts";
+import { lockFolder } from "./folder_lock.ts";
+import type { Store, StoreLock } from "./store.ts";
 
 /** The file operations used: those of `node:fs/promises`. */
 export type FileOperations = Pick<
@@ -87,6 +88,13 @@ export class FileStore implements Store {
         if (code(error) === "ENOENT") return [];
         throw error;
       }
+    });
+  }
+
+  async lock(log: (line: string) => void): Promise<StoreLock> {
+    return await attempt("lock", this.location, async () => {
+      await makeFolder(this.location, this.#operations);
+      return await lockFolder(this.location, log);
     });
   }
 
