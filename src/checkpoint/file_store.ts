@@ -94,6 +94,9 @@ export class FileStore implements Store {
   async lock(log: (line: string) => void): Promise<StoreLock> {
     return await attempt("lock", this.location, async () => {
       await makeFolder(this.location, this.#operations);
+      // A run that was killed here may have made folders and not synced them.
+      await syncFolder(pathModule().dirname(this.location), this.#operations);
+      await syncFolder(this.location, this.#operations);
       return await lockFolder(this.location, log);
     });
   }
