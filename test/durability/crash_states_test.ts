@@ -1,37 +1,10 @@
 /** Every instant of a save at which the power may go, and everything that may then be left. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { CheckpointDirectory, type CheckpointState } from "../../src/checkpoint/checkpoint.ts";
 import { FileStore, TEMPORARY_NAME } from "../../src/checkpoint/file_store.ts";
 import { JsonLines } from "../../src/report/json_lines.ts";
+import { FOLDER, open, period, stateOf } from "./period.ts";
 import { type Files, SimulatedDisk } from "./simulated_disk.ts";
-
-const FOLDER = "/runs/one";
-
-const state = (iteration: number, length = 0): CheckpointState => ({
-  tensors: { "model.w": { dtype: "F32", shape: [1], data: new Float32Array([iteration]) } },
-  meta: { length },
-});
-
-function open(disk: SimulatedDisk) {
-  const lines: string[] = [];
-  const store = new FileStore(FOLDER, disk.operations);
-  return {
-    store,
-    lines,
-    checkpoints: new CheckpointDirectory(store, "checkpoints", (l) => lines.push(l)),
-  };
-}
-
-/** One period of a run: reports, the best weights, a checkpoint, and what is no longer needed goes. */
-async function period(disk: SimulatedDisk, metrics: JsonLines, iteration: number): Promise<void> {
-  const { checkpoints } = open(disk);
-  metrics.write({ iteration, phase: "train", loss: 1 / iteration });
-  const length = await metrics.flush();
-  await checkpoints.saveBest(iteration, state(iteration));
-  await checkpoints.save(iteration, state(iteration, length));
-  await checkpoints.prune({ keep: 2 });
-}
 
 /** The newest checkpoint of a state, after which the run must be able to go on. */
 async function recover(files: Files): Promise<number | undefined> {
@@ -53,7 +26,7 @@ async function recover(files: Files): Promise<number | undefined> {
     assert.ok(best !== undefined && best.iteration >= found.iteration);
   }
   const next = (found?.iteration ?? 0) + 1;
-  await checkpoints.save(next, state(next));
+  await checkpoints.save(next, stateOf(next));
   await checkpoints.prune({ keep: 2 });
   assert.equal((await checkpoints.latest())?.iteration, next);
   const names = await store.list("checkpoints");
