@@ -16,7 +16,9 @@ export function stateOf(iteration: number, length = 0): CheckpointState {
 }
 
 /** The run's store and checkpoints on `disk`. */
-export function open(disk: SimulatedDisk) {
+export function open(
+  disk: SimulatedDisk,
+): { store: FileStore; checkpoints: CheckpointDirectory } {
   const store = new FileStore(FOLDER, disk.operations);
   return { store, checkpoints: new CheckpointDirectory(store, "checkpoints", () => {}) };
 }
