@@ -4,6 +4,7 @@
  *     step-00000500.safetensors   a whole state; parameters and buffers under `model.`
  *     latest                      the name of the newest complete checkpoint
  *     best.safetensors            weights under their plain names
+ *     exception.safetensors       the state in which an error ended a run, if it is not to be resumed
  *
  * `latest` moves only after its checkpoint is complete, and files are pruned only by a call of
  * their own after that, so that a readable checkpoint exists at every instant. The metadata of a
@@ -49,6 +50,7 @@ export const MODEL_PREFIX: string = "model.";
 export const FORMAT: number = 2;
 
 const KEY = "downhill";
+const EXCEPTION = "exception.safetensors";
 const STEP_NAME = /^step-([0-9]{8,16})\.safetensors$/;
 
 /** Checkpoints in `folder` of `store`; `log` gets a line when a damaged one is passed over. */
@@ -75,6 +77,13 @@ export class CheckpointDirectory {
   async saveBest(iteration: number, state: CheckpointState): Promise<string> {
     const name = this.#at("best.safetensors");
     await this.#store.write(name, await encodeFile("weights", iteration, state));
+    return name;
+  }
+
+  /** Replaces `exception.safetensors`, which only a person reads. */
+  async saveException(iteration: number, state: CheckpointState): Promise<string> {
+    const name = this.#at(EXCEPTION);
+    await this.#store.write(name, await encodeFile("checkpoint", iteration, state));
     return name;
   }
 
@@ -170,7 +179,7 @@ export class CheckpointDirectory {
     await this.#store.remove(this.#at("latest"));
     for (const name of await this.#store.list(this.#folder)) {
       const isOurs = iterationOf(name) !== undefined || name === "best.safetensors" ||
-        TEMPORARY_NAME.test(name);
+        name === EXCEPTION || TEMPORARY_NAME.test(name);
       if (isOurs) await this.#store.remove(this.#at(name));
     }
   }

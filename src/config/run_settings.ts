@@ -52,6 +52,8 @@ export function settingsOf(
     higherIsBetter: metrics.filter((metric) => metric.higherIsBetter).map(({ name }) => name),
     keep: kept.rule,
     resume: checkpoint === false ? "never" : checkpoint.resume,
+    onError: (checkpoint || {}).onError ?? "stop",
+    allowChanged: (checkpoint || {}).allowChanged ?? [],
     fineTune: config.fineTune,
   };
 }

@@ -5,7 +5,7 @@
  * |-----------------|-------------------------------------------------------------|------|-------|----------|
  * | setup           | once, at the first `train()`, before anything is loaded     |      |       | yes      |
  * | load            | a checkpoint that holds state of this callback is restored  |      |       | yes      |
- * | trainStart      | before the first iteration, after a resume                  |      |       | yes      |
+ * | trainStart      | before the first iteration, after a resume or a rollback    |      |       | yes      |
  * | iterationStart  | before the batch is loaded                                  |      |       |          |
  * | batch           | batch on the host -> batch                                  |      |       |          |
  * | output          | prediction, target, mask -> the same, in the tape           |      |       |          |
@@ -20,8 +20,8 @@
  * | validationEnd   | after the best value was updated                            |      |       |          |
  * | testEnd         | after a test, with its values                               |      |       | finished |
  * | iterationEnd    | last in an iteration: checkpoints are written here          | yes  |       |          |
- * | save            | before a checkpoint is written: flush what it refers to     | yes  |       |          |
  * | state           | a checkpoint is being made: what it keeps for the callback  | yes  |       |          |
+ * | save            | beside training, before its file: flush what it refers to    | yes  |       |          |
  * | trainEnd        | after the last iteration and its checkpoint                 | yes  |       |          |
  * | finish          | after the final test, with the summary                      | yes  |       | finished |
  * | exception       | an error leaves `train()`                                   |      | yes   |          |

@@ -203,7 +203,7 @@ test("another config under the name of a run is refused in one line with both va
         assert.match(error.message, message);
         assert.match(
           error.message,
-          /; choose another name, or checkpoint\.resume "never" to start again$/,
+          /; choose another name, checkpoint\.resume "never" to start again, or checkpoint\.allowChanged to go on all the same$/,
         );
         assert.ok(!error.message.includes("\n"));
         return true;
