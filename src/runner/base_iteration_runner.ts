@@ -78,7 +78,9 @@ export class BaseIterationRunner implements RunView {
     this.#context = {
       run: this,
       saver: this.#saver,
-      restore: () => this.restore(),
+      restore: async (iteration) => {
+        this.#restoreFrom(iteration, await parts.checkpoints.load(iteration));
+      },
       parts,
       hooks: new Hooks(parts.callbacks),
       breath: new Breath(parts.clock),
@@ -154,7 +156,8 @@ export class BaseIterationRunner implements RunView {
       throw error;
     } finally {
       release();
-      this.#unlock();
+      this.#saver.lock?.release();
+      this.#saver.lock = undefined;
       breath.signalled = false;
     }
   }
@@ -168,14 +171,18 @@ export class BaseIterationRunner implements RunView {
     this.#refuseDisposed();
     const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
     if (found === undefined) return false;
-    const source = `${this.store.location}, iteration ${found.iteration}`;
-    const saved = restoreSnapshot(this.#snapshotParts(), found.state, source, {
+    this.#restoreFrom(found.iteration, found.state);
+    return true;
+  }
+
+  #restoreFrom(iteration: number, state: CheckpointState): void {
+    const source = `${this.store.location}, iteration ${iteration}`;
+    const saved = restoreSnapshot(this.#snapshotParts(), state, source, {
       allowChanged: this.settings.allowChanged,
       log: (line) => this.output.line(line),
     });
     restoreState(this.#context.state, saved);
-    this.#saver.last = found.iteration;
-    return true;
+    this.#saver.last = iteration;
   }
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
@@ -223,12 +230,17 @@ export class BaseIterationRunner implements RunView {
     if (!this.#parts.persistent) return;
     const { hooks, state } = this.#context;
     await this.#saver.room();
-    const snapshot = await this.#snapshot();
+    // Not waited for: it is one at the cadence, which a resumed run repeats.
+    const anchored = !wait && typeof this.settings.train.nonFinite === "object";
+    const anchor = anchored ? { anchor: state.iteration } : {};
+    const snapshot = await this.#snapshot(anchor);
     const bad = nonFiniteParameter(this.model, snapshot);
     if (bad !== undefined) {
       throw new NonFiniteError(state.iteration, `the parameter ${bad} is not finite`);
     }
-    this.#saver.save(state.iteration, snapshot, () => hooks.emit("save", this));
+    Object.assign(state, anchor);
+    const anchors = state.anchor === undefined ? [] : [state.anchor];
+    this.#saver.save(state.iteration, snapshot, () => hooks.emit("save", this), anchors);
     if (wait) await this.#saver.settle();
   }
 
@@ -240,7 +252,6 @@ export class BaseIterationRunner implements RunView {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#unlock();
     for (const callback of this.#context.hooks.having("dispose")) callback.dispose();
     // A stream that is open ends in the background; nothing more is asked of it.
     this.#parts.loaders.train?.close?.().catch(() => {});
@@ -290,15 +301,14 @@ export class BaseIterationRunner implements RunView {
     return summary;
   }
 
-  /** The whole state; `exception` marks one that an error ended. */
-  async #snapshot(exception?: string): Promise<CheckpointState> {
+  /** The whole state, with some counters set. */
+  async #snapshot(more: Partial<RunState>): Promise<CheckpointState> {
     const { state } = this.#context;
     // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
     // before the loop ended.
     const { stopping } = this.#loop;
     const finished = state.finished ?? (stopping === "early-stopping" ? stopping : undefined);
-    const marked = exception === undefined ? {} : { exception };
-    return await takeSnapshot(this.#snapshotParts(), { ...state, finished, ...marked });
+    return await takeSnapshot(this.#snapshotParts(), { ...state, finished, ...more });
   }
 
   #snapshotParts() {
@@ -316,8 +326,8 @@ export class BaseIterationRunner implements RunView {
     const mayWrite = this.#ready && this.#parts.persistent && !(error instanceof CheckpointError);
     const { intact } = this.#loop;
     if (!mayWrite || iteration === 0 || (intact && this.#saver.last === iteration)) return;
-    const message = (error as Error)?.message ?? String(error);
-    const snapshot = await this.#snapshot(message.split("\n")[0]);
+    const [exception] = String((error as Error)?.message ?? error).split("\n");
+    const snapshot = await this.#snapshot({ exception });
     if (intact && nonFiniteParameter(this.model, snapshot) === undefined) {
       this.#saver.save(iteration, snapshot, () => this.#context.hooks.emit("save", this));
       await this.#saver.settle();
@@ -334,11 +344,6 @@ export class BaseIterationRunner implements RunView {
     } catch (second) {
       this.output.line(`after an error: ${(second as Error)?.message ?? second}`);
     }
-  }
-
-  #unlock(): void {
-    this.#saver.lock?.release();
-    this.#saver.lock = undefined;
   }
 
   /** Evaluation swaps weights in and out, so what would run beside another call is refused. */

@@ -15,8 +15,8 @@ export interface RunContext {
   readonly breath: Breath;
   readonly meters: TrainMeters;
   readonly saver: Saver;
-  /** Puts the newest checkpoint into the run; false if there is none. */
-  readonly restore: () => Promise<boolean>;
+  /** Puts the checkpoint of an iteration into the run. */
+  readonly restore: (iteration: number) => Promise<void>;
   /** The one state, which changes as the run goes on. */
   readonly state: RunState;
 }

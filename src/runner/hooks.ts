@@ -21,7 +21,7 @@
  * | testEnd         | after a test, with its values                               |      |       | finished |
  * | iterationEnd    | last in an iteration: checkpoints are written here          | yes  |       |          |
  * | state           | a checkpoint is being made: what it keeps for the callback  | yes  |       |          |
- * | save            | beside training, before its file: flush what it refers to    | yes  |       |          |
+ * | save            | beside training, before its file: flush what it refers to   | yes  |       |          |
  * | trainEnd        | after the last iteration and its checkpoint                 | yes  |       |          |
  * | finish          | after the final test, with the summary                      | yes  |       | finished |
  * | exception       | an error leaves `train()`                                   |      | yes   |          |

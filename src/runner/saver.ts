@@ -54,14 +54,20 @@ export class Saver {
     this.#add(() => this.#writeBest());
   }
 
-  /** Queues a checkpoint; `flush` first writes what it refers to. */
-  save(iteration: number, state: CheckpointState, flush: () => Promise<void>): void {
+  /** Queues a checkpoint; `flush` first writes what it refers to, and those `also` named stay. */
+  save(
+    iteration: number,
+    state: CheckpointState,
+    flush: () => Promise<void>,
+    also: readonly number[] = [],
+  ): void {
     this.last = iteration;
     this.#add(async () => {
       await flush();
       await this.#writeBest();
       await this.#parts.checkpoints.save(iteration, state);
-      await this.#parts.checkpoints.prune(this.#parts.settings.keep);
+      const { keep } = this.#parts.settings;
+      await this.#parts.checkpoints.prune({ ...keep, at: [...keep.at ?? [], ...also] });
     });
   }
 

@@ -53,7 +53,9 @@ export class TrainingLoop {
     const { run, parts, state, breath, saver } = this.#context;
     const { iterations, maxTime, nonFinite } = parts.settings.train;
     // There is to be a checkpoint to go back to.
-    if (typeof nonFinite === "object" && saver.last === undefined) await run.saveCheckpoint();
+    if (typeof nonFinite === "object" && state.anchor === undefined) {
+      await run.saveCheckpoint({ wait: false });
+    }
     await unlessInterrupted(() => this.#evaluations.sanityCheck());
     if (state.pending !== undefined) await this.#evaluateAfter(state.iteration);
     while (state.iteration < iterations && this.stopping === undefined) {
@@ -78,11 +80,11 @@ export class TrainingLoop {
   async #rollBack(error: unknown): Promise<boolean> {
     const { run, parts: { settings, output }, hooks, state, saver, restore } = this.#context;
     const { nonFinite } = settings.train;
-    const { rollbacks = 0, passed = 0, best } = state;
+    const { rollbacks = 0, passed = 0, best, anchor } = state;
     if (!(error instanceof NonFiniteError) || typeof nonFinite !== "object") return false;
-    if (rollbacks >= nonFinite.rollback) return false;
+    if (rollbacks >= nonFinite.rollback || anchor === undefined) return false;
     await saver.settle();
-    if (!await restore()) return false;
+    await restore(anchor);
     const back = error.iteration - state.iteration;
     Object.assign(state, { rollbacks: rollbacks + 1, passed: passed + back, best });
     this.intact = true;
