@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
-import { type FileOperations, FileStore, TEMPORARY_NAME } from "./file_store.ts";
+import { faulty } from "../../test/support/faulty_files.ts";
+import { FileStore, TEMPORARY_NAME } from "./file_store.ts";
 import { MemoryStore } from "./memory_store.ts";
 import type { Store } from "./store.ts";
 
@@ -107,25 +108,6 @@ test("FileStore names path and cause when the file system fails", async () => {
     });
   });
 });
-
-/** `node:fs/promises` with `fault` before every operation and at most `most` bytes a write. */
-function faulty(fault: (operation: string) => void, most = Infinity): FileOperations {
-  const real = fs.promises;
-  const guard = <T extends object>(target: T): T =>
-    new Proxy(target, {
-      get: (object, key) => {
-        const value = Reflect.get(object, key);
-        if (typeof value !== "function") return value;
-        return async (...args: unknown[]): Promise<unknown> => {
-          fault(String(key));
-          if (key === "write") args[2] = Math.min(args[2] as number, most);
-          const result = await Reflect.apply(value, object, args);
-          return key === "open" ? guard(result as object) : result;
-        };
-      },
-    });
-  return guard(real) as FileOperations;
-}
 
 test("FileStore.write() goes on after short writes", async () => {
   await inFolder(async (folder) => {
