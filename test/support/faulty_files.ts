@@ -4,7 +4,7 @@ import type { FileOperations } from "../../src/checkpoint/file_store.ts";
 
 /** `node:fs/promises` with `fault` before every operation and at most `most` bytes a write. */
 export function faulty(
-  fault: (operation: string, path: string) => void,
+  fault: (operation: string, path: string) => void | Promise<void>,
   most = Infinity,
 ): FileOperations {
   const real = fs.promises;
@@ -15,7 +15,7 @@ export function faulty(
         if (typeof value !== "function") return value;
         return async (...args: unknown[]): Promise<unknown> => {
           const at = path === "" ? String(args[0]) : path;
-          fault(String(key), at);
+          await fault(String(key), at);
           if (key === "write") args[2] = Math.min(args[2] as number, most);
           const result = await Reflect.apply(value, object, args);
           return key === "open" ? guard(result as object, at) : result;
