@@ -51,12 +51,15 @@ export async function buildParts(
   const { purpose = "train" } = options;
   const { seed } = config;
   const fast = config.train.fastDevRun !== false;
-  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
+  const persistent = config.checkpoint !== false && !fast &&
+    (hasFileSystem || options.store !== undefined);
   const user = await buildCallbacks(config.callbacks);
   const callbacks = withDefaults(user, config, persistent);
   const name = config.name ?? await runName(config);
   const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
-  const store = persistent
+  const store = persistent && options.store !== undefined
+    ? options.store
+    : persistent
     ? new FileStore(pathModule().resolve(directory, name))
     : new MemoryStore();
   const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
