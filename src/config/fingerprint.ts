@@ -6,7 +6,7 @@ import type { ResolvedConfig } from "./schema.ts";
 
 /** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
 const INDEPENDENT = ["name", "backend", "workers", "log", "checkpoint", "test", "earlyStopping"];
-const INDEPENDENT_TRAIN = ["iterations", "maxTime", "fastDevRun", "nonFinite"];
+const INDEPENDENT_TRAIN = ["iterations", "maxTime", "fastDevRun"];
 
 /** Callbacks that only report. */
 const REPORTS = ["progressbar", "tensorboard", "jsonlines", "learningratemonitor", "checkpoint"];
@@ -60,7 +60,6 @@ export async function runName(config: ResolvedConfig): Promise<string> {
     ...fingerprintOf(config),
     callbacks: callbacksWithout(config, REPORTS),
     iterations: config.train.iterations,
-    nonFinite: config.train.nonFinite,
     earlyStopping: config.earlyStopping,
   });
   const hash = (await sha256(new TextEncoder().encode(text))).slice(0, 8);
