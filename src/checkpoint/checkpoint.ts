@@ -236,8 +236,9 @@ export function readEnvelope(content: SealedContent, where: string): Envelope | 
   let found: Partial<Envelope> | null;
   try {
     found = decodeJson(text) as Partial<Envelope> | null;
-  } catch {
-    throw new CheckpointError(`${where}: metadata ${KEY} must be JSON`);
+  } catch (error) {
+    const rule = error instanceof CheckpointError ? error.message : "must be JSON";
+    throw new CheckpointError(`${where}: metadata ${KEY}: ${rule}`);
   }
   const { format, kind, iteration, meta } = found ?? {};
   if (typeof format === "number" && format > FORMAT) {

@@ -101,7 +101,7 @@ test("CheckpointDirectory.latest() passes over what cannot be read, with one lin
           "checkpoints/step-00000003.safetensors",
           encodeSafetensors({}, { downhill: '{"format' }),
         ),
-      /metadata downhill must be JSON/,
+      /metadata downhill: must be JSON/,
     ],
     [
       "incomplete",

@@ -177,10 +177,9 @@ export class BaseIterationRunner implements RunView {
 
   #restoreFrom(iteration: number, state: CheckpointState): void {
     const source = `${this.store.location}, iteration ${iteration}`;
-    const saved = restoreSnapshot(this.#snapshotParts(), state, source, {
-      allowChanged: this.settings.allowChanged,
-      log: (line) => this.output.line(line),
-    });
+    const { allowChanged } = this.settings;
+    const log = (line: string) => this.output.line(line);
+    const saved = restoreSnapshot(this.#snapshotParts(), state, source, { allowChanged, log });
     restoreState(this.#context.state, saved);
     this.#saver.last = iteration;
   }

@@ -95,14 +95,37 @@ export interface RestoreOptions {
   readonly log: (line: string) => void;
 }
 
-/** Puts a snapshot back; checks everything before the first value changes. */
+/**
+ * Puts a snapshot back; checks everything before the first value changes.
+ *
+ * @throws {CheckpointError} If it does not fit the run, or is not what a run of Downhill writes.
+ */
 export function restoreSnapshot(
+  parts: SnapshotParts,
+  snapshot: CheckpointState,
+  source: string,
+  options: RestoreOptions,
+): RunState {
+  try {
+    return restore(parts, snapshot, source, options);
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+    const [reason] = String((error as Error)?.message ?? error).split("\n");
+    throw new CheckpointError(`${source}: cannot be restored: ${reason}`, { cause: error });
+  }
+}
+
+function restore(
   parts: SnapshotParts,
   snapshot: CheckpointState,
   source: string,
   { allowChanged, log }: RestoreOptions,
 ): RunState {
   const meta = snapshot.meta as unknown as SnapshotMeta;
+  const { iteration, skipped } = meta.state;
+  if (![iteration, skipped].every((count) => Number.isSafeInteger(count) && count >= 0)) {
+    throw new CheckpointError(`${source}: state must have counts, received ${show(meta.state)}`);
+  }
   for (
     const passed of refuseDifference(meta.fingerprint, parts.fingerprint, source, allowChanged)
   ) {
