@@ -135,7 +135,8 @@ export {
 export { loadWeights, saveWeights } from "./src/checkpoint/weights.ts";
 export { FileStore } from "./src/checkpoint/file_store.ts";
 export { MemoryStore } from "./src/checkpoint/memory_store.ts";
-export type { Store } from "./src/checkpoint/store.ts";
+export { OpfsStore } from "./src/checkpoint/opfs_store.ts";
+export type { Store, StoreLock } from "./src/checkpoint/store.ts";
 
 // Callbacks.
 export type {

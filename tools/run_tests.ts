@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
@@ -29,6 +30,17 @@ interface Outcome extends Counts {
   readonly ok: boolean;
   readonly seconds: number;
 }
+
+/** What the tests need: processes (command lines, browsers), a page on this machine, files in a few places. */
+const PERMISSIONS = [
+  "--no-prompt",
+  "--allow-read",
+  `--allow-write=build,runs,${tmpdir()}`,
+  "--allow-env",
+  "--allow-sys",
+  "--allow-run",
+  "--allow-net=127.0.0.1",
+];
 
 const stageTimeoutMs = 15 * 60_000;
 const testTimeoutMs = 5 * 60_000;
@@ -81,7 +93,7 @@ const stages: readonly Stage[] = [
     name: "deno",
     title: "tests under Deno",
     counts: true,
-    command: () => some(tests, [deno, "test", "-A", "--no-check"]),
+    command: () => some(tests, [deno, "test", ...PERMISSIONS, "--no-check"]),
   },
   {
     name: "bun",

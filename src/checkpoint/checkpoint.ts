@@ -4,21 +4,18 @@
  *     step-00000500.safetensors   a whole state; parameters and buffers under `model.`
  *     latest                      the name of the newest complete checkpoint
  *     best.safetensors            weights under their plain names
+ *     exception.safetensors       the state in which an error ended a run, if it is not to be resumed
  *
  * `latest` moves only after its checkpoint is complete, and files are pruned only by a call of
  * their own after that, so that a readable checkpoint exists at every instant. The metadata of a
- * file holds one key, `downhill`: JSON text (rules in json.ts) of format version, kind, iteration
- * and the caller's own data.
+ * file holds `downhill`: JSON text (rules in json.ts) of format version, kind, iteration and the
+ * caller's own data; and the digests of every byte (sealed.ts), verified before a tensor is made.
  */
 import { CheckpointError, show } from "../core/errors.ts";
 import { TEMPORARY_NAME } from "./file_store.ts";
 import { decodeJson, encodeJson } from "./json.ts";
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  type HostTensor,
-  type SafetensorsContent,
-} from "./safetensors.ts";
+import type { HostTensor } from "./safetensors.ts";
+import { decodeSealed, encodeSealed, type SealedContent } from "./sealed.ts";
 import type { Store } from "./store.ts";
 
 /** Tensors by name, and plain data; its numbers may be NaN or infinite. */
@@ -46,10 +43,14 @@ export interface KeepPolicy {
 /** Before the names of parameters and buffers in a checkpoint. */
 export const MODEL_PREFIX: string = "model.";
 
-/** Version of the layout of names and metadata; files of a higher one are refused. */
-export const FORMAT: number = 1;
+/**
+ * Version of the layout of names and metadata; files of a higher one are refused. Since 2 there are
+ * digests; files of 1 are still read, with a line.
+ */
+export const FORMAT: number = 2;
 
 const KEY = "downhill";
+const EXCEPTION = "exception.safetensors";
 const STEP_NAME = /^step-([0-9]{8,16})\.safetensors$/;
 
 /** Checkpoints in `folder` of `store`; `log` gets a line when a damaged one is passed over. */
@@ -67,7 +68,7 @@ export class CheckpointDirectory {
   /** Writes the checkpoint of `iteration`, then points `latest` at it; resolves to its name in the store. */
   async save(iteration: number, state: CheckpointState): Promise<string> {
     const name = stepName(iteration);
-    await this.#store.write(this.#at(name), encodeFile("checkpoint", iteration, state));
+    await this.#store.write(this.#at(name), await encodeFile("checkpoint", iteration, state));
     await this.#store.write(this.#at("latest"), new TextEncoder().encode(name));
     return this.#at(name);
   }
@@ -75,7 +76,14 @@ export class CheckpointDirectory {
   /** Replaces `best.safetensors`: the tensors under their plain names. */
   async saveBest(iteration: number, state: CheckpointState): Promise<string> {
     const name = this.#at("best.safetensors");
-    await this.#store.write(name, encodeFile("weights", iteration, state));
+    await this.#store.write(name, await encodeFile("weights", iteration, state));
+    return name;
+  }
+
+  /** Replaces `exception.safetensors`, which only a person reads. */
+  async saveException(iteration: number, state: CheckpointState): Promise<string> {
+    const name = this.#at(EXCEPTION);
+    await this.#store.write(name, await encodeFile("checkpoint", iteration, state));
     return name;
   }
 
@@ -171,7 +179,7 @@ export class CheckpointDirectory {
     await this.#store.remove(this.#at("latest"));
     for (const name of await this.#store.list(this.#folder)) {
       const isOurs = iterationOf(name) !== undefined || name === "best.safetensors" ||
-        TEMPORARY_NAME.test(name);
+        name === EXCEPTION || TEMPORARY_NAME.test(name);
       if (isOurs) await this.#store.remove(this.#at(name));
     }
   }
@@ -189,14 +197,15 @@ export class CheckpointDirectory {
   async #read(name: string, kind: FileKind): Promise<Checkpoint | undefined> {
     const bytes = await this.#store.read(name);
     if (bytes === undefined) return undefined;
-    const content = decodeSafetensors(bytes, name);
+    const content = await decodeSealed(bytes, name);
     const header = readEnvelope(content, name);
     if (header?.kind !== kind) {
       throw new CheckpointError(
         `${name}: must be a ${kind} file of Downhill, received ${header?.kind ?? "another file"}`,
       );
     }
-    const { iteration, meta } = header;
+    const { format, iteration, meta } = header;
+    if (format === 1) this.#log(`${name}: of format 1, without digests; damage may go unnoticed`);
     return { iteration, state: { tensors: content.tensors, meta } };
   }
 
@@ -221,14 +230,15 @@ export interface Envelope {
  *
  * @throws {CheckpointError} If it is damaged or of a higher format version.
  */
-export function readEnvelope(content: SafetensorsContent, where: string): Envelope | undefined {
+export function readEnvelope(content: SealedContent, where: string): Envelope | undefined {
   const text = content.metadata[KEY];
   if (text === undefined) return undefined;
   let found: Partial<Envelope> | null;
   try {
     found = decodeJson(text) as Partial<Envelope> | null;
-  } catch {
-    throw new CheckpointError(`${where}: metadata ${KEY} must be JSON`);
+  } catch (error) {
+    const rule = error instanceof CheckpointError ? error.message : "must be JSON";
+    throw new CheckpointError(`${where}: metadata ${KEY}: ${rule}`);
   }
   const { format, kind, iteration, meta } = found ?? {};
   if (typeof format === "number" && format > FORMAT) {
@@ -236,16 +246,24 @@ export function readEnvelope(content: SafetensorsContent, where: string): Envelo
       `${where}: written in format ${format}, this version reads up to ${FORMAT}`,
     );
   }
-  const valid = format === FORMAT && (kind === "checkpoint" || kind === "weights") &&
+  if (format === FORMAT && !content.sealed) {
+    throw new CheckpointError(`${where}: damaged: the digests are missing`);
+  }
+  const valid = (format === 1 || format === FORMAT) &&
+    (kind === "checkpoint" || kind === "weights") &&
     Number.isSafeInteger(iteration) && typeof meta === "object" && meta !== null &&
     !Array.isArray(meta);
   if (!valid) throw new CheckpointError(`${where}: metadata ${KEY} is incomplete: ${show(text)}`);
   return found as Envelope;
 }
 
-function encodeFile(kind: FileKind, iteration: number, state: CheckpointState): Uint8Array {
+async function encodeFile(
+  kind: FileKind,
+  iteration: number,
+  state: CheckpointState,
+): Promise<Uint8Array> {
   const envelope: Envelope = { format: FORMAT, kind, iteration, meta: state.meta };
-  return encodeSafetensors(state.tensors, { [KEY]: encodeJson(envelope) });
+  return await encodeSealed(state.tensors, { [KEY]: encodeJson(envelope) });
 }
 
 /** `step-00000500.safetensors`: 8 digits, more when needed. */

@@ -81,9 +81,18 @@ test("CheckpointDirectory.latest() passes over what cannot be read, with one lin
       (s) =>
         s.write(
           "checkpoints/step-00000003.safetensors",
+          encodeSafetensors({}, { downhill: '{"format":3}' }),
+        ),
+      /written in format 3, this version reads up to 2/,
+    ],
+    [
+      "without digests",
+      (s) =>
+        s.write(
+          "checkpoints/step-00000003.safetensors",
           encodeSafetensors({}, { downhill: '{"format":2}' }),
         ),
-      /written in format 2, this version reads up to 1/,
+      /damaged: the digests are missing/,
     ],
     [
       "not JSON",
@@ -92,7 +101,7 @@ test("CheckpointDirectory.latest() passes over what cannot be read, with one lin
           "checkpoints/step-00000003.safetensors",
           encodeSafetensors({}, { downhill: '{"format' }),
         ),
-      /metadata downhill must be JSON/,
+      /metadata downhill: must be JSON/,
     ],
     [
       "incomplete",
@@ -116,6 +125,48 @@ test("CheckpointDirectory.latest() passes over what cannot be read, with one lin
     assert.match(lines[0], /: using checkpoints\/step-00000002.safetensors$/);
     assert.ok(!lines[0].includes("\n"));
   }
+});
+
+test("CheckpointDirectory.latest() detects every changed byte and every cut, and uses the one before", async () => {
+  const { store, checkpoints, lines } = directory();
+  await checkpoints.save(1, state(1));
+  await checkpoints.save(2, state(2, { text: "meta" }));
+  const name = "checkpoints/step-00000002.safetensors";
+  const bytes = (await store.read(name))!;
+  const damaged: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at++) {
+    damaged.push(bytes.subarray(0, at));
+    for (const bit of [0, 1, 5, 7]) {
+      const changed = bytes.slice();
+      changed[at] ^= 1 << bit;
+      damaged.push(changed);
+    }
+  }
+  damaged.push(new Uint8Array([...bytes, 0]));
+  assert.equal(damaged.length, 5 * bytes.length + 1);
+  for (const file of damaged) {
+    await store.write(name, file);
+    lines.length = 0;
+    assert.equal((await checkpoints.latest())?.iteration, 1);
+    assert.equal(lines.length, 1);
+    assert.match(lines[0], /^checkpoints\/step-00000002[^\n]*: using [^\n]*step-00000001/);
+  }
+  await store.write(name, bytes);
+  assert.equal((await checkpoints.latest())?.iteration, 2);
+});
+
+test("CheckpointDirectory.latest() reads format 1, which has no digests, with a line", async () => {
+  const { store, checkpoints, lines } = directory();
+  const envelope = { format: 1, kind: "checkpoint", iteration: 4, meta: { a: 1 } };
+  await store.write(
+    "checkpoints/step-00000004.safetensors",
+    encodeSafetensors(state(4).tensors, { downhill: JSON.stringify(envelope) }),
+  );
+  await store.write("checkpoints/latest", text("step-00000004.safetensors"));
+  assert.deepEqual((await checkpoints.latest())?.state.meta, { a: 1 });
+  assert.deepEqual(lines, [
+    "checkpoints/step-00000004.safetensors: of format 1, without digests; damage may go unnoticed",
+  ]);
 });
 
 test("CheckpointDirectory.latest() refuses a pointer that leaves the folder", async () => {

@@ -10,7 +10,8 @@ import { CheckpointError } from "../core/errors.ts";
 import { makeFolders } from "../core/folders.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { checkFileName } from "./file_name.ts";
-import type { Store } from "./store.ts";
+import { lockFolder } from "./folder_lock.ts";
+import type { Store, StoreLock } from "./store.ts";
 
 /** The file operations used: those of `node:fs/promises`. */
 export type FileOperations = Pick<
@@ -98,6 +99,18 @@ export class FileStore implements Store {
     });
   }
 
+  async lock(log: (line: string) => void): Promise<StoreLock> {
+    return await attempt("lock", this.location, async () => {
+      const made = await makeFolder(this.location, this.#operations);
+      // A run that was killed here may have made folders and not synced them.
+      await syncFolder(pathModule().dirname(this.location), this.#operations);
+      await syncFolder(this.location, this.#operations);
+      const lock = await lockFolder(this.location, log);
+      // A run that was refused before it wrote anything leaves nothing.
+      return { ...lock, release: () => (lock.release(), removeEmpty(made)) };
+    });
+  }
+
   #path(name: string): string {
     checkFileName(name);
     return pathModule().join(this.location, name);
@@ -162,14 +175,29 @@ async function writeAll(file: FileSystem.promises.FileHandle, bytes: Uint8Array)
   }
 }
 
-/** Makes `folder` and those above it that are missing, durably: each is synced into its parent. */
-async function makeFolder(folder: string, operations: FileOperations): Promise<void> {
+/**
+ * Makes `folder` and those above it that are missing, durably: each is synced into its parent.
+ *
+ * @returns The folders that were made, the deepest first.
+ */
+async function makeFolder(folder: string, operations: FileOperations): Promise<string[]> {
   const first = await operations.mkdir(folder, { recursive: true });
-  if (first === undefined) return;
+  if (first === undefined) return [];
   const { dirname, resolve } = pathModule();
   const top = dirname(resolve(first));
-  for (let made = resolve(folder); made.length > top.length; made = dirname(made)) {
-    await syncFolder(dirname(made), operations);
+  const made: string[] = [];
+  for (let at = resolve(folder); at.length > top.length; at = dirname(at)) {
+    await syncFolder(dirname(at), operations);
+    made.push(at);
+  }
+  return made;
+}
+
+function removeEmpty(folders: readonly string[]): void {
+  try {
+    for (const folder of folders) fileSystem().rmdirSync(folder);
+  } catch {
+    // The first that holds something ends it.
   }
 }
 

@@ -23,9 +23,12 @@ test("encodeJson() refuses what is not plain data", () => {
   }
 });
 
-test("decodeJson() makes __proto__ a property", () => {
-  const value = decodeJson('{"__proto__":{"polluted":1}}') as Record<string, unknown>;
-  assert.equal(value.polluted, undefined);
+test("encodeJson() and decodeJson() refuse the key __proto__", () => {
+  const text = '{"a":[{"__proto__":{"polluted":1}}]}';
+  assert.throws(() => decodeJson(text), CheckpointError);
+  assert.throws(() => encodeJson(JSON.parse(text)), CheckpointError);
   assert.equal(({} as Record<string, unknown>).polluted, undefined);
-  assert.equal(encodeJson(value), '{"__proto__":{"polluted":1}}');
+  assert.deepEqual(decodeJson('{"constructor":{"prototype":1}}'), {
+    constructor: { prototype: 1 },
+  });
 });

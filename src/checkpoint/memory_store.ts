@@ -1,11 +1,12 @@
 /** A store in memory: for browsers, tests, and runs that leave nothing behind. */
 import { CheckpointError } from "../core/errors.ts";
 import { checkFileName } from "./file_name.ts";
-import type { Store } from "./store.ts";
+import type { Store, StoreLock } from "./store.ts";
 
 /** Files in a map. What goes in and what comes out are copies. */
 export class MemoryStore implements Store {
   readonly location: string = "memory";
+  #locked = false;
   readonly #files = new Map<string, Uint8Array<ArrayBuffer>>();
 
   // deno-lint-ignore require-await
@@ -55,5 +56,12 @@ export class MemoryStore implements Store {
       .filter((name) => name.startsWith(prefix) && !name.slice(prefix.length).includes("/"))
       .map((name) => name.slice(prefix.length))
       .sort();
+  }
+
+  // deno-lint-ignore require-await
+  async lock(): Promise<StoreLock> {
+    if (this.#locked) throw new CheckpointError("memory: in use by another run");
+    this.#locked = true;
+    return { check: () => {}, release: () => void (this.#locked = false) };
   }
 }

@@ -8,7 +8,7 @@
  * https://github.com/huggingface/safetensors#format
  */
 import { CheckpointError, show } from "../core/errors.ts";
-import { type HeaderEntry, METADATA_KEY, parseHeader } from "./safetensors_header.ts";
+import { type Header, type HeaderEntry, METADATA_KEY, parseHeader } from "./safetensors_header.ts";
 
 /** Element types that have a typed array; F16 and BF16 are widened to F32 on reading. */
 export type Dtype =
@@ -144,6 +144,17 @@ export function decodeSafetensors(
   bytes: Uint8Array,
   where = "safetensors",
 ): SafetensorsContent {
+  const file = parseSafetensors(bytes, where);
+  return { tensors: makeTensors(file), metadata: file.metadata };
+}
+
+/** A checked header with the data it describes. */
+export interface SafetensorsFile extends Header {
+  readonly data: Uint8Array;
+}
+
+/** The first half of `decodeSafetensors`: everything is checked, nothing is copied. */
+export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsFile {
   if (bytes.length < 8) {
     throw new CheckpointError(
       `${where}: a safetensors file has at least 8 bytes, received ${bytes.length}`,
@@ -160,9 +171,14 @@ export function decodeSafetensors(
   const header = parseHeader(bytes.subarray(8, 8 + headerBytes), where);
   const data = bytes.subarray(8 + headerBytes);
   checkLayout(header.entries, data.length, where);
+  return { ...header, data };
+}
+
+/** The second half: the tensors of a checked file. */
+export function makeTensors({ entries, data }: SafetensorsFile): Record<string, HostTensor> {
   const tensors: Record<string, HostTensor> = Object.create(null);
-  for (const entry of header.entries) tensors[entry.name] = readTensor(entry, data);
-  return { tensors, metadata: header.metadata };
+  for (const entry of entries) tensors[entry.name] = readTensor(entry, data);
+  return tensors;
 }
 
 /** Every entry has a known dtype and the bytes of its shape, and together they tile the data. */

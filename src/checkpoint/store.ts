@@ -15,4 +15,17 @@ export interface Store {
   remove(name: string): Promise<void>;
   /** Names of the files directly in `folder`, sorted; empty if there is no such folder. */
   list(folder: string): Promise<string[]>;
+  /**
+   * Takes the place for one run; `log` gets a line when it is taken over from a dead one.
+   *
+   * @throws {CheckpointError} If another run holds it.
+   */
+  lock(log: (line: string) => void): Promise<StoreLock>;
+}
+
+/** That this run, and no other, writes to a store. */
+export interface StoreLock {
+  /** @throws {CheckpointError} If the lock was lost to another run. */
+  check(): void;
+  release(): void;
 }

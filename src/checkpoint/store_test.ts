@@ -3,16 +3,11 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { CheckpointError, ConfigError } from "../core/errors.ts";
-import { type FileOperations, FileStore, TEMPORARY_NAME } from "./file_store.ts";
+import { CheckpointError } from "../core/errors.ts";
+import { read, storeContract, text } from "../../test/support/store_contract.ts";
+import { faulty } from "../../test/support/faulty_files.ts";
+import { FileStore, TEMPORARY_NAME } from "./file_store.ts";
 import { MemoryStore } from "./memory_store.ts";
-import type { Store } from "./store.ts";
-
-const text = (value: string): Uint8Array => new TextEncoder().encode(value);
-const read = async (store: Store, name: string): Promise<string | undefined> => {
-  const bytes = await store.read(name);
-  return bytes && new TextDecoder().decode(bytes);
-};
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = fs.mkdtempSync(join(tmpdir(), "downhill-store-"));
@@ -23,74 +18,13 @@ async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
   }
 }
 
-async function conformance(store: Store): Promise<void> {
-  assert.equal(await store.read("a/none"), undefined);
-  assert.deepEqual(await store.list("a"), []);
-  assert.deepEqual(await store.list(""), []);
-
-  await store.write("a/b/file.bin", text("one"));
-  await store.write("a/b/file.bin", text("second"));
-  assert.equal(await read(store, "a/b/file.bin"), "second");
-  await store.write("a/empty", text(""));
-  assert.equal(await read(store, "a/empty"), "");
-  await store.write("top", text("t"));
-
-  await store.append("log", text("line 1\n"));
-  await store.append("log", text("line 2\n"));
-  assert.equal(await read(store, "log"), "line 1\nline 2\n");
-  await store.truncate("log", 7);
-  assert.equal(await read(store, "log"), "line 1\n");
-  await store.append("log", text("x"));
-  assert.equal(await read(store, "log"), "line 1\nx");
-  await assert.rejects(store.truncate("log", 9), /has 8 bytes, cannot be cut to 9/);
-  await store.truncate("none", 0);
-  await assert.rejects(store.truncate("none", 1), CheckpointError);
-
-  for (const name of ["a/z", "a/B", "a/10", "a/9"]) await store.write(name, text(name));
-  assert.deepEqual(await store.list("a"), ["10", "9", "B", "empty", "z"]);
-  assert.deepEqual(await store.list("a/b"), ["file.bin"]);
-  assert.deepEqual(await store.list(""), ["log", "top"]);
-  await store.remove("a/z");
-  await store.remove("a/z");
-  assert.equal(await store.read("a/z"), undefined);
-
-  const bytes = text("mine");
-  await store.write("copy", bytes);
-  bytes[0] = 0;
-  (await store.read("copy"))![1] = 0;
-  assert.equal(await read(store, "copy"), "mine");
-
-  const bad = [
-    "",
-    "/a",
-    "a/",
-    "a//b",
-    "..",
-    "../a",
-    "a/../b",
-    "./a",
-    "a\\b",
-    "C:",
-    "a b",
-    "a\0",
-    "\u00e9",
-    "x".repeat(101),
-    `${"x".repeat(90)}/${"x".repeat(90)}/${"x".repeat(90)}`,
-  ];
-  for (const name of bad) {
-    await assert.rejects(store.write(name, bytes), ConfigError, name);
-    await assert.rejects(store.read(name), ConfigError, name);
-    await assert.rejects(store.remove(name), ConfigError, name);
-  }
-}
-
 test("MemoryStore fulfils the store contract", async () => {
-  await conformance(new MemoryStore());
+  await storeContract(new MemoryStore());
 });
 
 test("FileStore fulfils the store contract, in a folder made on demand", async () => {
   await inFolder(async (folder) => {
-    await conformance(new FileStore(join(folder, "runs", "one")));
+    await storeContract(new FileStore(join(folder, "runs", "one")));
     assert.deepEqual(fs.readdirSync(folder), ["runs"]);
     assert.deepEqual(fs.readdirSync(join(folder, "runs", "one", "a", "b")), ["file.bin"]);
   });
@@ -108,28 +42,6 @@ test("FileStore names path and cause when the file system fails", async () => {
   });
 });
 
-/** `node:fs/promises` with `fault` before every operation and at most `most` bytes a write. */
-function faulty(fault: (operation: string) => void, most = Infinity): FileOperations {
-  const real = fs.promises;
-  const guard = <T extends object>(target: T): T =>
-    new Proxy(target, {
-      get: (object, key) => {
-        const value = Reflect.get(object, key);
-        if (typeof value !== "function") return value;
-        return async (...args: unknown[]): Promise<unknown> => {
-          // A real file is closed in any case.
-          if (key === "close") await Reflect.apply(value, object, args);
-          fault(String(key));
-          if (key === "close") return undefined;
-          if (key === "write") args[2] = Math.min(args[2] as number, most);
-          const result = await Reflect.apply(value, object, args);
-          return key === "open" ? guard(result as object) : result;
-        };
-      },
-    });
-  return guard(real) as FileOperations;
-}
-
 test("FileStore.write() goes on after short writes", async () => {
   await inFolder(async (folder) => {
     const bytes = Uint8Array.from({ length: 100 }, (_, i) => i);
@@ -144,7 +56,7 @@ test("FileStore.write() goes on after short writes", async () => {
 test("FileStore.write() syncs the file before the rename and the folder after it", async () => {
   await inFolder(async (folder) => {
     const operations: string[] = [];
-    await new FileStore(folder, faulty((name) => operations.push(name))).write("a", text("b"));
+    await new FileStore(folder, faulty((name) => void operations.push(name))).write("a", text("b"));
     assert.deepEqual(
       operations.join(" "),
       "mkdir open write sync close rename open sync close",

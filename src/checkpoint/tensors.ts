@@ -1,5 +1,6 @@
 /** Between tensors of a backend and tensors of a file. */
 import { CheckpointError, show } from "../core/errors.ts";
+import { sha256 } from "../core/sha256.ts";
 import * as tf from "../tensor/tf.ts";
 import type { HostArray as BatchField } from "../data/dataset.ts";
 import type { HostArray, HostTensor } from "./safetensors.ts";
@@ -86,8 +87,7 @@ export async function hostSha256(tensors: Record<string, HostTensor>): Promise<s
     bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
     at += array.byteLength;
   }
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return await sha256(bytes);
 }
 
 function naturalDtype({ dtype }: HostTensor): BatchField["dtype"] {

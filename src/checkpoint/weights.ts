@@ -4,7 +4,8 @@ import { pathModule } from "../core/host.ts";
 import type * as tf from "../tensor/tf.ts";
 import { MODEL_PREFIX, readEnvelope } from "./checkpoint.ts";
 import { readFile, writeFile } from "./file_store.ts";
-import { decodeSafetensors, encodeSafetensors, type HostTensor } from "./safetensors.ts";
+import type { HostTensor } from "./safetensors.ts";
+import { decodeSealed, encodeSealed } from "./sealed.ts";
 import type { Store } from "./store.ts";
 import { readTensors, toTensorOf } from "./tensors.ts";
 
@@ -27,13 +28,13 @@ export interface LoadWeightsReport {
   readonly mismatched: string[];
 }
 
-/** Writes `parameters` as a safetensors file, replacing an older one as one act. */
+/** Writes `parameters` as a safetensors file with digests, replacing an older one as one act. */
 export async function saveWeights(
   target: WeightsFile,
   parameters: Record<string, tf.Tensor>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
-  const bytes = encodeSafetensors(await readTensors(parameters), metadata);
+  const bytes = await encodeSealed(await readTensors(parameters), metadata);
   if (typeof target === "string") await writeFile(pathModule().resolve(target), bytes);
   else await target.store.write(target.name, bytes);
 }
@@ -54,7 +55,7 @@ export async function loadWeights(
   { strict = true }: LoadWeightsOptions = {},
 ): Promise<LoadWeightsReport> {
   const { bytes, where } = await readSource(source);
-  const found = modelTensors(bytes, where);
+  const found = await modelTensors(bytes, where);
   const names = Object.keys(into).sort();
   const missing = names.filter((name) => !Object.hasOwn(found, name));
   const unexpected = Object.keys(found).filter((name) => !Object.hasOwn(into, name)).sort();
@@ -107,8 +108,11 @@ async function readSource(
 }
 
 /** The tensors of a weights file, or those of a checkpoint that belong to the model. */
-function modelTensors(bytes: Uint8Array, where: string): Record<string, HostTensor> {
-  const content = decodeSafetensors(bytes, where);
+async function modelTensors(
+  bytes: Uint8Array,
+  where: string,
+): Promise<Record<string, HostTensor>> {
+  const content = await decodeSealed(bytes, where);
   if (readEnvelope(content, where)?.kind !== "checkpoint") return content.tensors;
   const model: Record<string, HostTensor> = Object.create(null);
   for (const name of Object.keys(content.tensors)) {

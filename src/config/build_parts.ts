@@ -1,12 +1,12 @@
 /** A checked config -> the parts of a run. */
-import { selectBackend } from "../backend/select.ts";
+import { selectBackend, type SelectedBackend } from "../backend/select.ts";
 import { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import { FileStore } from "../checkpoint/file_store.ts";
 import { MemoryStore } from "../checkpoint/memory_store.ts";
 import type { Store } from "../checkpoint/store.ts";
 import { systemClock } from "../core/clock.ts";
 import { CheckpointError } from "../core/errors.ts";
-import { hasFileSystem, pathModule, resolvePath } from "../core/host.ts";
+import { hasFileSystem, pathModule, resolvePath, runtime } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import { isClass } from "../core/registry.ts";
 import type { DataSplits } from "../data/dataset.ts";
@@ -53,12 +53,15 @@ export async function buildParts(
   const { purpose = "train" } = options;
   const { seed } = config;
   const fast = config.train.fastDevRun !== false;
-  const persistent = config.checkpoint !== false && hasFileSystem && !fast;
+  const persistent = config.checkpoint !== false && !fast &&
+    (hasFileSystem || options.store !== undefined);
   const user = await buildCallbacks(config.callbacks);
   const callbacks = withDefaults(user, config, persistent);
   const name = config.name ?? await runName(config);
   const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
-  const store = persistent
+  const store = persistent && options.store !== undefined
+    ? options.store
+    : persistent
     ? new FileStore(pathModule().resolve(directory, name))
     : new MemoryStore();
   const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
@@ -96,6 +99,7 @@ export async function buildParts(
     fingerprint: { ...fingerprintOf(config), ...stored ?? { contents: contentsOf(data) } },
     resolvedConfig: plainCopy({ ...config, name }) as Record<string, unknown>,
     backend: backend.name,
+    numeric: numericMode(backend, config.deterministic),
     task,
     loss,
     metrics,
@@ -170,6 +174,13 @@ async function buildTrained(
     await parts.loaders.train?.close?.();
     throw error;
   }
+}
+
+/** With `deterministic`, neither the runtime nor fused multiply-add makes a difference. */
+function numericMode(backend: SelectedBackend, deterministic: boolean): Record<string, unknown> {
+  const { name, simd, relaxedSimd, adapter } = backend;
+  const common = { backend: name, deterministic, adapter };
+  return deterministic ? common : { ...common, runtime, simd, relaxedSimd };
 }
 
 /** The config's task, else what the data is for. */

@@ -1,4 +1,5 @@
 /** What `create` is told beside the config. */
+import type { Store } from "../checkpoint/store.ts";
 import type { Clock } from "../core/clock.ts";
 import { list, object, oneOf, parseOptions, text, z } from "../core/options.ts";
 import type { Output } from "../report/console.ts";
@@ -15,6 +16,11 @@ export interface CreateOptions {
    * with the weights of the run's directory. Default `"train"`: everything.
    */
   readonly purpose?: "train" | "test" | "predict";
+  /**
+   * Where the run keeps its files, in place of a directory: in a browser an `OpfsStore`, so that it
+   * can be resumed. Default: `checkpoint.directory`, and in browsers memory.
+   */
+  readonly store?: Store;
   /** Where lines for people go. Default: the console. */
   readonly output?: Output;
   readonly clock?: Clock;
@@ -30,6 +36,7 @@ const schema = object({
   imports: list(text(), "must be an array of module specifiers").optional(),
   baseDirectory: z.string({ error: "must be a folder" }).optional(),
   purpose: oneOf(["train", "test", "predict"]).optional(),
+  store: has<Store>("append").optional(),
   output: has<Output>("line").optional(),
   clock: has<Clock>("now").optional(),
 });

@@ -37,7 +37,8 @@ export function withDefaults(
   if (persistent && config.log.tensorboard && !has("TensorBoard")) more.push(new TensorBoard());
   if (config.log.progress && !has("ProgressBar")) more.push(new ProgressBar());
   const own = user.find((callback) => callback instanceof Checkpoint);
-  const { directory: _, resume: __, ...params } = checkpoint || {};
+  const { directory: _, resume: __, onError: ___, allowChanged: ____, ...params } = checkpoint ||
+    {};
   if (own === undefined) more.push(new Checkpoint(params));
   else if (Object.values(params).some((value) => value !== undefined)) {
     shorthand("checkpoint", "Checkpoint", () => own);

@@ -1,6 +1,7 @@
 /** The identity of a run: what its results depend on. */
 import { checksum } from "../core/checksum.ts";
 import { fold } from "../core/registry.ts";
+import { sha256 } from "../core/sha256.ts";
 import type { ResolvedConfig } from "./schema.ts";
 
 /** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
@@ -61,12 +62,7 @@ export async function runName(config: ResolvedConfig): Promise<string> {
     iterations: config.train.iterations,
     earlyStopping: config.earlyStopping,
   });
-  const digest = new Uint8Array(
-    await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)),
-  );
-  const hash = Array.from(digest.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join(
-    "",
-  );
+  const hash = (await sha256(new TextEncoder().encode(text))).slice(0, 8);
   return [config.model.type, config.data.type].map(word).concat(hash).join("-");
 }
 

@@ -28,6 +28,12 @@ export function refuseDropped(config: ResolvedConfig, { callbacks, data, task }:
       'must not be "required" with train.fastDevRun, which neither reads nor writes a run directory',
     );
   }
+  if (checkpoint === false && typeof train.nonFinite === "object") {
+    throw new ConfigError(
+      "train.nonFinite",
+      "must not be a rollback without checkpoints, but checkpoint is false",
+    );
+  }
   if (checkpoint === false && test !== false && test.savePredictions) {
     throw new ConfigError("test.savePredictions", "needs a run directory, but checkpoint is false");
   }

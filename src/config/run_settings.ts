@@ -6,6 +6,9 @@ import type { EvaluationSettings, RunSettings } from "../runner/settings.ts";
 import { bestOf } from "./monitors.ts";
 import type { ResolvedConfig } from "./schema.ts";
 
+/** What an error may recommend to change before the run goes on. */
+const ALWAYS_ALLOWED = ["train.nonFinite"];
+
 /** The settings of a run whose metrics and callbacks are built; its name is not known yet. */
 export function settingsOf(
   config: ResolvedConfig,
@@ -52,6 +55,8 @@ export function settingsOf(
     higherIsBetter: metrics.filter((metric) => metric.higherIsBetter).map(({ name }) => name),
     keep: kept.rule,
     resume: checkpoint === false ? "never" : checkpoint.resume,
+    onError: (checkpoint || {}).onError ?? "stop",
+    allowChanged: [...ALWAYS_ALLOWED, ...(checkpoint || {}).allowChanged ?? []],
     fineTune: config.fineTune,
   };
 }

@@ -17,6 +17,7 @@ import {
   z,
 } from "../core/options.ts";
 import type { Metric } from "../metric/metric.ts";
+import type { NonFinitePolicy } from "../runner/settings.ts";
 
 /** A registered name; in a program a class or function is taken too. */
 export type Named = string | ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
@@ -61,7 +62,8 @@ export interface RunConfig {
     dropLast?: boolean;
     /** Shorthand of the ClipGradients callback. */
     clipGrad?: { maxNorm?: number; normType?: number | "inf"; clipValue?: number };
-    nonFinite?: "stop" | "skip";
+    /** Of loss and gradient. rollback: back to the last checkpoint, at most so many times. Default "stop". */
+    nonFinite?: "stop" | "skip" | { rollback: number };
     /** Seconds. */
     maxTime?: number;
     /** Metrics of training batches too. Default false. */
@@ -97,7 +99,12 @@ export interface RunConfig {
     keep?: number | null;
     every?: number;
     at?: number[];
-    resume?: "auto" | "never" | "required";
+    /** "continue": as "auto", and a run that has stopped early trains on. Default "auto". */
+    resume?: "auto" | "never" | "required" | "continue";
+    /** What happens when files cannot be written: a full disk, missing rights. Default "stop". */
+    onError?: "stop" | "continue";
+    /** Paths of the config that may differ from the checkpoint, "contents" for the data themselves. */
+    allowChanged?: string[];
   };
   log?: { interval?: number; progress?: boolean; tensorboard?: boolean };
   fineTune?: { path: string; strict?: boolean };
@@ -127,7 +134,7 @@ export interface ResolvedConfig {
     shuffle: boolean | undefined;
     dropLast: boolean;
     clipGrad: Record<string, unknown> | undefined;
-    nonFinite: "stop" | "skip";
+    nonFinite: NonFinitePolicy;
     maxTime: number | undefined;
     metrics: boolean;
     limitBatches: number | undefined;
@@ -155,7 +162,9 @@ export interface ResolvedConfig {
     keep?: number | null;
     every?: number;
     at?: number[];
-    resume: "auto" | "never" | "required";
+    resume: "auto" | "never" | "required" | "continue";
+    onError?: "stop" | "continue";
+    allowChanged?: string[];
   };
   log: { interval: number; progress: boolean; tensorboard: boolean };
   fineTune: { path: string; strict: boolean } | undefined;
@@ -241,9 +250,11 @@ export const runConfigSchema: z.ZodObject = object({
     shuffle: flag().optional(),
     dropLast: flag().default(false).describe("Leave out the incomplete last batch of an epoch"),
     clipGrad: anyObject().optional(),
-    nonFinite: oneOf(["stop", "skip"]).default("stop").describe(
-      "What a loss or gradient that is NaN or infinite does",
-    ),
+    nonFinite: either(
+      'must be "stop", "skip" or { rollback: an integer >= 1 }',
+      oneOf(["stop", "skip"]),
+      object({ rollback: integer(1) }),
+    ).default("stop").describe("What a loss or gradient that is NaN or infinite does"),
     maxTime: above(0).optional().describe("Seconds"),
     metrics: flag().default(false).describe("Metrics of training batches too"),
     limitBatches: integer(1).optional().describe("Only the first n batches of every epoch"),
@@ -278,8 +289,14 @@ export const runConfigSchema: z.ZodObject = object({
     at: list(integer(1), "must be an array of integers >= 1").optional().describe(
       "Checkpoints of these iterations stay",
     ),
-    resume: oneOf(["auto", "never", "required"]).default("auto").describe(
-      "What to do with a checkpoint that is there",
+    resume: oneOf(["auto", "never", "required", "continue"]).default("auto").describe(
+      'What to do with a checkpoint that is there; "continue" trains on after an early stop too',
+    ),
+    onError: oneOf(["stop", "continue"]).optional().describe(
+      'What happens when files cannot be written; default "stop"',
+    ),
+    allowChanged: list(text(), "must be an array of paths").optional().describe(
+      'Paths of the config that may differ from the checkpoint, "contents" for the data',
     ),
   })).prefault({}),
   log: object({

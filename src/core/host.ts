@@ -6,6 +6,7 @@
  */
 import type * as FileSystem from "node:fs";
 import type * as Path from "node:path";
+import type * as Timers from "node:timers";
 import type * as Url from "node:url";
 import type * as Util from "node:util";
 
@@ -31,12 +32,22 @@ interface HostProcess {
   off(event: string, listener: (...args: unknown[]) => void): unknown;
   listeners(event: string): ((...args: unknown[]) => void)[];
   memoryUsage(): { rss: number };
+  kill(pid: number, signal: 0): unknown;
   getBuiltinModule?(id: string): unknown;
+}
+
+interface DenoFile {
+  tryLockSync?(exclusive: boolean): boolean;
+  close(): void;
 }
 
 const scope = globalThis as unknown as {
   process?: HostProcess;
-  Deno?: { version: { deno: string } };
+  Deno?: {
+    version: { deno: string };
+    permissions: { querySync(permission: { name: string }): { state: string } };
+    openSync(path: string, options: { read: boolean; write: boolean }): DenoFile;
+  };
   Bun?: { version: string };
 };
 
@@ -67,6 +78,49 @@ export function pathModule(): typeof Path {
 /** `node:url`. */
 export function urlModule(): typeof Url {
   return builtin("node:url") as typeof Url;
+}
+
+/** The name of this machine, or nothing where it is not told. */
+export function hostName(): string {
+  try {
+    return (builtin("node:os") as { hostname(): string }).hostname();
+  } catch {
+    return "";
+  }
+}
+
+/** Whether a process of this machine lives; true also where that may not be asked. */
+export function processExists(pid: number): boolean {
+  // Deno would ask the user.
+  if (scope.Deno && scope.Deno.permissions.querySync({ name: "run" }).state !== "granted") {
+    return true;
+  }
+  try {
+    hostProcess!.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: unknown }).code !== "ESRCH";
+  }
+}
+
+/** Calls `work` every `ms` until the returned function is called; keeps no process alive. */
+export function inBackground(ms: number, work: () => void): () => void {
+  const { setInterval, clearInterval } = builtin("node:timers") as typeof Timers;
+  const timer = setInterval(work, ms);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+/**
+ * Deno only: an exclusive lock of the operating system on a file, which ends with the process at the
+ * latest. A function that gives it back, false if another process has it, undefined elsewhere.
+ */
+export function lockFile(path: string): (() => void) | false | undefined {
+  const file = scope.Deno?.openSync(path, { read: true, write: true });
+  const locked = file?.tryLockSync?.(true);
+  if (file !== undefined && locked === true) return () => file.close();
+  file?.close();
+  return locked === false ? false : undefined;
 }
 
 /** `node:util`. */

@@ -32,6 +32,11 @@ export class AppendBuffer {
     return this.#length;
   }
 
+  /** Bytes in the file once everything that waits is written. */
+  get total(): number {
+    return this.#waiting.reduce((sum, bytes) => sum + bytes.length, this.#length);
+  }
+
   /** Cuts an existing file to `length` bytes and goes on from there. */
   async resume(length: number): Promise<void> {
     await this.#target.truncate(this.#name, length);

@@ -18,6 +18,11 @@ export class JsonLines {
     return this.#buffer.length;
   }
 
+  /** Bytes in the file once everything that waits is written. */
+  get total(): number {
+    return this.#buffer.total;
+  }
+
   /** Cuts an existing file to `length` bytes (0 for a new run) and goes on from there. */
   async resume(length: number): Promise<void> {
     await this.#buffer.resume(length);

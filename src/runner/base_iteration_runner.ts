@@ -1,6 +1,7 @@
 /** A run of built components: its calls, and what holds between them. `training_loop.ts` is the loop. */
+import type { CheckpointState } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
-import { ConfigError } from "../core/errors.ts";
+import { CheckpointError, ConfigError, NonFiniteError } from "../core/errors.ts";
 import { hostProcess } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import type { DataSplits } from "../data/dataset.ts";
@@ -20,9 +21,10 @@ import { disposeModel, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import { readSummary, writeJson } from "./run_files.ts";
 import type { RunView } from "./run_view.ts";
+import { Saver } from "./saver.ts";
 import type { RunSettings } from "./settings.ts";
 import { listenForSignals, RESUMABLE } from "./signals.ts";
-import { restoreSnapshot, takeSnapshot } from "./snapshot.ts";
+import { nonFiniteParameter, restoreSnapshot, takeSnapshot } from "./snapshot.ts";
 import { begin, goOn } from "./start.ts";
 import {
   type FinishReason,
@@ -48,6 +50,7 @@ export class BaseIterationRunner implements RunView {
   timing: Timing;
   readonly #parts: RunParts;
   readonly #context: RunContext;
+  readonly #saver: Saver;
   readonly #evaluations: Evaluations;
   readonly #loop: TrainingLoop;
   /** Of the last `train()` that came to its end. */
@@ -71,8 +74,13 @@ export class BaseIterationRunner implements RunView {
     this.store = parts.store;
     this.output = parts.output;
     this.timing = new Timing(parts.clock);
+    this.#saver = new Saver(parts);
     this.#context = {
       run: this,
+      saver: this.#saver,
+      restore: async (iteration) => {
+        this.#restoreFrom(iteration, await parts.checkpoints.load(iteration));
+      },
       parts,
       hooks: new Hooks(parts.callbacks),
       breath: new Breath(parts.clock),
@@ -130,6 +138,9 @@ export class BaseIterationRunner implements RunView {
       this.stop("signal");
     });
     try {
+      if (this.#parts.persistent) {
+        this.#saver.lock = await this.store.lock((line) => this.output.line(line));
+      }
       await this.#prepare();
       const ended = await this.#endedBefore();
       if (ended !== undefined) return await this.#finish(ended.finished, ended);
@@ -138,15 +149,15 @@ export class BaseIterationRunner implements RunView {
       await hooks.emit("trainEnd", reason, this);
       return await this.#finish(reason);
     } catch (error) {
-      try {
-        await hooks.emit("exception", error, this);
-      } catch (second) {
-        // The first error is the one to know.
-        this.output.line(`after an error: ${(second as Error)?.message ?? second}`);
-      }
+      // The first error is the one to know.
+      await this.#orSay(() => this.#saver.settle());
+      await this.#orSay(() => this.#keepException(error));
+      await this.#orSay(() => hooks.emit("exception", error, this));
       throw error;
     } finally {
       release();
+      this.#saver.lock?.release();
+      this.#saver.lock = undefined;
       breath.signalled = false;
     }
   }
@@ -160,10 +171,17 @@ export class BaseIterationRunner implements RunView {
     this.#refuseDisposed();
     const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
     if (found === undefined) return false;
-    const source = `${this.store.location}, iteration ${found.iteration}`;
-    const saved = restoreSnapshot(this.#snapshotParts(), found.state, source);
-    restoreState(this.#context.state, saved);
+    this.#restoreFrom(found.iteration, found.state);
     return true;
+  }
+
+  #restoreFrom(iteration: number, state: CheckpointState): void {
+    const source = `${this.store.location}, iteration ${iteration}`;
+    const { allowChanged } = this.settings;
+    const log = (line: string) => this.output.line(line);
+    const saved = restoreSnapshot(this.#snapshotParts(), state, source, { allowChanged, log });
+    restoreState(this.#context.state, saved);
+    this.#saver.last = iteration;
   }
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
@@ -201,18 +219,32 @@ export class BaseIterationRunner implements RunView {
       }, { anyData: true }));
   }
 
-  /** Writes a checkpoint of the state as it is now. */
-  async saveCheckpoint(): Promise<void> {
+  /**
+   * Writes a checkpoint of the state as it is now. Resolves when it is on the disk, or, unless it is to
+   * `wait`, when the state is copied.
+   *
+   * @throws {NonFiniteError} If a parameter is not finite: such a state replaces no good one.
+   */
+  async saveCheckpoint({ wait = true }: { wait?: boolean } = {}): Promise<void> {
     if (!this.#parts.persistent) return;
     const { hooks, state } = this.#context;
-    await hooks.emit("save", this);
-    // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
-    // before the loop ended.
-    const { stopping } = this.#loop;
-    const finished = state.finished ?? (stopping === "early-stopping" ? stopping : undefined);
-    const snapshot = await takeSnapshot(this.#snapshotParts(), { ...state, finished });
-    await this.#parts.checkpoints.save(state.iteration, snapshot);
-    await this.#parts.checkpoints.prune(this.settings.keep);
+    await this.#saver.room();
+    // Not waited for: it is one at the cadence, which a resumed run repeats.
+    const anchored = !wait && typeof this.settings.train.nonFinite === "object";
+    const anchor = anchored ? { anchor: state.iteration } : {};
+    const snapshot = await this.#snapshot(anchor);
+    const bad = nonFiniteParameter(this.model, snapshot);
+    if (bad !== undefined) {
+      throw new NonFiniteError(state.iteration, `the parameter ${bad} is not finite`);
+    }
+    Object.assign(state, anchor);
+    const anchors = state.anchor === undefined ? [] : [state.anchor];
+    this.#saver.save(state.iteration, snapshot, () => hooks.emit("save", this), anchors);
+    if (wait) await this.#saver.settle();
+  }
+
+  async writing(work: () => Promise<unknown>): Promise<void> {
+    await this.#saver.attempt(work);
   }
 
   /** Frees the model, the optimizer and the callbacks; the run cannot be used afterwards. */
@@ -257,7 +289,9 @@ export class BaseIterationRunner implements RunView {
     // A test that was broken off takes nothing from a run that has ended.
     if (ended === undefined || summary.finished !== "signal") {
       this.#summary = summary;
-      if (this.#parts.persistent) await writeJson(this.store, "summary.json", summary);
+      if (this.#parts.persistent) {
+        await this.writing(() => writeJson(this.store, "summary.json", summary));
+      }
     }
     const { signalled } = this.#context.breath;
     if (summary.finished === "signal" && signalled && hostProcess !== undefined) {
@@ -266,10 +300,49 @@ export class BaseIterationRunner implements RunView {
     return summary;
   }
 
+  /** The whole state, with some counters set. */
+  async #snapshot(more: Partial<RunState>): Promise<CheckpointState> {
+    const { state } = this.#context;
+    // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
+    // before the loop ended.
+    const { stopping } = this.#loop;
+    const finished = state.finished ?? (stopping === "early-stopping" ? stopping : undefined);
+    return await takeSnapshot(this.#snapshotParts(), { ...state, finished, ...more });
+  }
+
   #snapshotParts() {
-    const { model, optimizer, scheduler, fingerprint } = this.#parts;
+    const { model, optimizer, scheduler, fingerprint, numeric } = this.#parts;
     const { hooks, meters } = this.#context;
-    return { model, optimizer, scheduler, fingerprint, hooks, meters };
+    return { model, optimizer, scheduler, fingerprint, numeric, hooks, meters };
+  }
+
+  /**
+   * Keeps the state in which an error ended the run. At the end of an iteration, and finite, it is a
+   * checkpoint like others, but marked; else a file of its own, which no run resumes from.
+   */
+  async #keepException(error: unknown): Promise<void> {
+    const { iteration } = this.#context.state;
+    const mayWrite = this.#ready && this.#parts.persistent && !(error instanceof CheckpointError);
+    const { intact } = this.#loop;
+    if (!mayWrite || iteration === 0 || (intact && this.#saver.last === iteration)) return;
+    const [exception] = String((error as Error)?.message ?? error).split("\n");
+    const snapshot = await this.#snapshot({ exception });
+    if (intact && nonFiniteParameter(this.model, snapshot) === undefined) {
+      this.#saver.save(iteration, snapshot, () => this.#context.hooks.emit("save", this));
+      await this.#saver.settle();
+    } else {
+      const name = await this.#parts.checkpoints.saveException(iteration, snapshot);
+      this.output.line(`the state at the error is in ${this.store.location}/${name}`);
+    }
+  }
+
+  /** Runs `work` after an error; an error of its own is only said. */
+  async #orSay(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (second) {
+      this.output.line(`after an error: ${(second as Error)?.message ?? second}`);
+    }
   }
 
   /** Evaluation swaps weights in and out, so what would run beside another call is refused. */

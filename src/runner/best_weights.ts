@@ -5,9 +5,8 @@ import { CheckpointError } from "../core/errors.ts";
 import * as tf from "../tensor/tf.ts";
 import { savedData } from "./contents.ts";
 import type { Values } from "./hooks.ts";
-import type { RunParts } from "./parts.ts";
+import type { RunContext } from "./context.ts";
 import { modelTensors, refuseDifference } from "./snapshot.ts";
-import type { RunState } from "./state.ts";
 
 /** Which weights are lent. */
 export interface BestWeightsOptions {
@@ -17,8 +16,7 @@ export interface BestWeightsOptions {
 
 /** Keeps the weights that the model holds now if `values` of a validation are the best so far. */
 export async function keepIfBest(
-  { settings, model, checkpoints, fingerprint }: RunParts,
-  state: RunState,
+  { parts: { settings, model, fingerprint }, state, saver }: RunContext,
   values: Values,
 ): Promise<void> {
   const { monitor, mode } = settings.best;
@@ -32,24 +30,23 @@ export async function keepIfBest(
     : value > best;
   if (!isBest) return;
   state.best = { iteration: state.iteration, metric: monitor, value };
-  await checkpoints.saveBest(state.iteration, {
-    tensors: await readTensors(modelTensors(model)),
-    meta: { ...state.best, fingerprint },
-  });
+  const meta = { ...state.best, fingerprint };
+  await saver.room();
+  saver.keepBest(state.iteration, { tensors: await readTensors(modelTensors(model)), meta });
 }
 
 /** Runs `work` with the best weights and puts the present ones back; without any, runs `otherwise`. */
 export async function withBestWeights<T>(
-  { model, checkpoints, fingerprint, store }: RunParts,
+  { parts: { model, fingerprint, store, settings }, saver }: RunContext,
   work: (best: Checkpoint) => Promise<T>,
   otherwise: () => Promise<T>,
   { anyData = false }: BestWeightsOptions = {},
 ): Promise<T> {
-  const best = await checkpoints.best();
+  const best = await saver.best();
   if (best === undefined) return await otherwise();
   const { meta } = best.state;
   const now = anyData ? { ...fingerprint, ...savedData(meta) } : fingerprint;
-  refuseDifference(meta.fingerprint, now, store.location);
+  refuseDifference(meta.fingerprint, now, store.location, settings.allowChanged);
   const variables = modelTensors(model);
   for (const name of Object.keys(variables)) {
     if (best.state.tensors[name]?.shape.join() !== variables[name].shape.join()) {

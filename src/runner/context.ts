@@ -4,6 +4,7 @@ import type { Hooks } from "./hooks.ts";
 import type { TrainMeters } from "./meters.ts";
 import type { RunParts } from "./parts.ts";
 import type { RunView } from "./run_view.ts";
+import type { Saver } from "./saver.ts";
 import type { RunState } from "./state.ts";
 
 /** A run from the inside. */
@@ -13,6 +14,9 @@ export interface RunContext {
   readonly hooks: Hooks;
   readonly breath: Breath;
   readonly meters: TrainMeters;
+  readonly saver: Saver;
+  /** Puts the checkpoint of an iteration into the run. */
+  readonly restore: (iteration: number) => Promise<void>;
   /** The one state, which changes as the run goes on. */
   readonly state: RunState;
 }

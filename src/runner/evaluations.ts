@@ -96,7 +96,7 @@ export class Evaluations {
     options?: BestWeightsOptions,
   ): Promise<T> {
     const otherwise = () => this.withAverages(work);
-    return await withBestWeights(this.#context.parts, work, otherwise, options);
+    return await withBestWeights(this.#context, work, otherwise, options);
   }
 
   async #split(split: "validation" | "test", save = false): Promise<Values> {

@@ -24,6 +24,8 @@ export interface RunParts {
   /** The whole config with defaults, for `config.json`. */
   readonly resolvedConfig: Record<string, unknown>;
   readonly backend: string;
+  /** What the last digits of results depend on beside the config: backend, runtime, fused math. */
+  readonly numeric: Record<string, unknown>;
   readonly model: Model;
   readonly task: Task;
   readonly loss: Loss;

@@ -23,6 +23,11 @@ export interface RunView {
   readonly lastGradNorm: number;
   /** Ends the run after this iteration. */
   stop(reason: FinishReason): void;
-  /** Writes a checkpoint of the state as it is now. */
-  saveCheckpoint(): Promise<void>;
+  /**
+   * Writes a checkpoint of the state as it is now. Resolves when it is on the disk, or, unless it is to
+   * `wait`, when the state is copied.
+   */
+  saveCheckpoint(options?: { wait?: boolean }): Promise<void>;
+  /** Runs what writes files; a fault ends the run or is told in a line, as `checkpoint.onError` says. */
+  writing(work: () => Promise<unknown>): Promise<void>;
 }

@@ -14,7 +14,7 @@ export interface RunSettings {
     /** Samples of one micro-batch; an iteration takes `batchSize * accumulate`. */
     readonly batchSize: number;
     readonly accumulate: number;
-    readonly nonFinite: "stop" | "skip";
+    readonly nonFinite: NonFinitePolicy;
     /** Seconds of training after which the run stops, resumable. */
     readonly maxTime: number;
     /** Whether the metrics are computed on training batches too. */
@@ -37,9 +37,19 @@ export interface RunSettings {
   readonly higherIsBetter: readonly string[];
   /** Which checkpoints stay. */
   readonly keep: KeepPolicy;
-  readonly resume: "auto" | "never" | "required";
+  readonly resume: "auto" | "never" | "required" | "continue";
+  /** What a run does whose files cannot be written. */
+  readonly onError: "stop" | "continue";
+  /** Paths of the config, and `contents` for the data, that a resumed run may have changed. */
+  readonly allowChanged: readonly string[];
   readonly fineTune: { readonly path: string; readonly strict: boolean } | undefined;
 }
+
+/**
+ * What a run does when loss or gradient is not finite: end; go on without this update; or go back to
+ * the last checkpoint, at most so many times, and go on with the batches after the one it failed at.
+ */
+export type NonFinitePolicy = "stop" | "skip" | { readonly rollback: number };
 
 /** How a split is evaluated. */
 export interface EvaluationSettings {

@@ -26,11 +26,13 @@ export interface SnapshotParts {
   readonly meters: TrainMeters;
   /** The part of the config that a resumed run must share. */
   readonly fingerprint: Record<string, unknown>;
+  readonly numeric: Record<string, unknown>;
 }
 
 interface SnapshotMeta {
   state: RunState;
   fingerprint: Record<string, unknown>;
+  numeric?: Record<string, unknown>;
   optimizer: OptimizerState["meta"];
   scheduler: Record<string, unknown> | null;
   meters: MeterState;
@@ -63,6 +65,7 @@ export async function takeSnapshot(
   const meta: SnapshotMeta = {
     state: structuredClone(state),
     fingerprint: parts.fingerprint,
+    numeric: parts.numeric,
     optimizer: optimizer.meta,
     scheduler: parts.scheduler?.stateDict() ?? null,
     meters: parts.meters.stateDict(),
@@ -71,14 +74,69 @@ export async function takeSnapshot(
   return { tensors: await readTensors(tensors), meta: meta as unknown as Record<string, unknown> };
 }
 
-/** Puts a snapshot back; checks everything before the first value changes. */
+/** The first parameter with a value that is not finite. */
+export function nonFiniteParameter(
+  { parameters }: Model,
+  { tensors }: CheckpointState,
+): string | undefined {
+  return Object.keys(parameters).find((name) => {
+    const data = tensors[`model.${name}`].data as Float32Array;
+    let sum = 0;
+    for (let i = 0; i < data.length; i++) sum += data[i] * 0;
+    return sum !== 0;
+  });
+}
+
+/** How a snapshot may differ from the run it is put into. */
+export interface RestoreOptions {
+  /** Paths of the fingerprint that may differ. */
+  readonly allowChanged: readonly string[];
+  /** Gets a line for each difference that is let pass. */
+  readonly log: (line: string) => void;
+}
+
+/**
+ * Puts a snapshot back; checks everything before the first value changes.
+ *
+ * @throws {CheckpointError} If it does not fit the run, or is not what a run of Downhill writes.
+ */
 export function restoreSnapshot(
   parts: SnapshotParts,
   snapshot: CheckpointState,
   source: string,
+  options: RestoreOptions,
+): RunState {
+  try {
+    return restore(parts, snapshot, source, options);
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+    const [reason] = String((error as Error)?.message ?? error).split("\n");
+    throw new CheckpointError(`${source}: cannot be restored: ${reason}`, { cause: error });
+  }
+}
+
+function restore(
+  parts: SnapshotParts,
+  snapshot: CheckpointState,
+  source: string,
+  { allowChanged, log }: RestoreOptions,
 ): RunState {
   const meta = snapshot.meta as unknown as SnapshotMeta;
-  refuseDifference(meta.fingerprint, parts.fingerprint, source);
+  const { iteration, skipped } = meta.state;
+  if (![iteration, skipped].every((count) => Number.isSafeInteger(count) && count >= 0)) {
+    throw new CheckpointError(`${source}: state must have counts, received ${show(meta.state)}`);
+  }
+  for (
+    const passed of refuseDifference(meta.fingerprint, parts.fingerprint, source, allowChanged)
+  ) {
+    log(passed);
+  }
+  const [mode, before, after] = meta.numeric === undefined
+    ? []
+    : firstDifference(meta.numeric, parts.numeric, "") ?? [];
+  if (mode !== undefined) {
+    log(`${source}: ${mode} was ${show(before)} and is ${show(after)}: the last digits may differ`);
+  }
   const model = modelTensors(parts.model);
   const loaded = group(snapshot.tensors, MODEL_PREFIX);
   for (const name of Object.keys(model)) {
@@ -132,18 +190,35 @@ function group<T>(tensors: Record<string, T>, prefix: string): Record<string, T>
   return out;
 }
 
-/** Refuses what was saved with another fingerprint, naming the first difference with both values. */
-export function refuseDifference(saved: unknown, now: unknown, source: string): void {
-  const difference = firstDifference(saved, now, "");
-  if (difference === undefined) return;
-  const [path, before, after] = difference;
-  const place = path.startsWith("contents.") ? "data" : "config";
-  throw new CheckpointError(
-    `${source}: ${path} was ${show(before)} in the checkpoint and is ${
+/**
+ * Refuses what was saved with another fingerprint, naming the first difference with both values.
+ * Differences at or under the paths of `allowed` pass; the answer has a line for each.
+ */
+export function refuseDifference(
+  saved: unknown,
+  now: unknown,
+  source: string,
+  allowed: readonly string[] = [],
+): string[] {
+  const lines: string[] = [];
+  for (const [path, before, after] of differences(saved, now, "")) {
+    const place = path.startsWith("contents.") ? "data" : "config";
+    const what = `${source}: ${path} was ${show(before)} in the checkpoint and is ${
       show(after)
-    } in the ${place}; ` +
-      `choose another name, or checkpoint.resume "never" to start again`,
-  );
+    } in the ${place}`;
+    if (!allowed.some((prefix) => isUnder(path, prefix))) {
+      throw new CheckpointError(
+        `${what}; choose another name, checkpoint.resume "never" to start again, or ` +
+          `checkpoint.allowChanged to go on all the same`,
+      );
+    }
+    lines.push(`${what}: allowed`);
+  }
+  return lines;
+}
+
+function isUnder(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(`${prefix}.`) || path.startsWith(`${prefix}[`);
 }
 
 /** The first path at which two plain values differ, with both values. */
@@ -151,20 +226,19 @@ export function firstDifference(
   a: unknown,
   b: unknown,
   path: string,
-): [string, unknown, unknown] | undefined {
-  if (Object.is(a, b)) return undefined;
-  if (a === null || b === null || typeof a !== "object" || typeof b !== "object") {
-    return [path, a, b];
-  }
-  if (Array.isArray(a) !== Array.isArray(b)) return [path, a, b];
+): Difference | undefined {
+  return differences(a, b, path).next().value ?? undefined;
+}
+
+type Difference = [path: string, before: unknown, after: unknown];
+
+function* differences(a: unknown, b: unknown, path: string): Generator<Difference, undefined> {
+  if (Object.is(a, b)) return;
+  const nested = a !== null && b !== null && typeof a === "object" && typeof b === "object" &&
+    Array.isArray(a) === Array.isArray(b);
+  if (!nested) return void (yield [path, a, b]);
   const left = a as Record<string, unknown>, right = b as Record<string, unknown>;
   for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
-    const found = firstDifference(
-      left[key],
-      right[key],
-      join(path, Array.isArray(a) ? Number(key) : key),
-    );
-    if (found !== undefined) return found;
+    yield* differences(left[key], right[key], join(path, Array.isArray(a) ? Number(key) : key));
   }
-  return undefined;
 }

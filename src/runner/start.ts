@@ -11,17 +11,22 @@ import type { RunState } from "./state.ts";
 /** Says what a restored run does; one with more iterations to make than before goes on. */
 export function goOn({ settings, store, output }: RunParts, state: RunState): void {
   const { iteration } = state;
-  if (state.finished === "iterations" && iteration < settings.train.iterations) {
+  const more = iteration < settings.train.iterations;
+  const asked = settings.resume === "continue";
+  if (more && (state.finished === "iterations" || (asked && state.finished === "early-stopping"))) {
     state.finished = undefined;
   }
+  const { exception } = state;
+  delete state.exception;
+  const why = exception === undefined ? "" : `, where it ended with: ${exception}`;
   // More iterations are not enough to go on.
-  const anew = state.finished === "early-stopping"
-    ? ' (another name or checkpoint.resume "never" trains anew)'
+  const how = state.finished === "early-stopping"
+    ? ' (checkpoint.resume "continue" goes on, "never" or another name trains anew)'
     : "";
   output.line(
     state.finished === undefined
-      ? `resuming ${store.location} after iteration ${iteration}`
-      : `${store.location} has finished (${state.finished}, iteration ${iteration}); testing only${anew}`,
+      ? `resuming ${store.location} after iteration ${iteration}${why}`
+      : `${store.location} has finished (${state.finished}, iteration ${iteration}); testing only${how}`,
   );
 }
 

@@ -21,6 +21,17 @@ export interface RunState {
   finished: FinishReason | undefined;
   /** The evaluation after this iteration that a signal broke off: a resumed run begins with it. */
   pending?: "val" | "test";
+  /**
+   * The iteration that a rollback goes back to: that of the last checkpoint at its cadence, whatever
+   * a signal has written since.
+   */
+  anchor?: number;
+  /** How often the run went back to a checkpoint because something was not finite. */
+  rollbacks?: number;
+  /** Batches that were passed over by this: iteration i trains on batch i + passed. */
+  passed?: number;
+  /** The message of the error that ended the run right after this iteration. */
+  exception?: string;
 }
 
 /** A new run. */
@@ -30,7 +41,9 @@ export function initialState(): RunState {
 
 /** Makes `state` the saved one. */
 export function restoreState(state: RunState, saved: RunState): void {
-  delete state.pending;
+  for (const key of ["pending", "anchor", "rollbacks", "passed", "exception"] as const) {
+    delete state[key];
+  }
   Object.assign(state, initialState(), saved);
 }
 

@@ -26,6 +26,8 @@ export class TrainingLoop {
   lastGradNorm: number = NaN;
   /** Why the run is to end after the current iteration. */
   stopping: FinishReason | undefined;
+  /** Whether the state is that of the end of an iteration; false in the middle of one. */
+  intact = true;
   readonly #context: RunContext;
   readonly #evaluations: Evaluations;
   readonly #pass: PassParts;
@@ -48,13 +50,22 @@ export class TrainingLoop {
 
   /** Makes the iterations that are left; answers why it ended. */
   async train(): Promise<FinishReason> {
-    const { run, parts, state, breath } = this.#context;
-    const { iterations, maxTime } = parts.settings.train;
+    const { run, parts, state, breath, saver } = this.#context;
+    const { iterations, maxTime, nonFinite } = parts.settings.train;
+    // There is to be a checkpoint to go back to.
+    if (typeof nonFinite === "object" && state.anchor === undefined) {
+      await run.saveCheckpoint({ wait: false });
+    }
     await unlessInterrupted(() => this.#evaluations.sanityCheck());
     if (state.pending !== undefined) await this.#evaluateAfter(state.iteration);
     while (state.iteration < iterations && this.stopping === undefined) {
-      await this.#iterate(state.iteration + 1);
-      if (run.timing.seconds >= maxTime) run.stop("max-time");
+      try {
+        await this.#iterate(state.iteration + 1);
+        saver.check();
+      } catch (error) {
+        if (!await this.#rollBack(error)) throw error;
+      }
+      if (run.timing.seconds >= maxTime && state.iteration < iterations) run.stop("max-time");
       await breath.take();
     }
     const reason = state.iteration >= iterations ? this.stopping ?? "iterations" : this.stopping!;
@@ -65,23 +76,46 @@ export class TrainingLoop {
     return state.finished ?? reason;
   }
 
+  /** Back to the last checkpoint, if the error is one of `nonFinite` and the policy says so. */
+  async #rollBack(error: unknown): Promise<boolean> {
+    const { run, parts: { settings, output }, hooks, state, saver, restore } = this.#context;
+    const { nonFinite } = settings.train;
+    const { rollbacks = 0, passed = 0, best, anchor } = state;
+    if (!(error instanceof NonFiniteError) || typeof nonFinite !== "object") return false;
+    if (rollbacks >= nonFinite.rollback || anchor === undefined) return false;
+    await saver.settle();
+    await restore(anchor);
+    const back = error.iteration - state.iteration;
+    Object.assign(state, { rollbacks: rollbacks + 1, passed: passed + back, best });
+    this.intact = true;
+    output.line(
+      `${error.message.split(";")[0]}: going back to iteration ${state.iteration} and on with ` +
+        `other batches (${rollbacks + 1} of ${nonFinite.rollback})`,
+    );
+    await hooks.emit("trainStart", run);
+    return true;
+  }
+
   async #iterate(i: number): Promise<void> {
     const { run, parts, hooks, state, meters } = this.#context;
+    const position = i + (state.passed ?? 0);
     const { settings, optimizer, clock } = parts;
     await hooks.emit("iterationStart", run);
     const begin = clock.now();
-    let batch = await parts.loaders.train!.load(i - 1);
+    let batch = await parts.loaders.train!.load(position - 1);
     const waited = clock.now() - begin;
     for (const callback of hooks.having("batch")) batch = callback.batch(batch, run);
 
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = optimizer.paramGroups[0].lr;
-    const pass = () => iterationGradient(this.#pass, batch, bounds, i, this.#random.fork(i));
+    const random = this.#random.fork(position);
+    const pass = () => iterationGradient(this.#pass, batch, bounds, i, random);
     const gradient = optimizer.perturbs
       ? await perturbedGradient(optimizer, parts.model, pass)
       : await pass();
     state.iteration = i;
+    this.intact = false;
     let totals: Totals;
     try {
       const early = updatesBeforeRead(parts.backend, run, hooks);
@@ -105,6 +139,7 @@ export class TrainingLoop {
       await hooks.record("train", { ...meters.take(), lr }, run);
     }
     await this.#evaluateAfter(i);
+    this.intact = true;
   }
 
   #count({ lossSum, count, norm, metricSums }: Totals): void {
@@ -118,8 +153,9 @@ export class TrainingLoop {
     const { state, parts: { settings, output } } = this.#context;
     const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
     const { iteration } = state;
-    if (settings.train.nonFinite === "stop") {
+    if (settings.train.nonFinite !== "skip") {
       state.iteration--;
+      this.intact = true;
       throw new NonFiniteError(
         iteration,
         `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
@@ -155,11 +191,11 @@ export class TrainingLoop {
 
   /** Validation, the best value and its weights, and what follows a validation. */
   async #validate(): Promise<void> {
-    const { run, parts, hooks, state } = this.#context;
+    const { run, parts, hooks } = this.#context;
     if (parts.loaders.validation === undefined) return;
     const values = await this.#evaluations.present(
       "validation",
-      (values) => keepIfBest(parts, state, values),
+      (values) => keepIfBest(this.#context, values),
     );
     await hooks.record("val", values, run);
     const { scheduler, schedulerMonitor } = parts;

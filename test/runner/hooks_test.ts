@@ -91,7 +91,7 @@ const update = [
 const evaluation = ["evaluationStart", "evaluationEnd"];
 const validation = [...evaluation, "values val", "log val", "validationEnd"];
 const testing = ["values test", "log test", "testEnd"];
-const save = ["save", "state"];
+const save = ["state", "save"];
 const start = ["setup", "trainStart"];
 
 async function record(
@@ -204,19 +204,19 @@ test("hooks of a run that fails: in a pass, in an evaluation, in a hook of its o
     [
       "updateEnd",
       { updateEnd: fail },
-      [...start, ...evaluation, ...update.slice(0, update.indexOf("updateEnd") + 1)],
+      [...start, ...evaluation, ...update.slice(0, update.indexOf("updateEnd") + 1), "state"],
     ],
     [
       "evaluationEnd",
       { evaluationEnd: fail },
-      [...start, ...evaluation, ...update, ...evaluation],
+      [...start, ...evaluation, ...update, ...evaluation, "state"],
     ],
     ["exception", {
       updateEnd: fail,
       exception: () => {
         throw new Error("second");
       },
-    }, [...start, ...evaluation, ...update.slice(0, update.indexOf("updateEnd") + 1)]],
+    }, [...start, ...evaluation, ...update.slice(0, update.indexOf("updateEnd") + 1), "state"]],
   ];
   for (const [hook, at, expected] of rows) {
     await withFolder(async (directory) => {

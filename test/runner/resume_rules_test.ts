@@ -5,7 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type Callback, IterationRunner, type RunConfig, saveWeights, tf } from "../../mod.ts";
 import { Lines, type Overrides, trainOnce, withFolder } from "../support/runs.ts";
-import { linear, linearConfig, normed, observe, records, weightsOf } from "./support.ts";
+import {
+  linear,
+  linearConfig,
+  normed,
+  observe,
+  records,
+  regression,
+  weightsOf,
+} from "./support.ts";
 
 function config(directory: string, overrides: Overrides = {}): RunConfig {
   return linearConfig({
@@ -206,7 +214,7 @@ test("another config under the name of a run is refused in one line with both va
         assert.match(error.message, message);
         assert.match(
           error.message,
-          /; choose another name, or checkpoint\.resume "never" to start again$/,
+          /; choose another name, checkpoint\.resume "never" to start again, or checkpoint\.allowChanged to go on all the same$/,
         );
         assert.ok(!error.message.includes("\n"));
         return true;
@@ -332,5 +340,93 @@ test("fineTune: strict wants all weights, not strict takes what fits; a checkpoi
     assert.equal((await run.train()).weightsSha256, whole.summary.weightsSha256);
     run.dispose();
     tf.dispose([bias, weight]);
+  });
+});
+
+test("checkpoint.allowChanged lets named differences pass, with a line each, and no others", async () => {
+  await withFolder(async (directory) => {
+    await trainOnce({ ...config(directory), callbacks: [stopAt(4)] });
+    const changed = (allowChanged: string[], overrides: Overrides = {}) =>
+      config(directory, {
+        optimizer: { type: "SGD", params: { lr: 0.01, momentum: 0.8 } },
+        checkpoint: { directory, interval: 4, allowChanged },
+        ...overrides,
+      });
+    const refused: [string[], RegExp][] = [
+      [["optimizer.params.lr"], /: optimizer\.params\.momentum was 0\.9 /],
+      [["optimizer.para"], /: optimizer\.params\.lr was 0\.05 /],
+      [["loss", "seed"], /: optimizer\.params\.lr was 0\.05 /],
+    ];
+    for (const [allowed, message] of refused) {
+      await assert.rejects(trainOnce(changed(allowed)), message, allowed.join());
+    }
+    const { summary, lines } = await trainOnce(changed(["optimizer"]));
+    assert.equal(summary.iterations, 10);
+    assert.deepEqual(
+      lines.filter((line) => line.endsWith(": allowed")).map((line) => line.split(": ")[1]),
+      [
+        "optimizer.params.lr was 0.05 in the checkpoint and is 0.01 in the config",
+        "optimizer.params.momentum was 0.9 in the checkpoint and is 0.8 in the config",
+      ],
+    );
+  });
+});
+
+test("checkpoint.allowChanged contents: other data are taken when asked for", async () => {
+  await withFolder(async (directory) => {
+    const other = { train: regression(24) };
+    await trainOnce({ ...config(directory), callbacks: [stopAt(4)] });
+    const make = (allowChanged: string[]) => ({
+      ...linearConfig({
+        name: "run",
+        optimizer: { type: "SGD", params: { lr: 0.05, momentum: 0.9 } },
+        checkpoint: { directory, interval: 4, allowChanged },
+        log: { interval: 3, progress: false, tensorboard: false },
+      }, other),
+    });
+    await assert.rejects(trainOnce(make([])), /: contents\.samples\.train was 20 .* is 24 /);
+    const { summary } = await trainOnce(make(["contents"]));
+    assert.equal(summary.iterations, 10);
+  });
+});
+
+test("a change of the numeric mode is said in one line", async () => {
+  await withFolder(async (directory) => {
+    await trainOnce({ ...config(directory), callbacks: [stopAt(4)] });
+    const { lines } = await trainOnce({
+      ...config(directory, { backend: "wasm" }),
+      callbacks: [stopAt(6)],
+    });
+    assert.match(
+      lines.find((line) => line.includes("last digits")) ?? "",
+      /iteration 4: backend was "cpu" and is "wasm": the last digits may differ$/,
+    );
+    const same = await trainOnce(config(directory, { backend: "wasm" }));
+    assert.ok(!same.lines.some((line) => line.includes("last digits")));
+  });
+});
+
+test("train.nonFinite may change on a resume: the message of an error recommends it", async () => {
+  await withFolder(async (directory) => {
+    await trainOnce({ ...config(directory), callbacks: [stopAt(4)] });
+    const { summary } = await trainOnce(
+      config(directory, { train: { iterations: 10, batchSize: 4, nonFinite: "skip" } }),
+    );
+    assert.equal(summary.iterations, 10);
+  });
+});
+
+test('an early-stopped run trains on only with resume "continue"', async () => {
+  await withFolder(async (directory) => {
+    const settings = (patience: number, resume: string) =>
+      config(directory, {
+        earlyStopping: { patience, min_delta: 100 },
+        validation: { interval: 3 },
+        checkpoint: { directory, interval: 4, resume },
+      });
+    assert.equal((await trainOnce(settings(1, "auto"))).summary.iterations, 6);
+    assert.equal((await trainOnce(settings(9, "auto"))).summary.iterations, 6);
+    const { summary } = await trainOnce(settings(9, "continue"));
+    assert.deepEqual([summary.finished, summary.iterations], ["iterations", 10]);
   });
 });

@@ -5,6 +5,7 @@ import { JsonLines as Lines } from "../../report/json_lines.ts";
 import * as tf from "../../tensor/tf.ts";
 import type { Callback, CallbackState, Phase, Values } from "../hooks.ts";
 import type { RunView } from "../run_view.ts";
+import type { FinishReason, Summary } from "../state.ts";
 
 /** Options of {@link JsonLines}: none. */
 export const jsonLinesOptions: z.ZodObject = object({});
@@ -51,30 +52,35 @@ export class JsonLines implements Callback {
   }
 
   async save(): Promise<void> {
-    await this.#commit();
+    await this.#flush();
   }
 
-  async trainEnd(): Promise<void> {
-    await this.#commit();
+  async trainEnd(_: FinishReason, run: RunView): Promise<void> {
+    await run.writing(() => this.#commit());
   }
 
-  async exception(): Promise<void> {
-    await this.#commit();
+  async exception(_: unknown, run: RunView): Promise<void> {
+    await run.writing(() => this.#commit());
   }
 
-  /** The final test is not counted: a run that goes on, to more iterations, is tested anew. */
-  async finish(): Promise<void> {
+  /** What the test of a finished run adds is not counted: a later start tests and writes it again. */
+  async finish(_: Summary, run: RunView): Promise<void> {
+    await run.writing(() => this.#flush());
+  }
+
+  async #commit(): Promise<void> {
+    await this.#flush();
+    this.#length = this.#metrics?.length ?? this.#length;
+  }
+
+  async #flush(): Promise<void> {
     await this.#metrics?.flush();
     await this.#timings?.flush();
   }
 
-  async #commit(): Promise<void> {
-    this.#length = await this.#metrics?.flush() ?? this.#length;
-    await this.#timings?.flush();
-  }
-
+  /** The length the file will have when the checkpoint is written, which comes after `save`. */
   state(): CallbackState {
-    return { meta: { length: this.#length } };
+    return { meta: { length: this.#metrics?.total ?? this.#length } };
   }
 
   load({ meta }: { meta: Record<string, unknown> }): void {

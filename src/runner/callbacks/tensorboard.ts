@@ -3,6 +3,7 @@ import { object, parseOptions, type z } from "../../core/options.ts";
 import { EventWriter } from "../../report/tensorboard.ts";
 import type { Callback, Phase, Values } from "../hooks.ts";
 import type { RunView } from "../run_view.ts";
+import type { Summary } from "../state.ts";
 
 /** Options of {@link TensorBoard}: none. */
 export const tensorBoardOptions: z.ZodObject = object({});
@@ -34,14 +35,18 @@ export class TensorBoard implements Callback {
   }
 
   async save(): Promise<void> {
-    await this.#writer?.flush();
+    await this.#flush();
   }
 
-  async finish(): Promise<void> {
-    await this.#writer?.flush();
+  async finish(_: Summary, run: RunView): Promise<void> {
+    await run.writing(() => this.#flush());
   }
 
-  async exception(): Promise<void> {
+  async exception(_: unknown, run: RunView): Promise<void> {
+    await run.writing(() => this.#flush());
+  }
+
+  async #flush(): Promise<void> {
     await this.#writer?.flush();
   }
 }

@@ -1,0 +1,15 @@
+/** The short form of the kill tests; `npm run test:durability` is the long one. */
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { killAtRandom, killInSave } from "./kills.ts";
+import { here } from "./processes.ts";
+
+test("a run killed at random instants ends as one that was left alone", async () => {
+  const figures = await killAtRandom({ runtimes: [here], kills: 4, iterations: 90, seed: 1 });
+  assert.equal(figures.kills, 4);
+});
+
+test("a run killed inside a save ends as one that was left alone", async () => {
+  const figures = await killInSave({ runtimes: [here], kills: 3, iterations: 30, seed: 2 });
+  assert.equal(figures.kills, 3);
+});
