@@ -94,7 +94,7 @@ export function checkIndices(indices: ArrayLike<number>, length: number): void {
  */
 export function checkField(name: string, field: ArrayField): HostArray {
   const where = `field ${show(name)}`;
-  if (field === null || typeof field !== "object") {
+  if (field === null || typeof field !== "object" || Array.isArray(field)) {
     throw new DataError(`${where}: must be { data, shape }, received ${show(field)}`);
   }
   const known = ["data", "shape", "dtype"];

@@ -46,6 +46,7 @@ test("ArrayDataset names the fault in one line", () => {
   const rows: [Record<string, unknown>, RegExp][] = [
     [{}, /at least one field, received none/],
     [{ x: 3 }, /^field "x": must be \{ data, shape \}, received 3$/],
+    [{ x: [1, 2] }, /^field "x": must be \{ data, shape \}, received \[1,2\]$/],
     [{ x: { data: [1, 2, 3], shape: [2] } }, /^field "x": shape \[2\] needs 2 values, received 3$/],
     [{ x: { data: [1], shape: [] } }, /^field "x": shape must be .* received \[\]$/],
     [{ x: { data: new Float64Array(1), shape: [1] } }, /received a Float64Array$/],
