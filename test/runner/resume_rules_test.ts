@@ -68,7 +68,7 @@ test("a finished run started again says so, tests, and leaves every file as it w
         assert.deepEqual(summary, first.summary);
         const how = reason === "iterations"
           ? ""
-          : ' (another name or checkpoint.resume "never" trains anew)';
+          : ' (checkpoint.resume "continue" goes on, "never" or another name trains anew)';
         assert.ok(lines.some((line) => line.endsWith(`testing only${how}`)));
         assert.deepEqual(contents(directory), before);
       }
