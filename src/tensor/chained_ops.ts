@@ -6,6 +6,8 @@
  * tensor as first argument; the rest are spelt out below.
  */
 import * as core from "@tensorflow/tfjs-core";
+import { avgPool, pool } from "./average_pool.ts";
+import { depthwiseConv2d, separableConv2d } from "./dilated_convolutions.ts";
 import { mirrorPad } from "./mirror_pad.ts";
 
 type Method = (this: core.Tensor, ...args: never[]) => unknown;
@@ -25,6 +27,9 @@ const SAME_NAME = [
   ..."split sqrt square squaredDifference squeeze step stridedSlice sub sum tan tanh".split(" "),
   ..."tile topk transpose unique unsortedSegmentSum unstack zerosLike".split(" "),
 ] as (keyof typeof core)[];
+
+/** Operations with gradients of our own, in place of those of the same name. */
+const OURS = { avgPool, depthwiseConv2d, pool, separableConv2d };
 
 const OTHERS: Record<string, Method> = {
   as1D: flatten,
@@ -80,8 +85,9 @@ export function registerChainedOps(): void {
   // With several copies of tfjs-core in a process, all tensors are of the class of the first copy.
   const globals = (globalThis as { _tfGlobals?: Map<string, typeof core.Tensor> })._tfGlobals;
   const { prototype } = globals?.get("Tensor") ?? core.Tensor;
+  const ops = { ...core, ...OURS };
   for (const name of SAME_NAME) {
-    const op = core[name] as (...args: unknown[]) => unknown;
+    const op = ops[name] as (...args: unknown[]) => unknown;
     define(prototype, name, function (...args: unknown[]) {
       return op(this, ...args);
     });

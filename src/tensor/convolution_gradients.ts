@@ -1,9 +1,8 @@
 /**
- * Gradients of convolutions and poolings that tfjs refuses or gets wrong, for every backend.
+ * Gradients of convolutions that tfjs refuses or gets wrong, for every backend.
  *
  * tfjs has none with dilations, none of the transposed convolution in three dimensions, none of a
- * depthwise convolution with channels first, drops the rounding mode, and divides the gradient of an
- * average by the whole window where the average itself is over the inputs inside of the image.
+ * depthwise convolution with channels first, and drops the rounding mode.
  *
  * tfjs' own kernels of the gradients know no dilations: there the taps of the filter are moved apart
  * with zeros between them. Kernels that know them are declared by `declareDilatedGradients`.
@@ -95,15 +94,6 @@ export function registerConvolutionGradients(): void {
           filter: () => filterGradient(kernels, convolution, x, dy, filter.shape),
         };
       },
-    });
-  }
-  for (const kernelName of [core.AvgPool, core.AvgPool3D]) {
-    core.registerGradient({
-      kernelName,
-      inputsToSave: ["x"],
-      gradFunc: (dy, [x], attributes) => ({
-        x: () => averageGradient(kernelName, dy as core.Tensor, x, attributes as unknown as Pool),
-      }),
     });
   }
 }
@@ -237,46 +227,4 @@ function everyTap(
 function around(shape: readonly number[], axis: number): [number, number, number] {
   const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
   return [product(shape.slice(0, axis)), shape[axis], product(shape.slice(axis + 1))];
-}
-
-/** Attributes of a pooling. */
-interface Pool {
-  readonly filterSize: number | number[];
-  readonly strides: number | number[];
-  readonly pad: unknown;
-  readonly dimRoundingMode?: string;
-}
-
-/**
- * dx = sum over the windows of an input of dy / (the window's inputs inside of the image).
- *
- * The kernels divide by the whole window, so dy is scaled before. With numeric or explicit padding
- * that is left out: tfjs' own tests pin the numbers of the kernels.
- */
-function averageGradient(
-  kernelName: string,
-  dy: core.Tensor,
-  input: core.Tensor,
-  pool: Pool,
-): core.Tensor {
-  const kernel = kernelName === core.AvgPool ? core.AvgPoolGrad : core.AvgPool3DGrad;
-  let slope = dy;
-  if (pool.pad === "same") {
-    const axes = input.rank - 2;
-    for (let axis = 0; axis < axes; axis++) {
-      const [filter, stride] = [pool.filterSize, pool.strides].map((value) =>
-        typeof value === "number" ? value : value[axis]
-      );
-      const [size, out] = [input.shape[axis + 1], dy.shape[axis + 1]];
-      const before = Math.floor(Math.max(0, (out - 1) * stride + filter - size) / 2);
-      const factors = Array.from({ length: out }, (_, o) => {
-        const first = o * stride - before;
-        return filter / (Math.min(first + filter, size) - Math.max(first, 0));
-      });
-      if (factors.every((factor) => factor === 1)) continue;
-      const shape = dy.shape.map((_, i) => i === axis + 1 ? out : 1);
-      slope = core.mul(slope, core.tensor(factors, shape));
-    }
-  }
-  return run(kernel, { dy: slope, input }, pool);
 }

@@ -2,11 +2,13 @@
  * Gradients that tfjs lacks, and some of its own that are wrong or slow.
  *
  * Wrong in tfjs 4.22: `Cumsum` on other axes than the last, and `GatherV2` with a negative axis or
- * more than one batch axis; what resizes images is in gradient/resize.ts. `FusedBatchNorm` takes twice the operations that it needs. For
+ * more than one batch axis; what resizes images (gradient/resize.ts); what broadcasts
+ * (gradient/broadcast.ts). `FusedBatchNorm` takes twice the operations that it needs. For
  * `MirrorPad` see mirror_pad.ts.
  */
 import * as core from "@tensorflow/tfjs-core";
 import { batchNormGradient } from "./gradient/batch_norm.ts";
+import { broadcastGradients } from "./gradient/broadcast.ts";
 import { constantGradients } from "./gradient/constant.ts";
 import { einsumGradient } from "./gradient/einsum.ts";
 import { indexGradients } from "./gradient/indexing.ts";
@@ -14,8 +16,8 @@ import { layoutGradients } from "./gradient/layout.ts";
 import { resizeGradients } from "./gradient/resize.ts";
 import { scanGradients } from "./gradient/scan.ts";
 
-/** Every gradient of ours, by kernel. */
-export const GRADIENTS: readonly core.GradConfig[] = [
+/** Gradients that are our own. */
+const GRADIENTS: readonly core.GradConfig[] = [
   batchNormGradient,
   ...constantGradients,
   einsumGradient,
@@ -27,7 +29,7 @@ export const GRADIENTS: readonly core.GradConfig[] = [
 
 /** Puts the gradients in tfjs' registry, over its own; calling it again changes nothing. */
 export function registerGradients(): void {
-  for (const gradient of GRADIENTS) core.registerGradient(gradient);
+  for (const gradient of [...GRADIENTS, ...broadcastGradients()]) core.registerGradient(gradient);
   allowOptionalInputs();
 }
 

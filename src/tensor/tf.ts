@@ -5,9 +5,10 @@
  * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
  * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
- * `dilated_convolutions.ts`. `batch_norm_layer.ts` mends a layer.
+ * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `batch_norm_layer.ts` mends a layer.
  * No backend is registered here: that is `selectBackend`.
  */
+import { registerAveragePoolGradients } from "./average_pool.ts";
 import { patchBatchNormalization } from "./batch_norm_layer.ts";
 import { registerChainedOps } from "./chained_ops.ts";
 import { registerConvolutionGradients } from "./convolution_gradients.ts";
@@ -16,12 +17,14 @@ import { registerGradients } from "./gradients.ts";
 
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
+export { avgPool, avgPool3d, pool } from "./average_pool.ts";
 export { depthwiseConv2d, fused, separableConv2d } from "./dilated_convolutions.ts";
 export { mirrorPad } from "./mirror_pad.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.
 export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
 
 registerChainedOps();
+registerAveragePoolGradients();
 registerConvolutionGradients();
 patchConvolutionLayers();
 patchBatchNormalization();

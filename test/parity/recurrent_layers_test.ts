@@ -19,7 +19,6 @@ const FAMILIES: readonly Family[] = [
   ["simpleRNN, dropped", () => [
     tf.layers.simpleRNN({ units, inputShape, dropout: 0.3, recurrentDropout: 0.2 }),
   ]],
-  ["simpleRNN, unrolled", () => [tf.layers.simpleRNN({ units, inputShape, unroll: true })]],
   ["lstm", () => [tf.layers.lstm({ units, inputShape })]],
   ["lstm, stacked", () => [
     tf.layers.lstm({ ...sequences, inputShape, unitForgetBias: false }),
@@ -29,8 +28,8 @@ const FAMILIES: readonly Family[] = [
   ["lstm, dropped", () => [
     tf.layers.lstm({ ...sequences, inputShape, dropout: 0.3, recurrentDropout: 0.2 }),
   ]],
-  ["lstm, implementation 2, unrolled", () => [
-    tf.layers.lstm({ units, inputShape, implementation: 2, unroll: true }),
+  ["lstm, implementation 2", () => [
+    tf.layers.lstm({ units, inputShape, implementation: 2 }),
   ]],
   ["lstm, stateful", () => [
     tf.layers.lstm({ units, batchInputShape: [4, ...inputShape], stateful: true }),

@@ -1,5 +1,6 @@
 /** Elementwise functions of one tensor: as/unary.ts, in float32. */
 import type { KernelContext } from "./context.ts";
+import { float32Bits } from "./gemm.ts";
 import type { Attributes, Kernel, KernelRows } from "./kernel.ts";
 import * as tf from "../../tensor/tf.ts";
 
@@ -52,6 +53,23 @@ export const unaryKernels: KernelRows = {
     const [from, to] = [context.address(x), context.address(y)];
     const [low, high] = [clipValueMin, clipValueMax] as [number, number];
     context.exports.f32_clip(tf.util.sizeFromShape(x.shape), from, to, low, high);
+    return y;
+  },
+  Selu: (context, { x }) => {
+    if (x.dtype !== "float32") return undefined;
+    const y = context.output(x.shape, x.dtype);
+    const [size, to] = [tf.util.sizeFromShape(x.shape), context.address(y)];
+    const { exports } = context;
+    // scale (x > 0 ? x : alpha (e^x - 1)) in three passes; nobody is in a hurry with it.
+    exports.f32_elu(size, context.address(x), to, 0);
+    exports.f32_leaky_relu(
+      size,
+      to,
+      to,
+      tf.backend_util.SELU_SCALEALPHA / tf.backend_util.SELU_SCALE,
+    );
+    const scale = context.list([float32Bits(tf.backend_util.SELU_SCALE)]);
+    exports.f32_mul(1, size, to, size, 1, scale, 0, 0, to);
     return y;
   },
 };

@@ -2,11 +2,12 @@
  * Gradients of kernels whose results do not change with small changes of their inputs: zero.
  *
  * A comparison that becomes a factor (`mul(x, cast(greater(x, 1), "float32"))`, as tfjs' layer
- * ThresholdedReLU has it) is on the way back, where tfjs fails without a gradient.
+ * ThresholdedReLU has it) is on the way back, where tfjs fails without a gradient. To a division
+ * rounded down tfjs gives the gradient of a division.
  */
 import * as core from "@tensorflow/tfjs-core";
 
-const OF_TWO = [core.Equal, core.Greater, core.Less, core.LessEqual, core.NotEqual];
+const OF_TWO = [core.Equal, core.FloorDiv, core.Greater, core.Less, core.LessEqual, core.NotEqual];
 const LOGICAL = [core.LogicalAnd, core.LogicalOr];
 
 /** The entries of the gradient registry. */

@@ -35,7 +35,13 @@ export const indexGradients: readonly core.GradConfig[] = [
     gradFunc: (dy, saved) => {
       const [indices, updates] = saved as Tensors;
       return {
-        tensor: () => core.tensorScatterUpdate(dy as core.Tensor, indices, core.zerosLike(updates)),
+        // Of a copy: tfjs' cpu kernel writes into its argument.
+        tensor: () =>
+          core.tensorScatterUpdate(
+            core.mul(dy as core.Tensor, 1),
+            indices,
+            core.zerosLike(updates),
+          ),
         updates: () => core.gatherND(dy as core.Tensor, indices),
       };
     },
