@@ -3,7 +3,8 @@
  *
  * An average is over the inputs inside of the image, and tfjs divides its gradient by the whole
  * window. Its tests ask for that where the padding is a number or explicit, so with these the registry
- * keeps to it and the operations here have a gradient of their own.
+ * and the chained operation `x.avgPool` keep to it and the operations here have a gradient of their
+ * own.
  */
 import * as core from "@tensorflow/tfjs-core";
 
