@@ -30,13 +30,13 @@ export const batchNorm: typeof core.batchNorm = <R extends core.Rank>(
 };
 
 /** `tf.batchNorm2d`, see batchNorm. */
-export const batchNorm2d: typeof core.batchNorm2d = (...args) => batchNorm(...args);
+export const batchNorm2d: typeof core.batchNorm2d = batchNorm as typeof core.batchNorm2d;
 
 /** `tf.batchNorm3d`, see batchNorm. */
-export const batchNorm3d: typeof core.batchNorm3d = (...args) => batchNorm(...args);
+export const batchNorm3d: typeof core.batchNorm3d = batchNorm as typeof core.batchNorm3d;
 
 /** `tf.batchNorm4d`, see batchNorm. */
-export const batchNorm4d: typeof core.batchNorm4d = (...args) => batchNorm(...args);
+export const batchNorm4d: typeof core.batchNorm4d = batchNorm as typeof core.batchNorm4d;
 
 function tensorOf(x: core.Tensor | core.TensorLike): core.Tensor {
   return x instanceof core.Tensor ? x : core.tensor(x);
