@@ -3,7 +3,8 @@
  *
  * An average is over the inputs inside of the image, and tfjs divides its gradient by the whole
  * window. Its tests ask for that where the padding is a number or explicit, so with these the registry
- * keeps to it and the operations here have a gradient of their own.
+ * and the chained operation `x.avgPool` keep to it and the operations here have a gradient of their
+ * own.
  */
 import * as core from "@tensorflow/tfjs-core";
 
@@ -45,7 +46,10 @@ export const avgPool3d: typeof core.avgPool3d = <T extends core.Tensor4D | core.
 ): T => trained(core.AvgPool3D, x, rest, (x) => core.avgPool3d(x as core.Tensor5D, ...rest)) as T;
 
 /** `tf.pool`, with the right gradient for every padding. */
-export const pool: typeof core.pool = (input, windowShape, poolingType, pad, ...rest) => {
+export const pool: typeof core.pool = <T extends core.Tensor3D | core.Tensor4D>(
+  input: T | core.TensorLike,
+  ...[windowShape, poolingType, pad, ...rest]: Rest<typeof core.pool>
+): T => {
   const [dilations = 1, strides = 1, dimRoundingMode] = rest;
   const isDilated = [dilations ?? 1].flat().some((dilation) => dilation !== 1);
   return poolingType === "max" || isDilated

@@ -1,6 +1,6 @@
 /**
  * Batch normalization layers of tfjs-layers where tfjs refuses or fails: inputs of rank 5 and more,
- * and training without scale or center.
+ * training without scale or center, and other axes than the last (see batch_norm.ts).
  */
 import * as core from "@tensorflow/tfjs-core";
 
@@ -18,8 +18,8 @@ type Weight = { read(): core.Tensor };
 const PATCHED = Symbol.for("downhill.batchNormalization");
 
 /**
- * Inputs of more than four axes are [before, channels, after] for the layer's own `call`, and
- * weights that it does not have are ones and zeros; calling this again changes nothing.
+ * Where the layer's own `call` would fail, inputs are rows of channels for it, and weights that it
+ * does not have are ones and zeros; calling this again changes nothing.
  */
 export function patchBatchNormalization(): void {
   const { classNameMap } = core.serialization.SerializationMap.getMap();
@@ -31,17 +31,21 @@ export function patchBatchNormalization(): void {
     return core.tidy(() => {
       const [x] = [inputs].flat();
       const { axis, gamma, beta } = this;
-      const along = axis < 0 ? axis + x.rank : axis;
-      const product = core.util.sizeFromShape;
-      const flat = x.rank <= 4 ? x : core.reshape(x, [
-        ...[product(x.shape.slice(0, along)), x.shape[along], product(x.shape.slice(along + 1))],
-      ]);
+      const { shape } = this.movingMean.read();
       try {
-        if (flat !== x) this.axis = 1;
-        const shape = this.movingMean.read().shape;
         this.gamma ??= { read: () => core.ones(shape) };
         this.beta ??= { read: () => core.zeros(shape) };
-        return core.reshape(call.call(this, flat, kwargs), x.shape);
+        const along = axis < 0 ? axis + x.rank : axis;
+        if (along === x.rank - 1 && x.rank <= 4) return call.call(this, x, kwargs);
+        const product = core.util.sizeFromShape;
+        const [before, after] = [
+          product(x.shape.slice(0, along)),
+          product(x.shape.slice(along + 1)),
+        ];
+        const last = core.transpose(core.reshape(x, [before, shape[0], after]), [0, 2, 1]);
+        this.axis = -1;
+        const y = call.call(this, last, kwargs);
+        return core.reshape(core.transpose(y, [0, 2, 1]), x.shape);
       } finally {
         Object.assign(this, { axis, gamma, beta });
       }

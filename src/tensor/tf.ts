@@ -5,7 +5,8 @@
  * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
  * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
- * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `batch_norm_layer.ts` mends a layer.
+ * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `batch_norm.ts` and
+ * `batch_norm_layer.ts` mend batch normalization.
  * No backend is registered here: that is `selectBackend`.
  */
 import { registerAveragePoolGradients } from "./average_pool.ts";
@@ -18,6 +19,7 @@ import { registerGradients } from "./gradients.ts";
 export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
 export { avgPool, avgPool3d, pool } from "./average_pool.ts";
+export { batchNorm, batchNorm2d, batchNorm3d, batchNorm4d } from "./batch_norm.ts";
 export { depthwiseConv2d, fused, separableConv2d } from "./dilated_convolutions.ts";
 export { mirrorPad } from "./mirror_pad.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.

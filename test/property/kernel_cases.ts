@@ -108,7 +108,6 @@ const BINARY: readonly [
   ["Add", tf.add],
   ["Atan2", tf.atan2],
   ["Equal", factor(tf.equal)],
-  ["FloorDiv", tf.floorDiv, undefined, positive],
   ["Greater", factor(tf.greater)],
   ["GreaterEqual", factor(tf.greaterEqual)],
   ["Less", factor(tf.less)],
