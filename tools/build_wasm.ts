@@ -13,6 +13,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import asc from "assemblyscript/asc";
+import { holdConstants } from "./hold_constants.ts";
 import { root } from "./project.ts";
 
 /** A function that a module exports: its name and how many parameters and results it has. */
@@ -36,10 +37,10 @@ const REFUSED: Record<number, string> = {
 };
 
 async function compile(entry: string, features: readonly string[]): Promise<Uint8Array> {
-  const files: Record<string, Uint8Array | string> = {};
+  let text = "";
   const { error, stderr } = await asc.main([
     entry,
-    ...["--outFile", "out.wasm", "--optimizeLevel", "3", "--noAssert", "--runtime", "stub"],
+    ...["--textFile", "out.wat", "--optimizeLevel", "3", "--noAssert", "--runtime", "stub"],
     ...["--importMemory", "--noExportMemory", "--initialMemory", "1"],
     ...features.flatMap((feature) => ["--enable", feature]),
   ], {
@@ -50,15 +51,15 @@ async function compile(entry: string, features: readonly string[]): Promise<Uint
         return null;
       }
     },
-    writeFile: (name: string, contents: Uint8Array | string) => {
-      files[name] = contents;
+    writeFile: (_name: string, contents: Uint8Array | string) => {
+      text = contents as string;
     },
     listFiles: (name: string, base: string) => readdirSync(join(base, name)),
   });
   if (error !== null) throw new Error(`${entry}: ${stderr.toString()}`);
   const warnings = stderr.toString().trim();
   if (warnings !== "") console.error(warnings);
-  return files["out.wasm"] as Uint8Array;
+  return holdConstants(text);
 }
 
 /**
