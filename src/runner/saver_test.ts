@@ -13,22 +13,20 @@ const state = (value: number): CheckpointState => ({
 /** A store that writes when it is let, and tells the order. */
 class SlowStore extends MemoryStore {
   readonly begun: string[] = [];
-  readonly waiting: (() => void)[] = [];
   fault: Error | undefined;
+  /** Lets everything through from now on. */
+  open: () => void = () => {};
+  readonly #opened = new Promise<void>((resolve) => this.open = resolve);
+  /** Resolves when the first write has begun. */
+  begin: () => void = () => {};
+  readonly first = new Promise<void>((resolve) => this.begin = resolve);
 
   override async write(name: string, bytes: Uint8Array): Promise<void> {
     this.begun.push(name.replace(/^checkpoints\//, ""));
-    await new Promise<void>((go) => this.waiting.push(go));
+    this.begin();
+    await this.#opened;
     if (this.fault !== undefined) throw this.fault;
     await super.write(name, bytes);
-  }
-
-  /** Lets everything through from now on. */
-  async open(): Promise<void> {
-    for (let i = 0; i < 50; i++) {
-      this.waiting.splice(0).forEach((go) => go());
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    }
   }
 }
 
@@ -45,8 +43,6 @@ function saver(onError: "stop" | "continue" = "stop") {
   };
 }
 
-const turns = () => new Promise((resolve) => setTimeout(resolve, 20));
-
 test("Saver.save() returns at once, and the third one waits for room", async () => {
   const { store, saver: it, checkpoints } = saver();
   const done: number[] = [];
@@ -57,10 +53,11 @@ test("Saver.save() returns at once, and the third one waits for room", async () 
       done.push(i);
     }
   })();
-  await turns();
+  await store.first;
+  await new Promise((resolve) => setTimeout(resolve, 20));
   assert.deepEqual(done, [1, 2]);
   assert.deepEqual(store.begun, ["step-00000001.safetensors"]);
-  await store.open();
+  store.open();
   await train;
   await it.settle();
   assert.deepEqual(done, [1, 2, 3, 4]);
@@ -71,7 +68,7 @@ test("Saver writes what a checkpoint refers to, then the best weights, then the 
   const { store, saver: it } = saver();
   it.keepBest(1, state(1));
   it.save(1, state(1), () => Promise.resolve(void store.begun.push("flush")));
-  await store.open();
+  store.open();
   await it.settle();
   assert.deepEqual(store.begun, [
     "best.safetensors",
@@ -86,7 +83,7 @@ test("Saver.check() throws the fault of a job, once, under onError stop", async 
   store.fault = new CheckpointError("cannot write: ENOSPC");
   it.save(1, state(1), async () => {});
   it.save(2, state(2), async () => {});
-  await store.open();
+  store.open();
   await assert.rejects(it.settle(), /^CheckpointError: cannot write: ENOSPC$/);
   it.check();
   assert.deepEqual(lines, []);
@@ -97,7 +94,7 @@ test("Saver says a fault under onError continue, and writes the best weights wit
   store.fault = new CheckpointError("cannot write: ENOSPC");
   it.keepBest(1, state(1));
   it.save(1, state(1), async () => {});
-  await store.open();
+  store.open();
   await it.settle();
   assert.equal(lines.length, 2);
   assert.equal(lines[0], "cannot write: ENOSPC; going on, as checkpoint.onError says");
@@ -106,7 +103,7 @@ test("Saver says a fault under onError continue, and writes the best weights wit
 
   store.fault = undefined;
   it.save(2, state(2), async () => {});
-  await store.open();
+  store.open();
   await it.settle();
   assert.equal((await checkpoints.best())?.iteration, 1);
   assert.deepEqual(await checkpoints.iterations(), [2]);
