@@ -32,6 +32,12 @@ export const readTypes: readonly { config: ComponentConfig; reads: 1 | 2 }[] = o
 
 type ComponentConfig = { type: string; params: Record<string, unknown> };
 
+/** Few iterations: shaders of every type are compiled. */
+export const readsOfType = (
+  backend: "cpu" | "wasm" | "webgpu",
+  config: ComponentConfig,
+): Promise<ReadRun> => countReads(backend, { iterations: 3, metrics: false }, config);
+
 /** Trains 8 iterations; the loss of the first is NaN, that of the fifth infinite. */
 export async function countReads(
   backend: "cpu" | "wasm" | "webgpu",

@@ -1,26 +1,28 @@
-/** A script: the runs of `reads.ts` on webgpu; prints them as one JSON line. */
+/** A script: the runs of `reads.ts` on webgpu, by case or (READS=types) by type; prints one JSON line. */
+import process from "node:process";
 import { useWebgpu } from "../support/webgpu.ts";
-import { countReads, readCases, type ReadRun, readTypes } from "./reads.ts";
+import { countReads, readCases, type ReadRun, readsOfType, readTypes } from "./reads.ts";
 
 /** What the script prints. */
 export interface WebgpuReads {
   /** Why there is no WebGPU; then nothing else is there. */
   readonly skipped?: string;
+  /** By name of the case, or by type of optimizer. */
   readonly runs: Record<string, ReadRun>;
-  /** By type of optimizer. */
-  readonly types: Record<string, ReadRun>;
 }
 
 async function main(): Promise<Partial<WebgpuReads>> {
   const skipped = await useWebgpu();
   if (skipped !== undefined) return { skipped };
   const runs: Record<string, ReadRun> = {};
-  for (const [name, train] of Object.entries(readCases)) {
-    runs[name] = await countReads("webgpu", train);
+  if (process.env.READS === "types") {
+    for (const { config } of readTypes) runs[config.type] = await readsOfType("webgpu", config);
+  } else {
+    for (const [name, train] of Object.entries(readCases)) {
+      runs[name] = await countReads("webgpu", train);
+    }
   }
-  const types: Record<string, ReadRun> = {};
-  for (const { config } of readTypes) types[config.type] = await countReads("webgpu", {}, config);
-  return { runs, types };
+  return { runs };
 }
 
 console.log(JSON.stringify(await main()));
