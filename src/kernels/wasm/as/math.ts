@@ -5,14 +5,17 @@
  *
  * ln 2 is split in HI (10 bits, so n * HI is exact for every exponent n) and LO. Clamps are pmin and
  * pmax, one instruction where min and max are seven; with the argument first they keep a NaN. Adding
- * ROUND leaves a whole number in the low bits of the sum, which saves the costly conversion.
+ * ROUND leaves a whole number in the low bits of the sum, which saves the costly conversion; its 127
+ * makes that the exponent field of 2^n. Polynomials are added up in halves: what limits these loops is
+ * how long each operation waits for the one before.
  */
 
 const LOG2E: f32 = 1.4426950408889634;
 const LN2_HI: f32 = 0.693359375;
 const LN2_LO: f32 = -0.00021219444005469057;
-/** 1.5 * 2^23 */
-const ROUND: f32 = 12582912;
+/** 1.5 * 2^23 + 127 */
+const ROUND: f32 = 12583039;
+const SIGN: i32 = 0x80000000;
 
 @inline
 function splat(x: f32): v128 {
@@ -42,53 +45,66 @@ function power2(k: v128): v128 {
   return i32x4.shl(i32x4.add(k, ints(127)), 23);
 }
 
-/** The magnitude of `x` with the sign of `y`. */
-@inline
-function copySign(x: v128, y: v128): v128 {
-  return v128.bitselect(y, x, ints(0x80000000));
-}
-
 /** n + ROUND, where x = n ln 2 + r and |r| <= ln 2 / 2. */
 @inline
 function exponent(x: v128): v128 {
   return f32x4.add(f32x4.mul(x, splat(LOG2E)), splat(ROUND));
 }
 
-/** exp(r) - 1 for r = x - n ln 2, |r| <= ln 2 / 2; what r rounds away is added with the small terms. */
+/** 2^n of the sum n + ROUND. */
+@inline
+function scale(sum: v128): v128 {
+  return i32x4.shl(sum, 23);
+}
+
+/** exp(r) - 1 - r for |r| <= ln 2 / 2. */
+@inline
+function expTail(r: v128): v128 {
+  const square = f32x4.mul(r, r);
+  const high = step(splat(0.008366312831640244), r, 0.041666287928819656);
+  const p = f32x4.add(f32x4.mul(square, splat(0.0013946059625595808)), high);
+  const low = step(splat(0.1666654646396637), r, 0.5);
+  return f32x4.mul(square, f32x4.add(f32x4.mul(square, p), low));
+}
+
+/** exp(r) - 1 for r = x - n ln 2, |r| <= ln 2 / 2. */
+@inline
+function expm1Near(x: v128, n: v128): v128 {
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HI))), f32x4.mul(n, splat(LN2_LO)));
+  return f32x4.add(r, expTail(r));
+}
+
+/** The same; what r rounds away is added with the small terms. */
 @inline
 function expm1Reduced(x: v128, n: v128): v128 {
   const high = f32x4.sub(x, f32x4.mul(n, splat(LN2_HI)));
   const low = f32x4.mul(n, splat(LN2_LO));
   const r = f32x4.sub(high, low);
   const lost = f32x4.sub(f32x4.sub(high, r), low);
-  let p = step(splat(0.0013946059625595808), r, 0.008366312831640244);
-  p = step(p, r, 0.041666287928819656);
-  p = step(p, r, 0.1666654646396637);
-  p = step(p, r, 0.5);
-  return f32x4.add(r, f32x4.add(lost, f32x4.mul(f32x4.mul(r, r), p)));
+  return f32x4.add(r, f32x4.add(lost, expTail(r)));
+}
+
+/** Lanes whose magnitude is above 87: e^x may be subnormal or infinite. */
+@inline
+function isFar(x: v128): v128 {
+  return f32x4.gt(f32x4.abs(x), splat(87));
 }
 
 /** e^x within 1.5 ulp, subnormal results included. */
 @inline
 export function exp4(x: v128): v128 {
-  const isFar = f32x4.gt(f32x4.abs(x), splat(87));
+  const far = isFar(x);
   const y = expNear4(x);
   // Lane by lane, so that an element's bits do not depend on its neighbours.
-  return v128.any_true(isFar) ? pick(isFar, expFar4(x), y) : y;
+  return v128.any_true(far) ? pick(far, expFar4(x), y) : y;
 }
 
 /** e^x for |x| <= 87 (and NaN). */
 @inline
 function expNear4(x: v128): v128 {
   const sum = exponent(x);
-  const n = f32x4.sub(sum, splat(ROUND));
-  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HI))), f32x4.mul(n, splat(LN2_LO)));
-  let p = step(splat(0.0013946059625595808), r, 0.008366312831640244);
-  p = step(p, r, 0.041666287928819656);
-  p = step(p, r, 0.1666654646396637);
-  p = step(p, r, 0.5);
-  const y = f32x4.add(splat(1), f32x4.add(r, f32x4.mul(f32x4.mul(r, r), p)));
-  return f32x4.mul(y, power2(sum));
+  const y = expm1Near(x, f32x4.sub(sum, splat(ROUND)));
+  return f32x4.mul(f32x4.add(splat(1), y), scale(sum));
 }
 
 /** The same where the result may be subnormal or infinite; out of line, as few arguments are. */
@@ -97,7 +113,7 @@ function expFar4(x: v128): v128 {
   const sum = exponent(x);
   const y = f32x4.add(splat(1), expm1Reduced(x, f32x4.sub(sum, splat(ROUND))));
   // The scale in two factors: each is a normal number, and only the last product rounds.
-  const k = i32x4.sub(sum, ints(0x4b400000));
+  const k = i32x4.sub(sum, ints(0x4b40007f));
   const half = i32x4.shr_s(k, 1);
   return f32x4.mul(f32x4.mul(y, power2(half)), power2(i32x4.sub(k, half)));
 }
@@ -109,26 +125,22 @@ export function expm14(x: v128): v128 {
   const sum = exponent(c);
   const p = expm1Reduced(c, f32x4.sub(sum, splat(ROUND)));
   // Half of the result, so that 2^n does not overflow before the result does.
-  const s = power2(i32x4.sub(sum, ints(1)));
+  const s = scale(i32x4.sub(sum, ints(1)));
   const y = f32x4.add(f32x4.mul(s, p), f32x4.sub(s, splat(0.5)));
   return pick(f32x4.eq(x, splat(0)), x, f32x4.add(y, y));
 }
 
-/** log(1 + f) + k ln 2 + c for sqrt(1/2) <= 1 + f < sqrt(2). */
+/** log(1 + f) + k ln 2 + c for sqrt(1/2) <= 1 + f < sqrt(2): 2 artanh(f / (2 + f)) is log(1 + f). */
 @inline
 function logReduced(f: v128, k: v128, c: v128): v128 {
-  let p = step(splat(0.06746640801429749), f, -0.11675652116537094);
-  p = step(p, f, 0.11888162046670914);
-  p = step(p, f, -0.1240558922290802);
-  p = step(p, f, 0.14219552278518677);
-  p = step(p, f, -0.1666799634695053);
-  p = step(p, f, 0.2000211924314499);
-  p = step(p, f, -0.25000008940696716);
-  p = step(p, f, 0.3333331346511841);
-  const square = f32x4.mul(f, f);
-  let y = f32x4.mul(f32x4.mul(f, square), p);
+  const s = f32x4.div(f, f32x4.add(f, splat(2)));
+  const square = f32x4.mul(s, s);
+  let p = step(splat(0.2987136244773865), square, 0.39977559447288513);
+  p = step(p, square, 0.6666677594184875);
+  const half = f32x4.mul(f32x4.mul(f, f), splat(0.5));
+  let y = f32x4.mul(s, f32x4.add(half, f32x4.mul(p, square)));
   y = f32x4.add(y, f32x4.add(c, f32x4.mul(k, splat(LN2_LO))));
-  y = f32x4.sub(y, f32x4.mul(square, splat(0.5)));
+  y = f32x4.sub(y, half);
   return f32x4.add(f32x4.add(f, y), f32x4.mul(k, splat(LN2_HI)));
 }
 
@@ -153,11 +165,19 @@ function fractionOf(bits: v128): v128 {
 /** log x within 1 ulp: -Inf at 0, NaN below. */
 @inline
 export function log4(x: v128): v128 {
+  // Subnormal, infinite, NaN, zero or negative, in one comparison of bits
+  const far = i32x4.gt_s(i32x4.sub(x, ints(0x80800000)), ints(0xfeffffff));
+  const bits = moved(x);
+  const y = logReduced(fractionOf(bits), exponentOf(bits), splat(0));
+  return v128.any_true(far) ? pick(far, logFar4(x), y) : y;
+}
+
+/** The same for every x; out of line, as few arguments need it. */
+function logFar4(x: v128): v128 {
   const tiny = f32x4.lt(x, splat(1.1754943508222875e-38));
   const bits = moved(pick(tiny, f32x4.mul(x, splat(8388608)), x));
   const k = f32x4.sub(exponentOf(bits), v128.and(tiny, splat(23)));
-  const y = logReduced(fractionOf(bits), k, splat(0));
-  return logLimits(x, x, y);
+  return logLimits(x, x, logReduced(fractionOf(bits), k, splat(0)));
 }
 
 /** `y`, or what the logarithm of `u` is outside of the positive finite numbers. */
@@ -188,60 +208,69 @@ export function log1p4(x: v128): v128 {
   return pick(f32x4.eq(x, splat(0)), x, logLimits(u, x, y));
 }
 
-/** tanh x within 2 ulp. */
+/** tanh x within 2.5 ulp: m / (m + 2) for m = e^2|x| - 1. */
 @inline
 export function tanh4(x: v128): v128 {
-  const size = f32x4.abs(x);
-  const square = f32x4.mul(x, x);
-  let p = step(splat(-0.005704987328499556), square, 0.0206390880048275);
-  p = step(p, square, -0.05373971536755562);
-  p = step(p, square, 0.13331441581249237);
-  p = step(p, square, -0.3333328068256378);
-  const small = f32x4.add(x, f32x4.mul(f32x4.mul(x, square), p));
-  // Beyond 10 the result is 1; the clamp, with the argument first, keeps a NaN.
-  const e = expNear4(f32x4.mul(f32x4.pmin(size, splat(10)), splat(-2)));
-  const large = f32x4.div(f32x4.sub(splat(1), e), f32x4.add(splat(1), e));
-  return pick(f32x4.lt(size, splat(0.625)), small, copySign(large, x));
+  const sign = v128.and(x, ints(SIGN));
+  // Beyond 10 the result is 1.
+  const h = f32x4.pmin(v128.xor(x, sign), splat(10));
+  // h = n ln 2 / 2 + r, and the polynomial of exp in 2 r
+  const sum = f32x4.add(f32x4.mul(h, splat(2 * LOG2E)), splat(ROUND));
+  const n = f32x4.sub(sum, splat(ROUND));
+  const r = f32x4.sub(f32x4.sub(h, f32x4.mul(n, splat(LN2_HI / 2))), f32x4.mul(n, splat(LN2_LO / 2)));
+  const square = f32x4.mul(r, r);
+  const high = step(splat(0.008366312831640244 * 32), r, 0.041666287928819656 * 16);
+  const p = f32x4.add(f32x4.mul(square, splat(0.0013946059625595808 * 64)), high);
+  const low = step(splat(0.1666654646396637 * 8), r, 2);
+  const tail = f32x4.mul(square, f32x4.add(f32x4.mul(square, p), low));
+  const m = grown(f32x4.add(f32x4.add(r, r), tail), sum);
+  return v128.or(sign, f32x4.div(m, f32x4.add(m, splat(2))));
+}
+
+/** 2^n (1 + y) - 1 */
+@inline
+function grown(y: v128, sum: v128): v128 {
+  const s = scale(sum);
+  return f32x4.add(f32x4.mul(s, y), f32x4.sub(s, splat(1)));
 }
 
 /** 1 / (1 + e^-x) within 2.5 ulp, subnormal results included. */
 @inline
 export function sigmoid4(x: v128): v128 {
-  const e = exp4(f32x4.neg(f32x4.abs(x)));
-  const above = pick(f32x4.lt(x, splat(0)), e, splat(1));
-  return f32x4.div(above, f32x4.add(splat(1), e));
+  const far = isFar(x);
+  const one = splat(1);
+  const y = f32x4.div(one, f32x4.add(one, expNear4(v128.xor(x, ints(SIGN)))));
+  return v128.any_true(far) ? pick(far, f32x4.pmin(expFar4(x), one), y) : y;
 }
 
-/** log(1 + e^x) within 2 ulp. */
+/** log(1 + e^x) within 2.5 ulp: log(1 + t) = t + t^2 P(t) / Q(t) for t = e^-|x| <= 1. */
 @inline
 export function softplus4(x: v128): v128 {
-  return f32x4.add(f32x4.pmax(x, splat(0)), log1p4(exp4(f32x4.neg(f32x4.abs(x)))));
+  const t = exp4(v128.or(x, ints(SIGN)));
+  const square = f32x4.mul(t, t);
+  let p = step(splat(-0.45073533058166504), t, -0.49999991059303284);
+  p = f32x4.add(f32x4.mul(square, splat(-0.07225356251001358)), p);
+  const q = step(splat(0.07570214569568634), t, 0.689974844455719);
+  const below = f32x4.add(f32x4.mul(square, q), step(splat(1.5681324005126953), t, 1));
+  const rest = f32x4.div(f32x4.mul(square, p), below);
+  return f32x4.add(f32x4.pmax(x, splat(0)), f32x4.add(t, rest));
 }
 
-/** The error function within 2 ulp: x P(x^2) below 1, 1 - e^-Q(x) above. */
+/** The error function within 3 ulp: 1 - e^-Q(|x|) for Q(a) = a + a P(a), which is -log(erfc a). */
 @inline
 export function erf4(x: v128): v128 {
-  const square = f32x4.mul(x, x);
-  let p = step(splat(7.85388401709497e-05), square, -0.0008010200690478086);
-  p = step(p, square, 0.005188328679651022);
-  p = step(p, square, -0.026853812858462334);
-  p = step(p, square, 0.1128358542919159);
-  p = step(p, square, -0.3761262595653534);
-  p = step(p, square, 0.12837916612625122);
-  const small = f32x4.add(x, f32x4.mul(x, p));
-  const isLarge = f32x4.ge(f32x4.abs(x), splat(1));
-  if (!v128.any_true(isLarge)) return small;
-  const size = f32x4.pmin(f32x4.abs(x), splat(4));
-  let q = step(splat(-1.7247219830096583e-07), size, 2.417125324427616e-05);
-  q = step(q, size, -0.00045667641097679734);
-  q = step(q, size, 0.004257604945451021);
-  q = step(q, size, -0.025320637971162796);
-  q = step(q, size, 0.10856802761554718);
-  q = step(q, size, 0.6330980062484741);
-  q = step(q, size, 1.129634141921997);
-  q = step(q, size, -0.00019900646293535829);
-  const large = f32x4.sub(splat(1), expNear4(f32x4.neg(q)));
-  return pick(isLarge, copySign(large, x), small);
+  const sign = v128.and(x, ints(SIGN));
+  // Beyond 3.93 the result is 1.
+  const a = f32x4.pmin(v128.xor(x, sign), splat(3.93));
+  const square = f32x4.mul(a, a);
+  let p = step(splat(4.070804061484523e-5), a, -0.0003810013586189598);
+  p = f32x4.add(f32x4.mul(square, p), step(splat(0.0012517482973635197), a, 0.00020571413915604353));
+  p = f32x4.add(f32x4.mul(square, p), step(splat(-0.019321715459227562), a, 0.10281441360712051));
+  p = f32x4.add(f32x4.mul(square, p), step(splat(0.6366164684295654), a, 0.128379225730896));
+  const minus = v128.xor(f32x4.add(a, f32x4.mul(a, p)), ints(SIGN));
+  const sum = exponent(minus);
+  const y = grown(expm1Near(minus, f32x4.sub(sum, splat(ROUND))), sum);
+  return v128.or(sign, v128.xor(y, ints(SIGN)));
 }
 
 /** x (1 + erf(x / sqrt 2)) / 2, within 4 ulp of the larger of |result| and |x| / 2. */
