@@ -86,7 +86,14 @@ test("an element's bits do not depend on its neighbours", () => {
   const kernels = instantiateKernels(memory, false);
   const heap = new Float32Array(memory.buffer);
   for (
-    const name of ["f32_exp", "f32_log", "f32_sigmoid", "f32_softplus", "f32_tanh", "f32_erf"] as const
+    const name of [
+      "f32_exp",
+      "f32_log",
+      "f32_sigmoid",
+      "f32_softplus",
+      "f32_tanh",
+      "f32_erf",
+    ] as const
   ) {
     for (const x of noise(200).map((v) => 20 * v)) {
       const first = [[x, x, x, x], [x, 1e4, -1e4, NaN]].map((lanes) => {
