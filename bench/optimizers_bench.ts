@@ -227,8 +227,8 @@ function write(file: string): void {
   const head = "# Updates of optimizers\n\n" +
     `${
       os.cpus()[0]?.model
-    }, ${os.cpus().length} cores, shared; stock wasm backend; medians of ${ROUNDS} rounds, ` +
-    "fastest in brackets.\nWritten by `bench/optimizers_bench.ts --write FILE` in each runtime.\n";
+    }, ${os.cpus().length} cores, shared. Medians of ${ROUNDS} rounds against stock wasm;\n` +
+    "`bench/optimizers_bench.ts --write FILE` writes the section of its runtime.\n";
   const [, ...sections] = existsSync(file) ? readFileSync(file, "utf8").split("\n## ") : [];
   const [kind] = runtime.split(" ");
   const others = sections.filter((section) => !section.startsWith(kind)).map((s) => s.trimEnd());
