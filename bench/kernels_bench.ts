@@ -348,6 +348,7 @@ function measure({ name, work, isProduct, prepare }: Row): void {
       const { calls, rounds } = plans[v];
       if (round >= rounds) return;
       use();
+      run(); // instantiates the module
       times[v].push(time(run, calls));
     });
   }
