@@ -432,7 +432,11 @@ function table(results: readonly Result[], isProduct: boolean): string {
   const line = (texts: readonly string[]): string => `| ${texts.join(" | ")} |`;
   const unit = isProduct ? "GFLOP/s" : "ns an element";
   return [
-    line([unit, ...columns.map((head) => `${head}, best`), ...columns.map((head) => `${head}, median`)]),
+    line([
+      unit,
+      ...columns.map((head) => `${head}, best`),
+      ...columns.map((head) => `${head}, median`),
+    ]),
     line(["---", ...[...columns, ...columns].map(() => "--:")]),
     ...list.map((result) =>
       line([
@@ -470,6 +474,8 @@ for (const row of ROWS) {
   const result = measure(row, tiles);
   results.push(result);
   const figures = cells(result, isBest ? bestOf : medianOf).map((figure) => figure.padStart(12));
-  console.log(`${row.name.padEnd(60)}${figures.join("")} ${row.isProduct ? "GFLOP/s" : "ns/element"}`);
+  console.log(
+    `${row.name.padEnd(60)}${figures.join("")} ${row.isProduct ? "GFLOP/s" : "ns/element"}`,
+  );
 }
 if (options.write !== undefined) write(options.write, results);
