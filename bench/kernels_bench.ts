@@ -3,16 +3,20 @@
  *
  *     deno run -A bench/kernels_bench.ts [part of a row's name ...]
  *     bun bench/kernels_bench.ts
+ *         --best           the best of many short rounds instead of the median: on a shared machine it
+ *                          tells kernels apart where medians tell the load
+ *         --write FILE     adds a section with medians and best rounds to a page of Markdown; a section
+ *                          of the same runtime is replaced
  *
- * `--best` prints the best of many short rounds instead: on a shared machine it tells kernels apart
- * where medians tell the load.
- *
- * A row prints the median of several rounds for tfjs' kernels, ours, and ours with fused multiply-add
- * where the runtime has it, as GFLOP/s of products and as nanoseconds an element of everything else. The
- * first rows time the register tiles of the product on operands that stay in the cache: what a
- * product can reach.
+ * A row has figures of tfjs' kernels, ours, and ours with fused multiply-add where the runtime has
+ * it, as GFLOP/s of products and as nanoseconds an element of everything else. A product is also
+ * compared with the fastest register tile on operands that stay in the cache, timed in the same
+ * rounds: what it can reach.
  */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import process from "node:process";
+import { parseArgs } from "node:util";
 import { hasFusedRelaxedSimd } from "../src/backend/wasm_features.ts";
 import { installKernels, uninstallKernels } from "../src/kernels/wasm/install.ts";
 import { instantiateKernels, type KernelExports } from "../src/kernels/wasm/module.ts";
@@ -28,9 +32,17 @@ interface Row {
   prepare(): () => void;
 }
 
-const isBest = process.argv.includes("--best");
-const ROUNDS = isBest ? 60 : 7;
-const ROUND_MS = isBest ? 2 : 25;
+const { values: options, positionals: wanted } = parseArgs({
+  args: process.argv.slice(2),
+  allowPositionals: true,
+  options: { best: { type: "boolean" }, write: { type: "string" } },
+});
+const isBest = options.best ?? false;
+const isShort = isBest || options.write !== undefined;
+const ROUNDS = isShort ? 60 : 7;
+const ROUND_MS = isShort ? 2 : 25;
+/** Milliseconds for the rounds of a variant, of which there are at least three. */
+const LIMIT_MS = isShort ? 1000 : 200;
 const hasFused = hasFusedRelaxedSimd();
 
 /** Products [batch, m, k, n, transposeA, transposeB] of the six reference workloads. */
@@ -314,25 +326,34 @@ function planOf(run: () => void): { calls: number; rounds: number } {
   run();
   const once = Math.max(time(run, 1), 1e-3);
   const calls = Math.max(1, Math.min(5000, Math.round(ROUND_MS / once)));
-  const rounds = Math.max(3, Math.min(ROUNDS, Math.round(200 / (calls * once))));
+  const rounds = Math.max(3, Math.min(ROUNDS, Math.round(LIMIT_MS / (calls * once))));
   return { calls, rounds };
 }
 
-/** The median, or the best of many short rounds. */
-function typical(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[isBest ? 0 : values.length >> 1];
-}
+const medianOf = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+const bestOf = (values: readonly number[]): number => Math.min(...values);
+type Statistic = typeof bestOf;
 
+/** tfjs' kernels, ours, and ours with fused multiply-add; `use` switches to them. */
 const VARIANTS: readonly (readonly [string, () => void])[] = [
   ["tfjs", () => uninstallKernels()],
   ["ours", () => installKernels({ fused: false })],
   ...hasFused ? [["fused", () => installKernels({ fused: true })] as const] : [],
 ];
 
-function measure({ name, work, isProduct, prepare }: Row): void {
+/** A row's milliseconds a call, by variant; and those of the tiles, for the products of that size. */
+interface Result {
+  readonly row: Row;
+  readonly times: readonly number[][];
+  readonly tiles: readonly number[][];
+}
+
+function measure(row: Row, tiles: readonly Tile[]): Result {
   const times = VARIANTS.map((): number[] => []);
-  tf.engine().startScope(name);
-  const run = prepare();
+  const tileTimes = tiles.map((): number[] => []);
+  tf.engine().startScope(row.name);
+  const run = row.prepare();
   const plans = VARIANTS.map(([, use]) => {
     use();
     try {
@@ -348,47 +369,113 @@ function measure({ name, work, isProduct, prepare }: Row): void {
       const { calls, rounds } = plans[v];
       if (round >= rounds) return;
       use();
+      run(); // instantiates the module
       times[v].push(time(run, calls));
     });
+    if (row.isProduct) {
+      tiles.forEach((tile, i) => tileTimes[i].push(row.work * time(tile.run, 300) / tile.work));
+    }
   }
   tf.engine().endScope();
-  const figures = times.map((list) => {
-    const ms = list.length === 0 ? NaN : typical(list);
-    return isProduct ? work / ms / 1e6 : ms * 1e6 / work;
-  });
-  const best = times.slice(1).map(typical).reduce((a, b) => Math.min(a, b));
-  console.log([
-    name.padEnd(60),
-    ...figures.map((figure) => (figure === figure ? figure.toFixed(2) : "none").padStart(9)),
-    isProduct ? "GFLOP/s" : "ns/element",
-    (times[0].length === 0 ? "" : `${(typical(times[0]) / best).toFixed(1)}x`).padStart(8),
-  ].join(" "));
+  return { row, times, tiles: tileTimes };
 }
 
-/** GFLOP/s of the tiles on one panel of each side, over and over. */
-function measureTiles(): void {
+/** A register tile on one panel of each side, over and over: what a product can reach. */
+interface Tile {
+  readonly name: string;
+  readonly work: number;
+  readonly run: () => void;
+}
+
+/** The tiles of the plain or the fused module, the fastest alone. */
+function fastestOf(isFused: boolean): Tile {
   const memory = new WebAssembly.Memory({ initial: 8 });
   new Float32Array(memory.buffer).fill(0.5);
   const k = 256;
-  for (const isFused of hasFused ? [false, true] : [false]) {
-    const exports = instantiateKernels(memory, isFused);
-    const names = Object.keys(exports).filter((key) => key.startsWith("f32_gemm_tile__"));
-    const figures = names.map((name) => {
-      const [m, n] = name.slice("f32_gemm_tile__".length).split("x").map(Number);
-      const tile = exports[name as keyof KernelExports] as KernelExports["f32_gemm_tile__4x8"];
-      const run = (): void => tile(k, 64, 65536, 4 * n, 131072, 4 * n, 0);
-      time(run, 30000);
-      const ms = typical(Array.from({ length: ROUNDS }, () => time(run, isBest ? 300 : 5000)));
-      return `${m}x${n} ${(2 * m * n * k / ms / 1e6).toFixed(1)}`;
-    });
-    console.log(`tiles${isFused ? ", fused" : ""}: ${figures.join("  ")} GFLOP/s`);
-  }
+  const exports = instantiateKernels(memory, isFused);
+  const names = Object.keys(exports).filter((key) => key.startsWith("f32_gemm_tile__"));
+  const tiles = names.map((name) => {
+    const [m, n] = name.slice("f32_gemm_tile__".length).split("x").map(Number);
+    const tile = exports[name as keyof KernelExports] as KernelExports["f32_gemm_tile__4x8"];
+    const run = (): void => tile(k, 64, 65536, 4 * n, 131072, 4 * n, 0);
+    time(run, 30000);
+    const ms = bestOf(Array.from({ length: 60 }, () => time(run, 300)));
+    return { name: `${m}x${n}`, work: 2 * m * n * k, run, speed: 2 * m * n * k / ms / 1e6 };
+  });
+  const figures = tiles.map(({ name, speed }) => `${name} ${speed.toFixed(1)}`).join("  ");
+  console.log(`tiles${isFused ? ", fused" : ""}: ${figures} GFLOP/s`);
+  return tiles.toSorted((a, b) => b.speed - a.speed)[0];
+}
+
+/** Figures of one row: variants, how many times faster ours is, and its share of the tile. */
+function cells({ row, times, tiles }: Result, typical: Statistic): string[] {
+  const { work, isProduct } = row;
+  const figure = (ms: number): string =>
+    Number.isFinite(ms) ? (isProduct ? work / ms / 1e6 : ms * 1e6 / work).toFixed(2) : "-";
+  const ms = times.map(typical);
+  const ours = ms[ms.length - 1];
+  const tile = bestOf(tiles.map(typical));
+  return [
+    ...ms.map(figure),
+    Number.isFinite(ms[0]) ? `${(ms[0] / ours).toFixed(1)}x` : "-",
+    Number.isFinite(tile) ? `${(100 * tile / ours).toFixed(0)} %` : "",
+  ];
+}
+
+const heads = [...VARIANTS.map(([name]) => name), "times", "of the tile"];
+
+/** A table of the products or of everything else. */
+function table(results: readonly Result[], isProduct: boolean): string {
+  const list = results.filter(({ row }) => row.isProduct === isProduct);
+  if (list.length === 0) return "";
+  const columns = isProduct ? heads : heads.slice(0, -1);
+  const line = (texts: readonly string[]): string => `| ${texts.join(" | ")} |`;
+  const unit = isProduct ? "GFLOP/s" : "ns an element";
+  return [
+    line([
+      unit,
+      ...columns.map((head) => `${head}, best`),
+      ...columns.map((head) => `${head}, median`),
+    ]),
+    line(["---", ...[...columns, ...columns].map(() => "--:")]),
+    ...list.map((result) =>
+      line([
+        result.row.name,
+        ...cells(result, bestOf).slice(0, columns.length),
+        ...cells(result, medianOf).slice(0, columns.length),
+      ])
+    ),
+    "",
+  ].join("\n");
+}
+
+/** Puts this runtime's section into the page. */
+function write(file: string, results: readonly Result[]): void {
+  const versions = process.versions as Record<string, string | undefined>;
+  const name = ["deno", "bun", "node"].find((key) => versions[key] !== undefined)!;
+  const title = `## ${name[0].toUpperCase()}${name.slice(1)} ${versions[name]}`;
+  const old = existsSync(file) ? readFileSync(file, "utf8").split(/^(?=## )/m) : [];
+  const page = old.length > 0 ? old : [
+    "# The wasm kernels beside tfjs' own\n\nWritten by `deno run -A bench/kernels_bench.ts --write` " +
+    "and the same in Bun and Node.\n\n",
+  ];
+  const text = `${title}\n\n${os.cpus()[0]?.model}; ${ROUNDS} rounds at most.\n\n` +
+    `${table(results, true)}\n${table(results, false)}\n`;
+  const kept = page.filter((part) => part.split(" ")[1] !== title.split(" ")[1]);
+  writeFileSync(file, [...kept, text].join(""));
 }
 
 await useBackend("wasm");
-const wanted = process.argv.slice(2).filter((argument) => argument !== "--best");
-measureTiles();
-console.log(["".padEnd(60), ...VARIANTS.map(([name]) => name.padStart(9))].join(" "));
-for (const item of ROWS) {
-  if (wanted.length === 0 || wanted.some((text) => item.name.includes(text))) measure(item);
+const tiles = hasFused ? [fastestOf(false), fastestOf(true)] : [fastestOf(false)];
+console.log(["".padEnd(60), ...heads.map((name) => name.padStart(12))].join(""));
+const results: Result[] = [];
+for (const row of ROWS) {
+  if (wanted.length > 0 && !wanted.some((text) => row.name.includes(text))) continue;
+  const result = measure(row, tiles);
+  results.push(result);
+  const figures = cells(result, isBest ? bestOf : medianOf).map((figure) => figure.padStart(12));
+  console.log(
+    `${row.name.padEnd(60)}${figures.join("")} ${row.isProduct ? "GFLOP/s" : "ns/element"}`,
+  );
 }
+if (options.write !== undefined) write(options.write, results);

@@ -73,7 +73,7 @@ function callsOf(n: number): Call[] {
     {
       name: "line_means",
       sizes: [rows * (n + 2) * i, rows * n * i],
-      run: (k, [x, y]) => k.f32_line_means(rows, n + 2, i, 3, x, y),
+      run: (k, [x, y], scratch) => k.f32_line_means(rows, n + 2, i, 3, x, y, scratch),
     },
     {
       name: "softmax",

@@ -119,6 +119,15 @@ export function matMul(
     : context.list([float32Bits(epilogue.slope ?? 0)]);
   const scratch = context.scratch(exports.f32_gemm_scratch());
   const rank = batch.length;
+  const [nextA, nextB] = [sideA, sideB].map((side) => evenStep(side, batch));
+  if (k > 0 && isPlain(epilogue) && nextA !== undefined && nextB !== undefined) {
+    exports.f32_gemm_batch(
+      ...[tf.util.sizeFromShape(dimensions), nextA, nextB, tile, m, n, k] as const,
+      ...[addressA, sideA.row, sideA.column, addressB, sideB.row, sideB.column] as const,
+      ...[addressOut, scratch] as const,
+    );
+    return out;
+  }
   forEachOffset(
     dimensions,
     [stepsA, stepsB, stepsOut, bias, slopes],
@@ -149,18 +158,27 @@ export function matMul(
 }
 
 /** The matrices of a tensor: their batch, size and strides after the transpose. */
-function matrixOf({ shape }: tf.TensorInfo, isTransposed: boolean): {
-  batch: number[];
-  rows: number;
-  columns: number;
-  row: number;
-  column: number;
-} {
+interface Side {
+  readonly batch: number[];
+  readonly rows: number;
+  readonly columns: number;
+  readonly row: number;
+  readonly column: number;
+}
+
+function matrixOf({ shape }: tf.TensorInfo, isTransposed: boolean): Side {
   const [rows, columns] = shape.slice(-2);
   const batch = shape.slice(0, -2);
   return isTransposed
     ? { batch, rows: columns, columns: rows, row: 1, column: columns }
     : { batch, rows, columns, row: columns, column: 1 };
+}
+
+/** The floats between the matrices of one batch and the next if they are always as many. */
+function evenStep({ batch, rows, columns }: Side, out: number[]): number | undefined {
+  const size = tf.util.sizeFromShape(batch);
+  if (size === tf.util.sizeFromShape(out)) return rows * columns;
+  return size === 1 ? 0 : undefined;
 }
 
 function isPlain({ bias, activation = "linear" }: Epilogue): boolean {

@@ -36,7 +36,8 @@ function mean(context: KernelContext, { x }: Inputs, attributes: Attributes): Re
   return pool(context, x, attributes, (batch, list, from, to, window) => {
     if (!isAlongLines(window)) return exports.f32_mean_pool(batch, list, from, to);
     const { in: [planes, rows, columns], filter, inChannels } = window;
-    exports.f32_line_means(batch * planes * rows, columns, inChannels, filter[2], from, to);
+    const [lines, scratch] = [batch * planes * rows, context.scratch(4 * columns * inChannels)];
+    exports.f32_line_means(lines, columns, inChannels, filter[2], from, to, scratch);
   });
 }
 

@@ -99,6 +99,36 @@ export function f32_gemm(
   f32_epilogue(m, n, c, cStep, bias, biasRow, biasColumn, f, alpha, alphaRow, alphaColumn);
 }
 
+/**
+ * `count` products without bias, whose A and B lie `aNext` and `bNext` floats apart (0 for one that
+ * all share) and whose C follow one another. Else as f32_gemm.
+ */
+export function f32_gemm_batch(
+  count: i32,
+  aNext: usize,
+  bNext: usize,
+  tile: i32,
+  m: i32,
+  n: i32,
+  k: i32,
+  a: usize,
+  aRow: usize,
+  aColumn: usize,
+  b: usize,
+  bRow: usize,
+  bColumn: usize,
+  c: usize,
+  scratch: usize,
+): void {
+  const size = floats(m * n);
+  for (let i = 0; i < count; i++) {
+    f32_gemm(tile, m, n, k, a, aRow, aColumn, b, bRow, bColumn, c, scratch, 0, 0, 0, 0, 0, 0, 0);
+    a += aNext << 2;
+    b += bNext << 2;
+    c += size;
+  }
+}
+
 /** Where packing A does not pay: few columns use each packed element, or there is little to do. */
 @inline
 function isDirect(tile: i32, m: i32, n: i32, k: i32): bool {
@@ -317,6 +347,13 @@ function direct(
       const fromA = a + (((p as usize) * aColumn) << 2);
       const add = p > 0;
       let i = 0;
+      if (columns <= 4) {
+        for (; i + 8 <= m; i += 8) {
+          const at = fromA + (((i as usize) * aRow) << 2);
+          const to = c + (i as usize) * cStep + floats(j);
+          lastColumns(8, columns, steps, at, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
+        }
+      }
       for (; i + 4 <= m; i += 4) {
         const at = fromA + (((i as usize) * aRow) << 2);
         const to = c + (i as usize) * cStep + floats(j);
@@ -350,23 +387,40 @@ function rowsTimes(
   for (; j + 8 <= n; j += 8) {
     blockTimes(rows, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
   }
-  if (j + 4 <= n) {
+  if (j + 4 < n) {
     blockTimes(rows, 4, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
     j += 4;
   }
   if (j < n) {
-    const rest = n - j;
-    if (rest == 3) {
-      blockTimes(rows, 3, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
-    } else if (rest == 2) {
-      blockTimes(rows, 2, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
-    } else {
-      blockTimes(rows, 1, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
-    }
+    lastColumns(rows, n - j, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
   }
 }
 
-/** `rows` and `columns` (8 or 1 to 4) are constants: each call compiles to a loop of its own. */
+/** `rows` (8, 4 or 1, a constant) rows of 1 to 4 columns. */
+@inline
+function lastColumns(
+  rows: i32,
+  columns: i32,
+  k: i32,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+  add: bool,
+): void {
+  if (columns == 4) blockTimes(rows, 4, k, a, aRow, aStep, b, bStep, c, cStep, add);
+  else if (columns == 3) blockTimes(rows, 3, k, a, aRow, aStep, b, bStep, c, cStep, add);
+  else if (columns == 2) blockTimes(rows, 2, k, a, aRow, aStep, b, bStep, c, cStep, add);
+  else blockTimes(rows, 1, k, a, aRow, aStep, b, bStep, c, cStep, add);
+}
+
+/**
+ * `rows` (8, 4 or 1) and `columns` (8 or 1 to 4) are constants: each call compiles to a loop of its
+ * own. There are eight sums: of two vectors of four rows, or of one vector of eight.
+ */
 @inline
 function blockTimes(
   rows: i32,
@@ -388,7 +442,14 @@ function blockTimes(
     const x = columns >= 4 ? v128.load(b) : loadPart(b, columns);
     const a0 = v128.load_splat<f32>(a);
     s0 = madd(a0, x, s0);
-    if (rows == 4) {
+    if (rows == 8) {
+      const high = a + 4 * aRow;
+      t0 = madd(v128.load_splat<f32>(high), x, t0);
+      t1 = madd(v128.load_splat<f32>(high + aRow), x, t1);
+      t2 = madd(v128.load_splat<f32>(high + 2 * aRow), x, t2);
+      t3 = madd(v128.load_splat<f32>(high + 3 * aRow), x, t3);
+    }
+    if (rows >= 4) {
       const a1 = v128.load_splat<f32>(a + aRow);
       const a2 = v128.load_splat<f32>(a + 2 * aRow);
       const a3 = v128.load_splat<f32>(a + 3 * aRow);
@@ -409,10 +470,16 @@ function blockTimes(
     b += bStep;
   }
   putBlock(columns, c, s0, t0, add);
-  if (rows == 4) {
+  if (rows >= 4) {
     putBlock(columns, c + cStep, s1, t1, add);
     putBlock(columns, c + 2 * cStep, s2, t2, add);
     putBlock(columns, c + 3 * cStep, s3, t3, add);
+  }
+  if (rows == 8) {
+    putBlock(columns, c + 4 * cStep, t0, t0, add);
+    putBlock(columns, c + 5 * cStep, t1, t1, add);
+    putBlock(columns, c + 6 * cStep, t2, t2, add);
+    putBlock(columns, c + 7 * cStep, t3, t3, add);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Copies of matrix blocks into the order in which the product reads them. */
-import { transpose4x4 } from "./lanes";
+import { transpose4x4, zipHigh, zipLow } from "./lanes";
 
 /**
  * Packs a matrix of `count` lines, each of `k` floats, into panels of `width` lines.
@@ -22,12 +22,30 @@ export function f32_pack(
     const lines = min(width, count - first);
     const from = src + (((first as usize) * across) << 2);
     if (along == 1) packRows(dst, from, across, lines, k, width);
+    else if (across != 1 || lines < width) packColumns(dst, from, across, along, lines, k, width);
+    else if (width == 8) packRuns(dst, from, along, k, 8);
+    else if (width == 6) packRuns(dst, from, along, k, 6);
+    else if (width == 12) packRuns(dst, from, along, k, 12);
+    else if (width == 4) packRuns(dst, from, along, k, 4);
     else packColumns(dst, from, across, along, lines, k, width);
     dst += ((k * width) as usize) << 2;
   }
 }
 
-/** Lines are contiguous: blocks of four lines and four steps are transposed. */
+/** Steps are contiguous: each copies a run of `width` (a constant) lines. */
+@inline
+function packRuns(dst: usize, src: usize, along: usize, k: i32, width: i32): void {
+  for (let p = 0; p < k; p++) {
+    v128.store(dst, v128.load(src));
+    if (width == 6) store<u64>(dst, load<u64>(src, 16), 16);
+    if (width >= 8) v128.store(dst, v128.load(src, 16), 16);
+    if (width == 12) v128.store(dst, v128.load(src, 32), 32);
+    src += along << 2;
+    dst += (width as usize) << 2;
+  }
+}
+
+/** Lines are contiguous: blocks of four lines and four steps are transposed, of two lines too. */
 @inline
 function packRows(dst: usize, src: usize, across: usize, lines: i32, k: i32, width: i32): void {
   const step = (width as usize) << 2;
@@ -46,12 +64,40 @@ function packRows(dst: usize, src: usize, across: usize, lines: i32, k: i32, wid
       }
     }
   }
+  if (line + 2 <= lines) {
+    packPair(dst + ((line as usize) << 2), src + (((line as usize) * across) << 2), across << 2, k, step);
+    line += 2;
+  }
   for (; line < width; line++) {
     const from = src + (((line as usize) * across) << 2);
     let to = dst + ((line as usize) << 2);
     for (let p = 0; p < k; p++, to += step) {
       store<f32>(to, line < lines ? load<f32>(from + ((p as usize) << 2)) : 0);
     }
+  }
+}
+
+/** Two lines, `across` bytes apart, into places `step` bytes apart. */
+@inline
+function packPair(dst: usize, src: usize, across: usize, k: i32, step: usize): void {
+  let p = 0;
+  for (; p + 4 <= k; p += 4) {
+    const x = v128.load(src);
+    const y = v128.load(src + across);
+    const low = zipLow(x, y);
+    const high = zipHigh(x, y);
+    v128.store_lane<f64>(dst, low, 0);
+    v128.store_lane<f64>(dst + step, low, 1);
+    v128.store_lane<f64>(dst + 2 * step, high, 0);
+    v128.store_lane<f64>(dst + 3 * step, high, 1);
+    src += 16;
+    dst += 4 * step;
+  }
+  for (; p < k; p++) {
+    store<f32>(dst, load<f32>(src));
+    store<f32>(dst, load<f32>(src + across), 4);
+    src += 4;
+    dst += step;
   }
 }
 

@@ -117,7 +117,18 @@ class Max extends Window {
       let line = x + (i as usize) * plane;
       for (let j = 0; j < rows; j++, line += row) {
         let at = line;
-        for (let k = 0; k < columns; k++, at += column) {
+        let k = 0;
+        if (width == 16) {
+          for (; k + 3 <= columns; k += 3, at += 3 * column) {
+            const next = at + column;
+            const last = next + column;
+            m0 = f32x4.pmax(f32x4.pmax(f32x4.pmax(m0, v128.load(at)), v128.load(next)), v128.load(last));
+            m1 = f32x4.pmax(f32x4.pmax(f32x4.pmax(m1, v128.load(at, 16)), v128.load(next, 16)), v128.load(last, 16));
+            m2 = f32x4.pmax(f32x4.pmax(f32x4.pmax(m2, v128.load(at, 32)), v128.load(next, 32)), v128.load(last, 32));
+            m3 = f32x4.pmax(f32x4.pmax(f32x4.pmax(m3, v128.load(at, 48)), v128.load(next, 48)), v128.load(last, 48));
+          }
+        }
+        for (; k < columns; k++, at += column) {
           m0 = f32x4.pmax(m0, read(at, width));
           if (width == 16) {
             m1 = f32x4.pmax(m1, v128.load(at, 16));
