@@ -35,3 +35,12 @@ test("depthToSpace with channels first equals the one with channels last", async
   // Both take the channels of a block in the same order: its place first, then what stays.
   assert.deepEqual(await take(tf.transpose(first, [0, 2, 3, 1])), last);
 });
+
+test("sizes below 0 are refused, as tfjs refuses them", async () => {
+  await useKernels();
+  const crop = () => tf.batchToSpaceND(tf.ones([4, 1, 1, 1]), [2, 2], [[2, 2], [0, 0]]);
+  assert.throws(crop, /sizes must be at least 0, received \[1,-2,2,1\]/);
+  const dilate = () =>
+    tf.dilation2d(tf.ones([2, 5, 1, 3]), tf.ones<tf.Rank.R3>([3, 4, 3]), 1, "valid", 2);
+  assert.throws(dilate, /sizes must be at least 0/);
+});

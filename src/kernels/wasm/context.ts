@@ -88,6 +88,9 @@ export class KernelContext {
 
   /** A new tensor with unset elements, which the caller (the engine, from a kernel) disposes. */
   output(shape: number[], dtype: tf.DataType): tf.TensorInfo {
+    if (shape.some((size) => size < 0)) {
+      throw new Error(`a tensor's sizes must be at least 0, received [${shape}]`);
+    }
     const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
     const tooLarge = (): Error =>
       new Error(`out of memory: a ${dtype} tensor of shape [${shape}] does not fit`);
