@@ -20,6 +20,7 @@ export * from "@tensorflow/tfjs-core";
 export * from "@tensorflow/tfjs-layers";
 export { avgPool, avgPool3d, pool } from "./average_pool.ts";
 export { batchNorm, batchNorm2d, batchNorm3d, batchNorm4d } from "./batch_norm.ts";
+export { broadcastTo, where } from "./broadcast.ts";
 export { depthwiseConv2d, fused, separableConv2d } from "./dilated_convolutions.ts";
 export { mirrorPad } from "./mirror_pad.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.

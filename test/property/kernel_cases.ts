@@ -128,9 +128,7 @@ const BINARY: readonly [
 ];
 for (const [kernel, op, left = [-2, 2], right = [-2, 2]] of BINARY) {
   add(kernel, (draw) => {
-    const drawn = draw.shape(draw.pick([1, 2, 3]));
-    // Select broadcasts by tf.broadcastTo, which leaves a size of 1 where 0 is asked for.
-    const shape = kernel === "Select" ? drawn.map((n) => Math.max(1, n)) : drawn;
+    const shape = draw.shape(draw.pick([1, 2, 3]));
     // Of a few axes of one side or both only the size 1 is left, or nothing at all.
     const thin = (): number[] => {
       const sizes = shape.map((size) => draw.random.integer(3) === 0 ? 1 : size);
@@ -199,8 +197,7 @@ for (const [kernel, op] of [["Cumsum", tf.cumsum], ["Cumprod", tf.cumprod]] as c
 }
 
 add("BroadcastTo", (draw) => {
-  // tfjs' operation leaves a size of 1 where 0 is asked for.
-  const shape = draw.shape(3).map((n) => Math.max(1, n));
+  const shape = draw.shape(3);
   const thin = shape.map((size) => draw.pick([1, size])).slice(draw.random.integer(3));
   return { inputs: [thin], op: (x) => tf.broadcastTo(x, shape) };
 });

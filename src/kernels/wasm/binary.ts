@@ -6,6 +6,7 @@
  */
 import * as tf from "../../tensor/tf.ts";
 import type { KernelContext } from "./context.ts";
+import { isPlain } from "./copy.ts";
 import type { Kernel, KernelRows } from "./kernel.ts";
 import type { KernelExports } from "./module.ts";
 import { broadcastStrides, forEachOffset } from "./strides.ts";
@@ -165,11 +166,27 @@ function select(
   context: KernelContext,
   { condition, t, e }: Parameters<Kernel>[1],
 ): ReturnType<Kernel> {
-  const isHandled = (t.dtype === "float32" || t.dtype === "int32") && t.dtype === e.dtype &&
-    tf.util.arraysEqual(condition.shape, t.shape);
-  if (!isHandled) return undefined;
+  if (![t, e].every(isPlain) || t.dtype !== e.dtype) return undefined;
+  const size = tf.util.sizeFromShape(t.shape);
+  if ([condition, t, e].some(({ shape }) => shape.includes(0))) {
+    // tf.where leaves sizes of 1 where 0 is meant.
+    const shape = [condition, e].reduce(
+      (shape, x) => tf.broadcast_util.assertAndGetBroadcastShape(shape, x.shape),
+      t.shape,
+    );
+    return context.output(shape, t.dtype);
+  }
+  if (![condition, e].every(({ shape }) => tf.util.arraysEqual(shape, t.shape))) return undefined;
   const y = context.output(t.shape, t.dtype);
   const [c, a, b, to] = [condition, t, e, y].map((x) => context.address(x));
-  context.exports.b32_select(tf.util.sizeFromShape(t.shape), c, a, b, to);
+  const { b32_select, u8_and, u8_xor } = context.exports;
+  if (t.dtype !== "bool") {
+    b32_select(size, c, a, b, to);
+  } else {
+    // ((t xor e) and condition) xor e
+    u8_xor(size, a, b, to);
+    u8_and(size, to, c, to);
+    u8_xor(size, to, b, to);
+  }
   return y;
 }

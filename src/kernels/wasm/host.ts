@@ -1,8 +1,9 @@
 /**
  * Rare kernels and tensors of strings, computed by tfjs' cpu kernels on copies of the data.
  *
- * The heap has no strings, and what nobody trains with (ragged tensors, regular expressions) is not
- * worth a kernel. tfjs' cpu module is imported when a wasm backend is chosen; kernels are synchronous
+ * The heap has no strings, and what nobody trains with (ragged tensors, regular expressions, roots of
+ * bool tensors) is not worth a kernel; of some of it tfjs' wasm kernels read or write memory that is
+ * not theirs. tfjs' cpu module is imported when a wasm backend is chosen; kernels are synchronous
  * and cannot wait for it.
  */
 import * as tf from "../../tensor/tf.ts";
@@ -27,6 +28,34 @@ const OF_STRINGS = [
   ..."SparseToDense StridedSlice Tile Unique Unpack".split(" "),
 ];
 
+type Test = (inputs: Inputs, attributes: Attributes) => boolean;
+
+const isBool: Test = ({ x }) => x.dtype === "bool";
+const isEmpty: Test = ({ x }) => tf.util.sizeFromShape(x.shape) === 0;
+const isInteger: Test = ({ x }) => x.dtype === "int32" || x.dtype === "bool";
+const isMixed: Test = (inputs) =>
+  Object.values(inputs).some((x) => x != null && x.dtype !== "float32");
+
+/** Of what our kernels leave to tfjs, the inputs with which its wasm kernels are wrong. */
+const MISREAD: Readonly<Record<string, Test>> = {
+  ...rowsOf("Abs Ceil Floor Neg Relu Relu6 Round Sign Square", isBool),
+  ...rowsOf("Acos Acosh Asin Asinh Atan Atanh Cos Cosh Elu Erf Exp Expm1 LeakyRelu Log", isInteger),
+  ...rowsOf("Log1p Reciprocal Rsqrt Selu Sigmoid Sin Sinh Softplus Sqrt Step Tan Tanh", isInteger),
+  ...rowsOf("ArgMax ArgMin", isEmpty),
+  ClipByValue: isInteger,
+  FusedBatchNorm: isMixed,
+  MaxPoolWithArgmax: () => true,
+  Mod: ({ a }) => a.dtype === "int32",
+  Prelu: isMixed,
+  ScatterNd: ({ updates }) => updates.dtype === "bool",
+  Select: ({ t, e }) => t.dtype !== e.dtype,
+  TopK: isBool,
+};
+
+function rowsOf(names: string, test: Test): Record<string, Test> {
+  return Object.fromEntries(names.split(" ").map((name) => [name, test]));
+}
+
 let host: HostBackend | undefined;
 
 /** Loads tfjs' cpu kernels, once; until then the kernels here are missing. */
@@ -49,6 +78,11 @@ export function withHostKernels(rows: KernelRows): KernelRows {
         ? onHost(name, context, inputs, attributes)
         : rows[name]?.(context, inputs, attributes);
   }
+  for (const [name, isMisread] of Object.entries(MISREAD)) {
+    result[name] = (context, inputs, attributes) =>
+      rows[name]?.(context, inputs, attributes) ??
+        (isMisread(inputs, attributes) ? onHost(name, context, inputs, attributes) : undefined);
+  }
   return result;
 }
 
@@ -67,7 +101,7 @@ function onHost(
   const kernel = tf.getKernel(name, "cpu");
   if (host === undefined || kernel === undefined) return undefined;
   const cpu = host;
-  const copies = Object.entries(inputs).map(([key, x]) =>
+  const copies = Object.entries(inputs).filter(([, x]) => x != null).map(([key, x]) =>
     [
       key,
       Array.isArray(x) ? x.map((item) => copy(item as tf.TensorInfo)) : copy(x),

@@ -5,6 +5,7 @@
  * other, the innermost first, is folded: rows where nothing is behind it, else columns.
  */
 import * as tf from "../../tensor/tf.ts";
+import { callKernel } from "./call.ts";
 import type { KernelContext } from "./context.ts";
 import type { Kernel, KernelRows } from "./kernel.ts";
 
@@ -84,14 +85,59 @@ function ofIntegers(
   };
 }
 
+const meanOfFloats = reduction({ ...sum, empty: NaN });
+
 /** The rows of the kernel table. */
 export const reduceKernels: KernelRows = {
-  Max: reduction(max, ofIntegers("reductionIndices", -(2 ** 31), "max")),
-  Mean: reduction({ ...sum, empty: NaN }),
-  Min: reduction(min, ofIntegers("axis", 2 ** 31 - 1, "min")),
+  All: ofNothing("axis", 1),
+  Any: ofNothing("axis", 0),
+  Max: either(
+    reduction(max, ofIntegers("reductionIndices", -(2 ** 31), "max")),
+    ofNothing("reductionIndices", 0),
+  ),
+  Mean: mean,
+  Min: either(reduction(min, ofIntegers("axis", 2 ** 31 - 1, "min")), ofNothing("axis", 1)),
   Prod: reduction(prod, ofIntegers("axis", 1, "prod")),
   Sum: reduction(sum, ofIntegers("axis", 0, "sum")),
 };
+
+/** The result of bool elements where nothing is reduced; the others are left to tfjs. */
+function ofNothing(name: string, empty: number): Kernel {
+  return (context, { x }, attributes) => {
+    if (x.dtype !== "bool") return undefined;
+    const { shape, count } = reduced(x, attributes[name] as number | number[], attributes.keepDims);
+    if (count !== 0) return undefined;
+    const out = context.output(shape, "bool");
+    const { buffer } = context.backend.wasm.HEAPU8;
+    new Uint8Array(buffer, context.address(out), tf.util.sizeFromShape(shape)).fill(empty);
+    return out;
+  };
+}
+
+/** The first kernel that takes the inputs. */
+function either(first: Kernel, second: Kernel): Kernel {
+  return (...call) => first(...call) ?? second(...call);
+}
+
+/** The mean in float32, of numbers and of bool. */
+function mean(...[context, { x }, attributes]: Parameters<Kernel>): ReturnType<Kernel> {
+  if (x.dtype !== "int32" && x.dtype !== "bool") return meanOfFloats(context, { x }, attributes);
+  const floats = callKernel(context, "Cast", { x }, { dtype: "float32" });
+  const result = meanOfFloats(context, { x: floats }, attributes);
+  context.backend.disposeData(floats.dataId);
+  return result;
+}
+
+/** The result's shape and how many elements become one. */
+function reduced(
+  x: tf.TensorInfo,
+  axis: number | number[],
+  keepDims: unknown,
+): { axes: number[]; shape: number[]; count: number } {
+  const axes = tf.util.parseAxisParam(axis, x.shape);
+  const shape = x.shape.flatMap((size, at) => !axes.includes(at) ? [size] : keepDims ? [1] : []);
+  return { axes, shape, count: axes.reduce((product, at) => product * x.shape[at], 1) };
+}
 
 /** A kernel; without a reduction of integers, a mean. */
 function reduction(floats: Reduction, integers?: Reduction): Kernel {
@@ -99,12 +145,12 @@ function reduction(floats: Reduction, integers?: Reduction): Kernel {
     const { dtype } = x;
     const reduce = dtype === "float32" ? floats : dtype === "int32" ? integers : undefined;
     if (reduce === undefined) return undefined;
-    const axes = tf.util.parseAxisParam(attributes[reduce.axes] as number | number[], x.shape);
-    const isReduced = (axis: number): boolean => axes.includes(axis);
-    const shape = x.shape.flatMap((size, axis) =>
-      !isReduced(axis) ? [size] : attributes.keepDims ? [1] : []
+    const { axes, shape, count } = reduced(
+      x,
+      attributes[reduce.axes] as number | number[],
+      attributes.keepDims,
     );
-    const count = axes.reduce((product, axis) => product * x.shape[axis], 1);
+    const isReduced = (axis: number): boolean => axes.includes(axis);
     const out = context.output(shape, dtype);
     const size = tf.util.sizeFromShape(shape);
     if (size === 0) return out;

@@ -16,6 +16,25 @@ export const segmentKernels: KernelRows = {
     const flat = { ...x, shape: [tf.util.sizeFromShape(x.shape)] };
     return callKernel(context, "Bincount", { x: flat, weights }, attributes);
   },
+  // The next four are tfjs' own kernels where the indices are inside; they do not look.
+  CropAndResize: (context, { image, boxInd }) => {
+    flatIndices(context, "CropAndResize", boxInd, 1, image.shape);
+    return undefined;
+  },
+  GatherNd: (context, { params, indices }) => {
+    flatIndices(context, "GatherNd", indices, indices.shape.at(-1) ?? 1, params.shape);
+    return undefined;
+  },
+  SparseToDense: (context, { sparseIndices }, { outputShape }) => {
+    const rank = sparseIndices.shape.length > 1 ? sparseIndices.shape.at(-1)! : 1;
+    flatIndices(context, "SparseToDense", sparseIndices, rank, outputShape as number[]);
+    return undefined;
+  },
+  TensorScatterUpdate: (context, { tensor, indices }) => {
+    const rank = indices.shape.length > 1 ? indices.shape.at(-1)! : 1;
+    flatIndices(context, "TensorScatterUpdate", indices, rank, tensor.shape);
+    return undefined;
+  },
   GatherV2: gather,
   ScatterNd: scatter,
   UnsortedSegmentSum: (context, { x, segmentIds }, { numSegments }) => {
@@ -69,31 +88,43 @@ function scatter(
     indices as tf.Tensor,
     shape,
   );
-  const isSummed = updates.dtype === "float32" || updates.dtype === "int32";
-  if (!isSummed || indices.dtype !== "int32") return undefined;
-  const { buffer } = context.backend.wasm.HEAPU8;
-  const at = new Int32Array(buffer, context.address(indices), numUpdates * sliceRank);
-  const limits = shape.slice(0, sliceRank);
-  const strides = stridesOf(limits);
-  const ids = new Int32Array(numUpdates);
-  for (let i = 0; i < numUpdates; i++) {
-    for (let d = 0; d < sliceRank; d++) {
-      const index = at[i * sliceRank + d];
-      if (index < 0 || index >= limits[d]) {
-        throw new Error(
-          `ScatterNd: index ${index} on axis ${d} is not in [0, ${
-            limits[d] - 1
-          }] of shape [${shape}]`,
-        );
-      }
-      ids[i] += index * strides[d];
-    }
-  }
+  if (indices.dtype !== "int32") return undefined;
+  const ids = flatIndices(context, "ScatterNd", indices, sliceRank, shape);
+  if (updates.dtype !== "float32" && updates.dtype !== "int32") return undefined;
   const flat = context.output([numUpdates], "int32");
   new Int32Array(context.backend.wasm.HEAPU8.buffer, context.address(flat), numUpdates).set(ids);
   const result = segmentSum(context, updates, numUpdates, flat, shape, sliceRank);
   context.backend.disposeData(flat.dataId);
   return result;
+}
+
+/** Indices of the leading `rank` axes of `shape`, each as one number; an error where one is outside. */
+function flatIndices(
+  context: KernelContext,
+  kernel: string,
+  indices: tf.TensorInfo,
+  rank: number,
+  shape: readonly number[],
+): Int32Array {
+  const count = rank === 0 ? 0 : tf.util.sizeFromShape(indices.shape) / rank;
+  const { buffer } = context.backend.wasm.HEAPU8;
+  const at = new Int32Array(buffer, context.address(indices), count * rank);
+  const limits = shape.slice(0, rank);
+  const strides = stridesOf(limits);
+  const ids = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    for (let d = 0; d < rank; d++) {
+      const index = at[i * rank + d];
+      if (!(index >= 0 && index < limits[d])) {
+        const last = (limits[d] ?? 0) - 1;
+        throw new Error(
+          `${kernel}: index ${index} on axis ${d} is not in [0, ${last}] of shape [${shape}]`,
+        );
+      }
+      ids[i] += index * strides[d];
+    }
+  }
+  return ids;
 }
 
 /** Sums of the `rows` rows of x by id: the first `rank` axes of `shape` count the segments. */
