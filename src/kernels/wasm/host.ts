@@ -34,7 +34,7 @@ const isBool: Test = ({ x }) => x.dtype === "bool";
 const isEmpty: Test = ({ x }) => tf.util.sizeFromShape(x.shape) === 0;
 const isInteger: Test = ({ x }) => x.dtype === "int32" || x.dtype === "bool";
 const isMixed: Test = (inputs) =>
-  Object.values(inputs).some((x) => x != null && x.dtype !== "float32");
+  Object.values(inputs).some((x) => x?.dtype === "int32" || x?.dtype === "bool");
 
 /** Of what our kernels leave to tfjs, the inputs with which its wasm kernels are wrong. */
 const MISREAD: Readonly<Record<string, Test>> = {
@@ -42,11 +42,14 @@ const MISREAD: Readonly<Record<string, Test>> = {
   ...rowsOf("Acos Acosh Asin Asinh Atan Atanh Cos Cosh Elu Erf Exp Expm1 LeakyRelu Log", isInteger),
   ...rowsOf("Log1p Reciprocal Rsqrt Selu Sigmoid Sin Sinh Softplus Sqrt Step Tan Tanh", isInteger),
   ...rowsOf("ArgMax ArgMin", isEmpty),
-  ClipByValue: isInteger,
-  FusedBatchNorm: isMixed,
+  ...rowsOf("ClipByValue IsFinite IsInf IsNan", isInteger),
+  ...rowsOf("AvgPool AvgPool3D AvgPool3DGrad AvgPoolGrad BatchMatMul Conv2D", isMixed),
+  ...rowsOf("Conv2DBackpropFilter Conv2DBackpropInput Conv3D Conv3DBackpropFilterV2", isMixed),
+  ...rowsOf("Conv3DBackpropInputV2 DepthwiseConv2dNative Dilation2D", isMixed),
+  ...rowsOf("Dilation2DBackpropFilter Dilation2DBackpropInput FusedBatchNorm FusedConv2D", isMixed),
+  ...rowsOf("FusedDepthwiseConv2D LRN LRNGrad MaxPool MaxPool3D MaxPool3DGrad MaxPoolGrad", isMixed),
+  ...rowsOf("Atan2 Mod Prelu _FusedMatMul", isMixed),
   MaxPoolWithArgmax: () => true,
-  Mod: ({ a }) => a.dtype === "int32",
-  Prelu: isMixed,
   ScatterNd: ({ updates }) => updates.dtype === "bool",
   Select: ({ t, e }) => t.dtype !== e.dtype,
   TopK: isBool,
