@@ -60,8 +60,11 @@ test("kernels that take indices name one that is out of range", async () => {
     const unchecked: [string, number[], () => tf.Tensor][] = [
       ["GatherNd", [7, 2, 2, 1], () => tf.gatherND(x, tf.reshape(row, [1, 1]))],
       ["SparseToDense", [7], () => tf.sparseToDense(row, tf.tensor1d([1]), [7])],
-      ["TensorScatterUpdate", [7], () =>
-        tf.tensorScatterUpdate(tf.zeros([7]), tf.reshape(row, [1, 1]), tf.tensor1d([1]))],
+      [
+        "TensorScatterUpdate",
+        [7],
+        () => tf.tensorScatterUpdate(tf.zeros([7]), tf.reshape(row, [1, 1]), tf.tensor1d([1])),
+      ],
       ["CropAndResize", x.shape, () => tf.image.cropAndResize(x, box, row, [2, 2])],
     ];
     for (const [kernel, shape, compute] of unchecked) {
