@@ -1,7 +1,7 @@
 /**
  * Every kernel that has a gradient, on random shapes with sizes 0 and 1, broadcasting and negative
  * axes: gradients are finite differences in float64, and wasm answers what the cpu backend answers,
- * for NaN, infinities, -0 and subnormal numbers too.
+ * for NaN, infinities, -0 and subnormal numbers too, and for int32 and bool.
  */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
@@ -221,6 +221,64 @@ test("wasm answers NaN, infinities, -0, subnormal and large numbers as cpu does"
       }
     }
   }
+});
+
+/** Kernels whose integers are not compared, and why. */
+const NOT_INTEGERS: Readonly<Record<string, string>> = {
+  Less: "the cpu backend's 0 - 1 of bool is 255",
+  LessEqual: "as Less",
+  LogSoftmax: "the cpu backend rounds exponentials to bool",
+  NotEqual: "as Less",
+  PadV2: "padding of 0.5 is no bool",
+  Pow: "a negative power of 0 is no integer",
+  RealDiv: "a quotient by 0 is no integer",
+  ResizeNearestNeighbor: "the cpu backend's result is int32, wasm's float32",
+  UnsortedSegmentSum: "the cpu backend's result is float32, wasm's int32",
+};
+
+test("wasm answers int32 and bool operands as cpu does, in values and dtype, or refuses", async () => {
+  /** The result, or that there is none: `op` asks for another dtype, or a backend has no kernel. */
+  const result = (made: Made, values: readonly Values[], dtypes: readonly tf.DataType[]) => {
+    try {
+      return tf.tidy(() => {
+        const inputs = made.inputs.map((argument, i) =>
+          tf.tensor(
+            [...values[i]].map(dtypes[i] === "bool" ? (x) => Number(x > 0) : Math.trunc),
+            shapeOf(argument),
+            dtypes[i],
+          )
+        );
+        const y = made.op(...inputs);
+        // The cpu backend counts past 1 in bool.
+        const truth = (x: number): number => y.dtype === "bool" ? Number(x !== 0) : x;
+        return { shape: y.shape, dtype: y.dtype, values: [...y.dataSync()].map(truth) };
+      });
+    } catch (error) {
+      // Out of bounds, or a division in the module.
+      assert.ok(!(error instanceof WebAssembly.RuntimeError), `${error}`);
+      return undefined;
+    }
+  };
+  let compared = 0;
+  for (const item of CASES) {
+    if (item.kernel in NOT_INTEGERS) continue;
+    for (let at = 0; at < DRAWS; at++) {
+      const { what, made, values, random } = prepare(item, at);
+      const some = ["int32", "bool", "float32"] as const;
+      const mixed = values.map(() => some[random.integer(3)]);
+      for (const dtypes of [values.map(() => some[0]), values.map(() => some[1]), mixed]) {
+        await useBackend("cpu");
+        const cpu = result(made, values, dtypes);
+        await useKernels();
+        const wasm = result(made, values, dtypes);
+        if (cpu === undefined || wasm === undefined) continue;
+        compared++;
+        assert.deepEqual([wasm.shape, wasm.dtype], [cpu.shape, cpu.dtype], `${what}, ${dtypes}`);
+        assertNear(wasm.values, cpu.values, `${what}, ${dtypes}`);
+      }
+    }
+  }
+  assert.ok(compared > 500, `${compared} results compared`);
 });
 
 /** Fails where |actual - expected| > TOLERANCE (1e-37 + |expected|); NaN equals NaN. */

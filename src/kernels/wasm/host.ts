@@ -34,7 +34,7 @@ const isBool: Test = ({ x }) => x.dtype === "bool";
 const isEmpty: Test = ({ x }) => tf.util.sizeFromShape(x.shape) === 0;
 const isInteger: Test = ({ x }) => x.dtype === "int32" || x.dtype === "bool";
 const isMixed: Test = (inputs) =>
-  Object.values(inputs).some((x) => x != null && x.dtype !== "float32");
+  Object.values(inputs).some((x) => x?.dtype === "int32" || x?.dtype === "bool");
 
 /** Of what our kernels leave to tfjs, the inputs with which its wasm kernels are wrong. */
 const MISREAD: Readonly<Record<string, Test>> = {
@@ -42,15 +42,23 @@ const MISREAD: Readonly<Record<string, Test>> = {
   ...rowsOf("Acos Acosh Asin Asinh Atan Atanh Cos Cosh Elu Erf Exp Expm1 LeakyRelu Log", isInteger),
   ...rowsOf("Log1p Reciprocal Rsqrt Selu Sigmoid Sin Sinh Softplus Sqrt Step Tan Tanh", isInteger),
   ...rowsOf("ArgMax ArgMin", isEmpty),
-  ClipByValue: isInteger,
-  FusedBatchNorm: isMixed,
+  ...rowsOf("ClipByValue IsFinite IsInf IsNan", isInteger),
+  ...rowsOf("AvgPool AvgPool3D AvgPool3DGrad AvgPoolGrad BatchMatMul Dilation2D", isMixed),
+  ...rowsOf("Dilation2DBackpropFilter Dilation2DBackpropInput FusedBatchNorm LRN LRNGrad", isMixed),
+  ...rowsOf("MaxPool MaxPool3D MaxPool3DGrad MaxPoolGrad", isMixed),
+  ...rowsOf("Atan2 Mod Prelu _FusedMatMul", isMixed),
   MaxPoolWithArgmax: () => true,
-  Mod: ({ a }) => a.dtype === "int32",
-  Prelu: isMixed,
   ScatterNd: ({ updates }) => updates.dtype === "bool",
   Select: ({ t, e }) => t.dtype !== e.dtype,
   TopK: isBool,
 };
+
+/** Kernels that take every input for float32. */
+const OF_FLOATS = [
+  ..."Conv2D Conv2DBackpropFilter Conv2DBackpropInput Conv3D Conv3DBackpropFilterV2".split(" "),
+  ..."Conv3DBackpropInputV2 DepthwiseConv2dNative DepthwiseConv2dNativeBackpropFilter".split(" "),
+  ..."DepthwiseConv2dNativeBackpropInput FusedConv2D FusedDepthwiseConv2D".split(" "),
+];
 
 function rowsOf(names: string, test: Test): Record<string, Test> {
   return Object.fromEntries(names.split(" ").map((name) => [name, test]));
@@ -75,6 +83,12 @@ export function withHostKernels(rows: KernelRows): KernelRows {
   for (const name of OF_STRINGS) {
     result[name] = (context, inputs, attributes) =>
       hasStrings(inputs, attributes)
+        ? onHost(name, context, inputs, attributes)
+        : rows[name]?.(context, inputs, attributes);
+  }
+  for (const name of OF_FLOATS) {
+    result[name] = (context, inputs, attributes) =>
+      isMixed(inputs, attributes)
         ? onHost(name, context, inputs, attributes)
         : rows[name]?.(context, inputs, attributes);
   }

@@ -42,7 +42,7 @@ test("gather and scatterND equal the cpu backend for any axis, batch and dtype",
   }
 });
 
-test("gather and scatterND name an index that is out of range", async () => {
+test("kernels that take indices name one that is out of range", async () => {
   await useKernels();
   const before = tf.memory().numTensors;
   const ids = tf.engine().backend.numDataIds();
@@ -54,6 +54,25 @@ test("gather and scatterND name an index that is out of range", async () => {
       () => tf.tidy(() => tf.scatterND([[0], [bad]], values([2, 3]), [7, 3])),
       { message: `ScatterNd: index ${bad} on axis 0 is not in [0, 6] of shape [7,3]` },
     );
+    const row = tf.tensor1d([bad], "int32");
+    const x = tf.zeros([7, 2, 2, 1]) as tf.Tensor4D;
+    const box = tf.tensor2d([[0, 0, 1, 1]]);
+    const unchecked: [string, number[], () => tf.Tensor][] = [
+      ["GatherNd", [7, 2, 2, 1], () => tf.gatherND(x, tf.reshape(row, [1, 1]))],
+      ["SparseToDense", [7], () => tf.sparseToDense(row, tf.tensor1d([1]), [7])],
+      [
+        "TensorScatterUpdate",
+        [7],
+        () => tf.tensorScatterUpdate(tf.zeros([7]), tf.reshape(row, [1, 1]), tf.tensor1d([1])),
+      ],
+      ["CropAndResize", x.shape, () => tf.image.cropAndResize(x, box, row, [2, 2])],
+    ];
+    for (const [kernel, shape, compute] of unchecked) {
+      assert.throws(() => tf.tidy(compute), {
+        message: `${kernel}: index ${bad} on axis 0 is not in [0, 6] of shape [${shape}]`,
+      });
+    }
+    tf.dispose([row, x, box]);
   }
   assert.equal(tf.memory().numTensors, before);
   assert.equal(tf.engine().backend.numDataIds(), ids);
