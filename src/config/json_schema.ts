@@ -208,7 +208,12 @@ function schedulerParams(entry: Registered): JsonSchema | undefined {
   const schema = { ...fromZod(entry.options) };
   // Milestones of a composite usually stand beside its params.
   if (Object.keys(parts).length > 0) delete schema.required;
-  return withProperties(schema, { ...parts, last_epoch: { const: -1 }, verbose: {} });
+  return withProperties(schema, {
+    ...parts,
+    last_epoch: { const: -1 },
+    lastEpoch: { const: -1 },
+    verbose: {},
+  });
 }
 
 /** What a composite is made of, and may stand in its params. */
