@@ -6,7 +6,7 @@
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
  * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
  * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `batch_norm.ts` and
- * `batch_norm_layer.ts` mend batch normalization.
+ * `batch_norm_layer.ts` mend batch normalization, and `broadcast.ts` broadcasting to sizes of 0.
  * No backend is registered here: that is `selectBackend`.
  */
 import { registerAveragePoolGradients } from "./average_pool.ts";
