@@ -33,6 +33,7 @@ interface Owner {
 }
 
 const LOCK_NAME = /^lock-[0-9a-f]{8}$/;
+const DRAFT_NAME = /^lock-[0-9a-f]{8}\.new$/;
 const TOUCH_MS = 5000;
 const SILENT_MS = 60_000;
 const ATTEMPTS = 4;
@@ -65,10 +66,12 @@ export async function lockFolder(
 /** Writes the lock file, and keeps it fresh. */
 function announce(path: string): StoreLock {
   const fs = fileSystem();
-  // Empty until it is locked, so that whoever can read it can also ask for the lock.
-  fs.writeFileSync(path, "", { flag: "wx" });
-  const unlock = lockFile(path);
-  fs.writeFileSync(path, `${JSON.stringify(thisProcess())}\n`);
+  // It gets its name when it is whole and locked: a process that is killed before leaves a draft,
+  // which keeps nobody out, and whoever can read the file can also ask for the lock.
+  const draft = `${path}.new`;
+  fs.writeFileSync(draft, `${JSON.stringify(thisProcess())}\n`, { flag: "wx" });
+  const unlock = lockFile(draft);
+  fs.renameSync(draft, path);
   let lost = false;
   const quiet = inBackground(TOUCH_MS, () => {
     try {
@@ -107,8 +110,9 @@ function findOther(
   const fs = fileSystem();
   const { join, basename } = pathModule();
   for (const name of fs.readdirSync(folder)) {
-    if (!LOCK_NAME.test(name) || name === basename(own)) continue;
     const path = join(folder, name);
+    if (DRAFT_NAME.test(name) && !isFresh(path, own)) fs.rmSync(path, { force: true });
+    if (!LOCK_NAME.test(name) || name === basename(own)) continue;
     const owner = readOwner(path);
     if (owner === undefined) continue;
     const whose = owner === "unreadable"

@@ -144,3 +144,14 @@ test("lockFolder() leaves other files alone", async () => {
     assert.equal(fs.readdirSync(folder).length, 4);
   });
 });
+
+test("lockFolder() is not kept out by the draft of a run that was killed, and removes old ones", async () => {
+  await inFolder(async (folder, lines) => {
+    const [fresh, old] = ["lock-00000001.new", "lock-00000002.new"];
+    for (const name of [fresh, old]) fs.writeFileSync(join(folder, name), "");
+    const then = new Date(Date.now() - 600_000);
+    fs.utimesSync(join(folder, old), then, then);
+    (await take(folder, lines)).release();
+    assert.deepEqual([fs.readdirSync(folder), lines], [[fresh], []]);
+  });
+});
