@@ -17,7 +17,6 @@ import {
   leakyRelu4,
   log1p4,
   log4,
-  relu4,
   relu64,
   sigmoid4,
   sign4,
@@ -211,11 +210,12 @@ export function f32_step(n: i32, x: usize, y: usize, alpha: f32): void {
 
 class Relu extends Lanes {
   @inline
-  of(x: v128, alpha: v128): v128 {
-    return relu4(x);
+  of(x: v128, zero: v128): v128 {
+    return f32x4.add(f32x4.pmax(x, zero), zero);
   }
 }
 
+/** relu4, for alpha 0: the one vector that the loop keeps. */
 export function f32_relu(n: i32, x: usize, y: usize, alpha: f32): void {
   mapLight<Relu>(n, x, y, alpha);
 }
@@ -379,6 +379,14 @@ export function f32_clip(n: i32, x: usize, y: usize, low: f32, high: f32): void 
   const bottom = f32x4.splat(low);
   const top = f32x4.splat(high);
   const end = x + ((n as usize & ~3) << 2);
+  while (x + 64 <= end) {
+    v128.store(y, clip4(v128.load(x), bottom, top));
+    v128.store(y, clip4(v128.load(x, 16), bottom, top), 16);
+    v128.store(y, clip4(v128.load(x, 32), bottom, top), 32);
+    v128.store(y, clip4(v128.load(x, 48), bottom, top), 48);
+    x += 64;
+    y += 64;
+  }
   while (x < end) {
     v128.store(y, clip4(v128.load(x), bottom, top));
     x += 16;
