@@ -4,7 +4,8 @@
 
 Each row fits P in f(x) = base(x) + factor(x) * P(z(x)) so that the largest |weight(x) * error| over
 the interval is smallest (Lawson's iteration on a dense Chebyshev grid). Prints the coefficients
-rounded to float32, constant term first, and the error that is left.
+rounded to float32, constant term first, and the error that is left. `fit_ratio` does the same for
+P / Q with Q(0) = 1, each time with the weights of the Q before. tanh has the polynomial of exp.
 """
 import mpmath as mp
 import numpy as np
@@ -12,12 +13,22 @@ import numpy as np
 mp.mp.dps = 40
 
 
-def fit(name, f, interval, degree, base, factor, z, weight):
+def sampled(f, interval, base, factor, weight):
     a, b = interval
     nodes = [mp.mpf(a) + (mp.mpf(b) - a) * (1 - mp.cos(mp.pi * (i + mp.mpf(1) / 2) / 1600)) / 2 for i in range(1600)]
     nodes = [x for x in nodes if abs(x) > 1e-6]
     target = np.array([float((f(x) - base(x)) / factor(x)) for x in nodes])
-    scale = np.array([float(weight(x) * factor(x)) for x in nodes])
+    return nodes, target, np.array([float(weight(x) * factor(x)) for x in nodes])
+
+
+def report(name, left, *coefficients):
+    print(f"{name}: error {left:.2e} = 2^{np.log2(left):.1f}")
+    for list_ in coefficients:
+        print("    " + ", ".join(repr(float(c)) for c in list_))
+
+
+def fit(name, f, interval, degree, base, factor, z, weight):
+    nodes, target, scale = sampled(f, interval, base, factor, weight)
     powers = np.vander([float(z(x)) for x in nodes], degree + 1, increasing=True)
     lawson = np.ones(len(nodes)) / len(nodes)
     for _ in range(400):
@@ -27,18 +38,34 @@ def fit(name, f, interval, degree, base, factor, z, weight):
         lawson = lawson * error
         lawson /= lawson.sum()
     rounded = np.float32(coefficients)
-    left = np.abs(scale * (powers @ rounded.astype(float) - target)).max()
-    print(f"{name}: error {left:.2e} = 2^{np.log2(left):.1f}")
-    print("    " + ", ".join(repr(float(c)) for c in rounded))
+    report(name, np.abs(scale * (powers @ rounded.astype(float) - target)).max(), rounded)
 
 
-one, zero = lambda x: mp.mpf(1), lambda x: mp.mpf(0)
+def fit_ratio(name, f, interval, degrees, base, factor, weight):
+    nodes, target, scale = sampled(f, interval, base, factor, weight)
+    x = np.array([float(node) for node in nodes])
+    above, below = (np.vander(x, degree + 1, increasing=True) for degree in degrees)
+    q, lawson, best = np.ones(len(x)), np.ones(len(x)) / len(x), np.inf
+    for _ in range(400):
+        w = np.sqrt(lawson) * np.abs(scale) / np.abs(q)
+        system = np.hstack([above, -target[:, None] * below[:, 1:]])
+        solution = np.linalg.lstsq(system * w[:, None], target * w, rcond=None)[0]
+        p, q = above @ solution[: degrees[0] + 1], 1 + below[:, 1:] @ solution[degrees[0] + 1 :]
+        error = np.abs(scale * (p / q - target))
+        if error.max() < best:
+            best, kept = error.max(), np.float32(solution)
+        lawson = lawson * error
+        lawson /= lawson.sum()
+    p, q = kept[: degrees[0] + 1], np.append(np.float32(1), kept[degrees[0] + 1 :])
+    left = np.abs(scale * (above @ p.astype(float) / (below @ q.astype(float)) - target)).max()
+    report(name, left, p, q)
+
+
 ln2 = mp.log(2) / 2 * mp.mpf("1.001")
 fit("exp", mp.exp, (-ln2, ln2), 4, lambda x: 1 + x, lambda x: x**2, lambda x: x, lambda x: 1 / mp.expm1(abs(x)))
-fit("log", mp.log1p, (mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1), 8, lambda x: x - x**2 / 2, lambda x: x**3, lambda x: x, lambda x: 1 / abs(mp.log1p(x)))
-fit("tanh", mp.tanh, (0, mp.mpf("0.625")), 4, lambda x: x, lambda x: x**3, lambda x: x**2, lambda x: 1 / mp.tanh(x))
-fit("erf", mp.erf, (0, 1), 6, lambda x: x, lambda x: x, lambda x: x**2, lambda x: 1 / mp.erf(x))
-fit("erfc", lambda x: -mp.log(mp.erfc(x)), (mp.mpf("0.99"), 4), 8, zero, one, lambda x: x, mp.erfc)
+fit("log", lambda s: 2 * mp.atanh(s), (0, 3 - 2 * mp.sqrt(2)), 2, lambda s: 2 * s, lambda s: s**3, lambda s: s**2, lambda s: 1 / (2 * mp.atanh(s)))
+fit("erf", lambda x: -mp.log(mp.erfc(x)), (0, mp.mpf("3.93")), 7, lambda x: x, lambda x: x, lambda x: x, lambda x: mp.erfc(x) / mp.erf(x))
+fit_ratio("softplus", mp.log1p, (0, 1), (2, 3), lambda x: x, lambda x: x**2, lambda x: 1 / mp.log1p(x))
 quarter = mp.pi / 4 * mp.mpf("1.001")
 fit("sin", mp.sin, (0, quarter), 3, lambda x: x, lambda x: x**3, lambda x: x**2, lambda x: 1 / mp.sin(x))
 fit("cos", mp.cos, (0, quarter), 2, lambda x: 1 - x**2 / 2, lambda x: x**4, lambda x: x**2, lambda x: 1 / mp.cos(x))

@@ -10,14 +10,19 @@ import binaryen from "assemblyscript/binaryen";
 /** The module of a text in Binaryen's flat form, one instruction a line, with constants in globals. */
 export function holdConstants(text: string): Uint8Array {
   const names = new Map<string, string>();
-  const body = text.replace(/^( +)(v128\.const (?!i32x4(?: 0x0+)+$).*)$/gm, (_, indent: string, constant: string) => {
-    if (!names.has(constant)) names.set(constant, `$constant${names.size}`);
-    return `${indent}global.get ${names.get(constant)}`;
-  });
+  const body = text.replace(
+    /^( +)(v128\.const (?!i32x4(?: 0x0+)+$).*)$/gm,
+    (_, indent: string, constant: string) => {
+      if (!names.has(constant)) names.set(constant, `$constant${names.size}`);
+      return `${indent}global.get ${names.get(constant)}`;
+    },
+  );
   const globals = [...names].map(([constant, name]) =>
     ` (global ${name} (mut v128) (${constant}))\n`
   );
-  const module = binaryen.parseText(body.replace(/^ \((?=global|export)/m, `${globals.join("")}$&`));
+  const module = binaryen.parseText(
+    body.replace(/^ \((?=global|export)/m, `${globals.join("")}$&`),
+  );
   try {
     module.setFeatures(binaryen.Features.All);
     if (!module.validate()) throw new Error("constants cannot be held: the module is not valid");

@@ -135,7 +135,7 @@ export function expm14(x: v128): v128 {
 function logReduced(f: v128, k: v128, c: v128): v128 {
   const s = f32x4.div(f, f32x4.add(f, splat(2)));
   const square = f32x4.mul(s, s);
-  let p = step(splat(0.2987136244773865), square, 0.39977559447288513);
+  let p = step(splat(0.29870936274528503), square, 0.39977574348449707);
   p = step(p, square, 0.6666677594184875);
   const half = f32x4.mul(f32x4.mul(f, f), splat(0.5));
   let y = f32x4.mul(s, f32x4.add(half, f32x4.mul(p, square)));
@@ -248,9 +248,9 @@ export function sigmoid4(x: v128): v128 {
 export function softplus4(x: v128): v128 {
   const t = exp4(v128.or(x, ints(SIGN)));
   const square = f32x4.mul(t, t);
-  let p = step(splat(-0.45073533058166504), t, -0.49999991059303284);
-  p = f32x4.add(f32x4.mul(square, splat(-0.07225356251001358)), p);
-  const q = step(splat(0.07570214569568634), t, 0.689974844455719);
+  let p = step(splat(-0.4507353603839874), t, -0.49999991059303284);
+  p = f32x4.add(f32x4.mul(square, splat(-0.07225356996059418)), p);
+  const q = step(splat(0.07570214569568634), t, 0.6899749040603638);
   const below = f32x4.add(f32x4.mul(square, q), step(splat(1.5681324005126953), t, 1));
   const rest = f32x4.div(f32x4.mul(square, p), below);
   return f32x4.add(f32x4.pmax(x, splat(0)), f32x4.add(t, rest));
@@ -263,10 +263,10 @@ export function erf4(x: v128): v128 {
   // Beyond 3.93 the result is 1.
   const a = f32x4.pmin(v128.xor(x, sign), splat(3.93));
   const square = f32x4.mul(a, a);
-  let p = step(splat(4.070804061484523e-5), a, -0.0003810013586189598);
-  p = f32x4.add(f32x4.mul(square, p), step(splat(0.0012517482973635197), a, 0.00020571413915604353));
-  p = f32x4.add(f32x4.mul(square, p), step(splat(-0.019321715459227562), a, 0.10281441360712051));
-  p = f32x4.add(f32x4.mul(square, p), step(splat(0.6366164684295654), a, 0.128379225730896));
+  let p = step(splat(4.0707411244511604e-5), a, -0.0003809967893175781);
+  p = f32x4.add(f32x4.mul(square, p), step(splat(0.0012517353752627969), a, 0.00020573205256368965));
+  p = f32x4.add(f32x4.mul(square, p), step(splat(-0.019321728497743607), a, 0.10281441360712051));
+  p = f32x4.add(f32x4.mul(square, p), step(splat(0.6366164684295654), a, 0.1283792108297348));
   const minus = v128.xor(f32x4.add(a, f32x4.mul(a, p)), ints(SIGN));
   const sum = exponent(minus);
   const y = grown(expm1Near(minus, f32x4.sub(sum, splat(ROUND))), sum);
