@@ -41,6 +41,6 @@ test("sizes below 0 are refused, as tfjs refuses them", async () => {
   const crop = () => tf.batchToSpaceND(tf.ones([4, 1, 1, 1]), [2, 2], [[2, 2], [0, 0]]);
   assert.throws(crop, /sizes must be at least 0, received \[1,-2,2,1\]/);
   const dilate = () =>
-    tf.dilation2d(tf.ones([2, 5, 1, 3]), tf.ones<tf.Rank.R3>([3, 4, 3]), 1, "valid", 2);
+    tf.dilation2d(tf.ones<tf.Rank.R4>([2, 5, 1, 3]), tf.ones<tf.Rank.R3>([3, 4, 3]), 1, "valid", 2);
   assert.throws(dilate, /sizes must be at least 0/);
 });
