@@ -1,0 +1,188 @@
+/** The memory that coordinator and workers share, seen through its layout. */
+import { ConfigError } from "../core/errors.ts";
+import { CONTROL_BYTES, HEADER, type Layout } from "./layout.ts";
+
+const PAGE = 65536;
+
+/** The control words, Int32. */
+const COMMAND = 0, KIND = 1, LEAVE = 2, NEXT = 3, ARRIVED = 4, DONE = 5, FAILED = 6, CURRENT = 7;
+
+/** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
+const NAP_MS = 100;
+
+/** The views and the control words of the shared memory. */
+export class Arena {
+  readonly memory: WebAssembly.Memory;
+  readonly layout: Layout;
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly floats: Float32Array;
+  readonly doubles: Float64Array;
+
+  constructor(memory: WebAssembly.Memory, layout: Layout) {
+    this.memory = memory;
+    this.layout = layout;
+    const { buffer } = memory;
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Int32Array(buffer);
+    this.floats = new Float32Array(buffer);
+    this.doubles = new Float64Array(buffer);
+  }
+
+  /** New zeroed memory of the layout's size. */
+  static create(layout: Layout): Arena {
+    const pages = Math.ceil(layout.bytes / PAGE);
+    if (pages > 65536) {
+      const size = (layout.bytes / 2 ** 30).toFixed(1);
+      throw new ConfigError("workers", `need ${size} GiB of shared memory, more than the 4 GiB there can be`);
+    }
+    return new Arena(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }), layout);
+  }
+
+  /** Float32 values at a byte address. */
+  floatsAt(address: number, length: number): Float32Array {
+    return this.floats.subarray(address >>> 2, (address >>> 2) + length);
+  }
+
+  /** Int32 values at a byte address. */
+  wordsAt(address: number, length: number): Int32Array {
+    return this.words.subarray(address >>> 2, (address >>> 2) + length);
+  }
+
+  /** Double values at a byte address. */
+  doublesAt(address: number, length: number): Float64Array {
+    return this.doubles.subarray(address >>> 3, (address >>> 3) + length);
+  }
+
+  /** The address of the side that holds the training state. */
+  get current(): number {
+    return this.layout.sides[Atomics.load(this.words, CURRENT)];
+  }
+
+  /** The address of the side that the next update writes. */
+  get next(): number {
+    return this.layout.sides[1 - Atomics.load(this.words, CURRENT)];
+  }
+
+  /** The update is whole: the next side becomes the current one, in one store. */
+  commit(): void {
+    Atomics.store(this.words, CURRENT, 1 - Atomics.load(this.words, CURRENT));
+  }
+
+  chunkAt(chunk: number): number {
+    return this.layout.chunks.at + chunk * this.layout.chunks.bytes;
+  }
+
+  /** Loss sum, item count and whether that is a tensor's. */
+  headerOf(chunk: number): Float64Array {
+    return this.doublesAt(this.chunkAt(chunk), HEADER.size);
+  }
+
+  /** For each gradient 1 if the chunk has it. */
+  presentIn(chunk: number): Uint8Array {
+    const at = this.chunkAt(chunk) + this.layout.presentAt;
+    return this.bytes.subarray(at, at + this.layout.gradients.length);
+  }
+
+  /** The address of gradient `g` in a chunk. */
+  gradientAt(chunk: number, g: number): number {
+    return this.chunkAt(chunk) + this.layout.gradients[g].at;
+  }
+
+  // Coordinator.
+
+  /** Gives all workers a command. */
+  command(kind: number): void {
+    for (const word of [NEXT, ARRIVED, DONE, FAILED]) Atomics.store(this.words, word, 0);
+    Atomics.store(this.words, KIND, kind);
+    Atomics.add(this.words, COMMAND, 1);
+    Atomics.notify(this.words, COMMAND);
+  }
+
+  /** Whether all workers are done with the command. */
+  get isDone(): boolean {
+    return Atomics.load(this.words, DONE) === this.layout.workers;
+  }
+
+  /** The number of the worker that failed, counted from 0; -1 if none has. */
+  get failed(): number {
+    return Atomics.load(this.words, FAILED) - 1;
+  }
+
+  /** Resolves when a worker is done or has failed, or after a nap. */
+  async news(): Promise<void> {
+    const done = Atomics.load(this.words, DONE);
+    if (done === this.layout.workers || this.failed >= 0) return;
+    const wait = Atomics.waitAsync(this.words, DONE, done, NAP_MS);
+    if (wait.async) await wait.value;
+  }
+
+  /** Counts up while the worker lives. */
+  beatOf(worker: number): number {
+    return Atomics.load(this.words, beatWord(worker));
+  }
+
+  /** Asks the workers to leave their loops, or lets them stay in the next ones. */
+  setLeave(leave: boolean): void {
+    Atomics.store(this.words, LEAVE, Number(leave));
+    if (!leave) return;
+    Atomics.add(this.words, COMMAND, 1);
+    Atomics.notify(this.words, COMMAND);
+  }
+
+  // Worker.
+
+  /** The number of the last command. */
+  get commands(): number {
+    return Atomics.load(this.words, COMMAND);
+  }
+
+  beat(worker: number): void {
+    Atomics.add(this.words, beatWord(worker), 1);
+  }
+
+  /** Waits for the command after number `seen`; answers its kind, or undefined if the loop is to be left. */
+  nextCommand(worker: number, seen: number): number | undefined {
+    while (Atomics.load(this.words, COMMAND) === seen) {
+      this.beat(worker);
+      Atomics.wait(this.words, COMMAND, seen, NAP_MS);
+    }
+    return Atomics.load(this.words, LEAVE) === 1 ? undefined : Atomics.load(this.words, KIND);
+  }
+
+  /** The next piece of work that no worker has taken. */
+  take(): number {
+    return Atomics.add(this.words, NEXT, 1);
+  }
+
+  /** Waits until all workers have come here. */
+  meet(worker: number): void {
+    const { workers } = this.layout;
+    if (Atomics.add(this.words, ARRIVED, 1) + 1 === workers) {
+      Atomics.notify(this.words, ARRIVED);
+      return;
+    }
+    for (let arrived; (arrived = Atomics.load(this.words, ARRIVED)) < workers;) {
+      this.beat(worker);
+      Atomics.wait(this.words, ARRIVED, arrived, NAP_MS);
+    }
+  }
+
+  /** The worker is done with the command. */
+  done(): void {
+    Atomics.add(this.words, DONE, 1);
+    Atomics.notify(this.words, DONE);
+  }
+
+  /** The worker cannot go on. */
+  fail(worker: number): void {
+    Atomics.compareExchange(this.words, FAILED, 0, worker + 1);
+    Atomics.add(this.words, DONE, 0);
+    Atomics.notify(this.words, DONE);
+  }
+}
+
+/** Each heartbeat has a cache line of its own. */
+function beatWord(worker: number): number {
+  return CONTROL_BYTES * (1 + worker) / 4;
+}

@@ -1,0 +1,240 @@
+/**
+ * Where everything lies in the memory that coordinator and workers share; plain data, computed once
+ * by the coordinator and sent to the workers.
+ *
+ *     control words | mailbox | side 0 | side 1 | chunk 0 | chunk 1 | ... | sums of squares
+ *
+ * A side holds a whole training state: parameters, buffers, optimizer slots and numbers. One side is
+ * the current one; an update reads it and writes the other. A chunk holds what some leaves of a batch
+ * add up to: gradients, buffers, and the totals of its header.
+ */
+import type { Model } from "../model/model.ts";
+import type { Optimizer, Unit } from "../optim/optimizer.ts";
+import { blockCount } from "../optim/block_sums.ts";
+import { type OptimizerRule, scopeOf, type UpdateScope } from "../optim/rule.ts";
+import { trainable } from "../runner/leaf_gradient.ts";
+import { averagedBuffers } from "../runner/leaves.ts";
+import type * as tf from "../tensor/tf.ts";
+
+/** Bytes before the mailbox: control words, and a cache line for the heartbeat of each worker. */
+export const CONTROL_BYTES = 64;
+
+/** A parameter or buffer; every element takes four bytes. */
+export interface TensorPlace {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: "float32" | "int32" | "bool";
+  readonly size: number;
+  /** Bytes from the start of a side. */
+  readonly at: number;
+}
+
+/** The gradient of a parameter. */
+export interface GradientPlace {
+  readonly name: string;
+  /** Its parameter in {@link Layout.tensors}. */
+  readonly tensor: number;
+  readonly size: number;
+  /** Bytes from the start of a chunk. */
+  readonly at: number;
+  /** Its first block among those of all gradients. */
+  readonly block: number;
+}
+
+/** What a chunk says of a buffer, in bytes from its start. */
+export interface BufferPlace {
+  /** In {@link Layout.tensors}. */
+  readonly tensor: number;
+  /** What the last leaf made of it. */
+  readonly last: number;
+  /** How much it moved, times rows; undefined for one that is no float. */
+  readonly moved: number | undefined;
+}
+
+/** A slot of optimizer state. */
+export interface SlotPlace {
+  readonly shape: readonly number[];
+  readonly size: number;
+  /** Bytes from the start of a side. */
+  readonly at: number;
+}
+
+/** A parameter that the optimizer trains. */
+export interface UnitPlace {
+  readonly name: string;
+  /** In {@link Layout.gradients}. */
+  readonly gradient: number;
+  /** Which of the optimizer's rules trains it, by their first unit. */
+  readonly rule: number;
+  readonly scope: UpdateScope;
+  readonly slots: Readonly<Record<string, SlotPlace>>;
+  /** Names of its numbers; in double precision from `numbersAt` on, after one that says whether there is state. */
+  readonly numbers: readonly string[];
+  readonly numbersAt: number;
+}
+
+/** Scalars that all parameters of a rule share. */
+export interface SharedPlace {
+  readonly rule: number;
+  readonly names: readonly string[];
+  /** Float32 values from here on. */
+  readonly at: number;
+}
+
+/** The map. */
+export interface Layout {
+  readonly workers: number;
+  readonly tensors: readonly TensorPlace[];
+  readonly gradients: readonly GradientPlace[];
+  readonly buffers: readonly BufferPlace[];
+  readonly units: readonly UnitPlace[];
+  readonly shared: readonly SharedPlace[];
+  readonly mailbox: { readonly at: number; readonly bytes: number };
+  readonly sides: readonly [number, number];
+  readonly sideBytes: number;
+  readonly chunks: { readonly at: number; readonly bytes: number; readonly count: number };
+  /** Of a chunk: where its byte for each gradient is, 1 if the gradient is there. */
+  readonly presentAt: number;
+  readonly squaresAt: number;
+  readonly blocks: number;
+  /** All of it. */
+  readonly bytes: number;
+}
+
+/** Doubles at the start of a chunk. */
+export const HEADER = { loss: 0, count: 1, countIsTensor: 2, size: 4 } as const;
+
+/** Parameters and buffers, each variable once, under its first name. */
+export function modelVariables({ parameters, buffers = {} }: Model): Map<string, tf.Variable> {
+  const out = new Map<string, tf.Variable>();
+  const seen = new Set<tf.Variable>();
+  for (const named of [parameters, buffers]) {
+    for (const name of Object.keys(named)) {
+      if (seen.has(named[name])) continue;
+      seen.add(named[name]);
+      out.set(name, named[name]);
+    }
+  }
+  return out;
+}
+
+/** The rules of an optimizer in the order of their first units. */
+export function rulesOf(units: readonly Unit[]): OptimizerRule[] {
+  return [...new Set(units.map(({ rule }) => rule))];
+}
+
+/** What the layout depends on beside model and optimizer. */
+export interface LayoutOptions {
+  readonly workers: number;
+  readonly chunks: number;
+  readonly mailboxBytes: number;
+}
+
+/** The layout for a model and its optimizer, with the slots that the present options need. */
+export function layoutOf(
+  model: Model,
+  optimizer: Optimizer,
+  { workers, chunks, mailboxBytes }: LayoutOptions,
+): Layout {
+  const variables = modelVariables(model);
+  const names = [...variables.keys()];
+  const byVariable = new Map([...variables].map(([, variable], i) => [variable, i]));
+
+  const side = new Cursor();
+  const tensors = names.map((name): TensorPlace => {
+    const { shape, size, dtype } = variables.get(name)!;
+    return { name, shape, size, dtype: dtype as TensorPlace["dtype"], at: side.take(4 * size) };
+  });
+
+  const chunk = new Cursor();
+  chunk.take(8 * HEADER.size);
+  const trained = trainable(model);
+  const trainedNames = Object.keys(trained);
+  const presentAt = chunk.take(trainedNames.length);
+  let blocks = 0;
+  const gradients = trainedNames.map((name): GradientPlace => {
+    const { size } = trained[name];
+    const block = blocks;
+    blocks += blockCount(size);
+    const tensor = byVariable.get(trained[name])!;
+    return { name, tensor, size, at: chunk.take(4 * size), block };
+  });
+  const averaged = averagedBuffers(model);
+  const buffers = Object.values(model.buffers ?? {}).map((buffer): BufferPlace => ({
+    tensor: byVariable.get(buffer)!,
+    last: chunk.take(4 * buffer.size),
+    moved: averaged.includes(buffer) ? chunk.take(4 * buffer.size) : undefined,
+  }));
+
+  const units = optimizer.units();
+  const rules = rulesOf(units);
+  const gradientOf = new Map(trainedNames.map((name, i) => [trained[name], i]));
+  const unitPlaces = units.filter(({ param }) => gradientOf.has(param)).map((unit): UnitPlace => {
+    const { rule, param, state } = unit;
+    const options = optimizer.paramGroups[unit.group];
+    const slots: Record<string, SlotPlace> = {};
+    for (const [name, { shape, size }] of Object.entries(slotShapes(optimizer, unit))) {
+      slots[name] = { shape, size, at: side.take(4 * size) };
+    }
+    const numbers = Object.keys({ ...rule.numbers?.(options), ...state?.numbers });
+    return {
+      name: unit.name,
+      gradient: gradientOf.get(param)!,
+      rule: rules.indexOf(rule),
+      scope: scopeOf(rule, options),
+      slots,
+      numbers,
+      numbersAt: side.take(8 * (1 + numbers.length)),
+    };
+  });
+  const shared = rules.flatMap((rule, i): SharedPlace[] => {
+    const names = Object.keys(rule.shared ?? {});
+    return names.length === 0 ? [] : [{ rule: i, names, at: side.take(8 * names.length) }];
+  });
+
+  const all = new Cursor();
+  all.take(CONTROL_BYTES * (1 + workers));
+  const mailbox = { at: all.take(mailboxBytes), bytes: mailboxBytes };
+  const sides = [all.take(side.bytes), all.take(side.bytes)] as const;
+  const chunksAt = all.take(chunk.bytes * chunks);
+  const squaresAt = all.take(8 * blocks);
+  return {
+    workers,
+    tensors,
+    gradients,
+    buffers,
+    units: unitPlaces,
+    shared,
+    mailbox,
+    sides,
+    sideBytes: side.bytes,
+    chunks: { at: chunksAt, bytes: chunk.bytes, count: chunks },
+    presentAt,
+    squaresAt,
+    blocks,
+    bytes: all.bytes,
+  };
+}
+
+/** The slots of a unit: those it has, and those that its options ask for. */
+function slotShapes(
+  optimizer: Optimizer,
+  unit: Unit,
+): Record<string, { shape: readonly number[]; size: number }> {
+  const initial = optimizer.initialSlots(unit, Object.keys(unit.state?.slots ?? {}));
+  const shapes = Object.entries({ ...initial, ...unit.state?.slots })
+    .map(([name, { shape, size }]) => [name, { shape, size }] as const);
+  for (const tensor of Object.values(initial)) tensor.dispose();
+  return Object.fromEntries(shapes);
+}
+
+/** Hands out places one after the other, each on a cache line of its own. */
+class Cursor {
+  bytes = 0;
+
+  take(bytes: number): number {
+    const at = this.bytes;
+    this.bytes += Math.ceil(bytes / 64) * 64;
+    return at;
+  }
+}

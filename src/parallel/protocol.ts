@@ -1,0 +1,79 @@
+/** What coordinator and workers say to each other: plain data and shared memory, never code. */
+import type { DataForm } from "../data/data_form.ts";
+import type { HostArray } from "../data/dataset.ts";
+import type { Layout } from "./layout.ts";
+
+/** What a worker builds its parts from: the resolved config as far as it computes, and the data's form. */
+export interface WorkerSpec {
+  /** Modules that register components. */
+  readonly imports: readonly string[];
+  /** Folder that the model's paths are relative to. */
+  readonly baseDirectory: string;
+  readonly seed: number;
+  readonly backend: string;
+  readonly deterministic: boolean;
+  readonly wasmPath?: string;
+  readonly model: unknown;
+  readonly task: { readonly type: string; readonly params: Record<string, unknown> };
+  readonly rescale: boolean;
+  readonly form: DataForm;
+  readonly loss: unknown;
+  readonly metrics: unknown;
+  readonly horizons: readonly number[];
+  readonly trainMetrics: boolean;
+  /** Those with hooks inside the forward pass, and where each stands in the config. */
+  readonly callbacks: readonly unknown[];
+  readonly optimizer: unknown;
+}
+
+/** What a worker is started with. */
+export interface WorkerSetup {
+  readonly spec: WorkerSpec;
+  readonly index: number;
+  readonly memory: WebAssembly.Memory;
+  readonly layout: Layout;
+  readonly batch: SharedArrayBuffer;
+}
+
+/** The commands. */
+export const GRADIENT = 1, UPDATE = 2;
+
+/** Half-open ranges. */
+export type Ranges = readonly (readonly [number, number])[];
+
+/** A field of the batch in the shared buffer. */
+export interface FieldPlace {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: HostArray["dtype"];
+  /** Bytes from the start of the buffer. */
+  readonly at: number;
+}
+
+/** The gradient of a batch. */
+export interface GradientMessage {
+  readonly iteration: number;
+  /** The key of the iteration's random stream. */
+  readonly random: readonly [number, number];
+  /** Rows of each leaf. */
+  readonly bounds: Ranges;
+  /** Leaves of each chunk. */
+  readonly chunks: Ranges;
+  readonly fields: readonly FieldPlace[];
+  /** Where the metric sums of row 0 go in the batch's buffer. */
+  readonly metricsAt: number;
+}
+
+/** The update of the last gradient. */
+export interface UpdateMessage {
+  /** Multiplies the gradient. */
+  readonly scale: number;
+  /** Options of the parameter groups. */
+  readonly groups: readonly Record<string, unknown>[];
+  /** The gradients that are not there. */
+  readonly absent: readonly number[];
+  /** Rows of the batch if its leaves' buffers are averaged; 0: they are what the only leaf made of them. */
+  readonly averagedOver: number;
+  /** The chunk that holds what the last leaf made of the buffers. */
+  readonly lastChunk: number;
+}

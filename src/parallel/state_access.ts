@@ -1,0 +1,28 @@
+/** Between the shared memory and the variables of a thread. */
+import { wasmPlaceOf } from "../fuse/host.ts";
+import * as tf from "../tensor/tf.ts";
+import type { Arena } from "./arena.ts";
+import type { TensorPlace } from "./layout.ts";
+
+/** Gives a variable the values at `address`. */
+export function load(arena: Arena, address: number, place: TensorPlace, variable: tf.Variable): void {
+  const { size, shape, dtype } = place;
+  const floats = dtype === "float32";
+  const shared = floats ? arena.floatsAt(address, size) : arena.wordsAt(address, size);
+  // The wasm backend copies what it is given into its heap; the others may keep the array itself.
+  const values = tf.getBackend() === "wasm" ? shared : shared.slice();
+  const given = dtype === "bool" ? Uint8Array.from(values) : values;
+  const tensor = tf.tensor(given, [...shape], dtype);
+  variable.assign(tensor);
+  tensor.dispose();
+}
+
+/** Copies the values of a tensor to `address`. */
+export async function store(arena: Arena, address: number, tensor: tf.Tensor): Promise<void> {
+  const { dtype, size } = tensor;
+  const target = dtype === "float32" ? arena.floatsAt(address, size) : arena.wordsAt(address, size);
+  const place = dtype === "bool" || size === 0 ? undefined : wasmPlaceOf(tensor);
+  if (place === undefined) return target.set(await tensor.data());
+  const View = dtype === "float32" ? Float32Array : Int32Array;
+  target.set(new View(place.memory.buffer, place.address, size));
+}

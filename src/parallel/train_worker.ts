@@ -1,0 +1,106 @@
+/** What a worker thread offers to the coordinator, through comlink. */
+import { randomStream } from "../core/random.ts";
+import type { HostBatch } from "../data/dataset.ts";
+import { batchSums } from "../runner/evaluate.ts";
+import type * as tf from "../tensor/tf.ts";
+import { Arena } from "./arena.ts";
+import { computeGradient, type GradientWork } from "./gradient_work.ts";
+import { modelVariables } from "./layout.ts";
+import { read } from "./mailbox.ts";
+import { slicesOf, unitsOf } from "./ownership.ts";
+import { GRADIENT, type GradientMessage, UPDATE, type UpdateMessage, type WorkerSetup } from "./protocol.ts";
+import { load } from "./state_access.ts";
+import { computeUpdate, type UpdateWork } from "./update_work.ts";
+import { buildWorkerParts, type WorkerParts } from "./worker_parts.ts";
+
+/**
+ * A worker. `init` once; then `run`, which is the loop over commands in shared memory and hears no
+ * messages, and between two runs evaluations.
+ */
+export class TrainWorker {
+  #setup!: WorkerSetup;
+  #arena!: Arena;
+  #parts!: WorkerParts;
+  #variables!: readonly tf.Variable[];
+  #gradient!: GradientWork;
+  #update!: UpdateWork;
+  /** The number of the last command seen. */
+  #seen = 0;
+
+  /** Builds everything that is computed with. */
+  async init(setup: WorkerSetup): Promise<void> {
+    const { spec, memory, layout, index: worker, batch } = setup;
+    const parts = await buildWorkerParts(spec);
+    const arena = new Arena(memory, layout);
+    const slices = slicesOf(layout, worker);
+    const { pass, optimizer } = parts;
+    this.#setup = setup;
+    this.#arena = arena;
+    this.#parts = parts;
+    this.#variables = this.#variablesOf();
+    const resetBuffers = () => this.#load(arena.current, layout.buffers.map(({ tensor }) => tensor));
+    this.#gradient = { arena, worker, pass, slices, batch, resetBuffers };
+    this.#update = { arena, worker, optimizer, slices, wholes: unitsOf(layout, worker) };
+    this.#seen = arena.commands;
+  }
+
+  /** Obeys commands until it is told to leave; an error ends it, and with it the team. */
+  async run(): Promise<void> {
+    const { index } = this.#setup;
+    const arena = this.#arena;
+    try {
+      for (;;) {
+        const kind = arena.nextCommand(index, this.#seen);
+        this.#seen = arena.commands;
+        if (kind === undefined) return;
+        arena.beat(index);
+        if (kind === GRADIENT) {
+          this.#load(arena.current, arena.layout.tensors.keys());
+          await computeGradient(this.#gradient, read<GradientMessage>(arena));
+        } else if (kind === UPDATE) {
+          await computeUpdate(this.#update, read<UpdateMessage>(arena));
+        }
+        arena.done();
+      }
+    } catch (error) {
+      arena.fail(index);
+      throw error;
+    }
+  }
+
+  /** Takes over the weights of the next side, where the coordinator has put those to be evaluated. */
+  startEvaluation(): void {
+    this.#load(this.#arena.next, this.#arena.layout.tensors.keys());
+  }
+
+  /** Loss sum, count, and the metric sums of every row of a batch that begins at sample `position`. */
+  async evaluate(
+    split: "validation" | "test",
+    batch: HostBatch,
+    position: number,
+  ): Promise<Float64Array> {
+    const { pass, metrics } = this.#parts;
+    const random = randomStream(this.#setup.spec.seed, split);
+    return await batchSums({ ...pass, metrics: metrics[split] }, batch, position, random);
+  }
+
+  /** The model's variables in the order of the layout. */
+  #variablesOf(): tf.Variable[] {
+    const variables = modelVariables(this.#parts.pass.model);
+    return this.#arena.layout.tensors.map(({ name, shape }) => {
+      const variable = variables.get(name);
+      if (variable?.shape.join() !== shape.join()) {
+        throw new Error(`the worker's model has no ${name} of shape [${shape}]: it must be built alike in every thread`);
+      }
+      return variable;
+    });
+  }
+
+  #load(side: number, tensors: Iterable<number>): void {
+    const { layout } = this.#arena;
+    for (const i of tensors) {
+      const place = layout.tensors[i];
+      load(this.#arena, side + place.at, place, this.#variables[i]);
+    }
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * Where the training state of a run with workers is: at home, in the model and the optimizer of the
+ * coordinator's thread, or away, on the current side of the shared memory.
+ */
+import { readTensors } from "../checkpoint/tensors.ts";
+import type { Model } from "../model/model.ts";
+import { joinKey, sharedKey } from "../optim/named_state.ts";
+import type { ImportedState, Optimizer } from "../optim/optimizer.ts";
+import type { CopiedOptimizerState } from "../runner/engine.ts";
+import * as tf from "../tensor/tf.ts";
+import type { Arena } from "./arena.ts";
+import { modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
+import { load, store } from "./state_access.ts";
+
+/** The state, and its moves. */
+export class TrainingState {
+  readonly #optimizer: Optimizer;
+  readonly #variables: readonly tf.Variable[];
+  /** Where the state is while it is away. */
+  #arena: Arena | undefined;
+  /** Whether the model here is older than the state that is away. */
+  #stale = false;
+  /** What the variables held when they were last alike: others have been assigned since. */
+  #alike: object[] = [];
+
+  constructor(model: Model, optimizer: Optimizer) {
+    this.#optimizer = optimizer;
+    this.#variables = [...modelVariables(model).values()];
+  }
+
+  /** Puts the state into shared memory, or what was assigned to the model since it is there. */
+  async leaveHome(arena: Arena): Promise<void> {
+    if (this.#arena === undefined) {
+      await this.#storeVariables(arena, () => true);
+      await this.#storeOptimizer(arena);
+      this.#arena = arena;
+      const fetch = () => this.#fetch();
+      this.#optimizer.handOver({ fetch, changed: () => this.#reloaded() });
+      this.#stale = false;
+    } else if (!this.#stale) {
+      await this.#storeVariables(arena, (i) => this.#variables[i].dataId !== this.#alike[i]);
+    }
+    if (!this.#stale) this.#noteAlike();
+  }
+
+  /** The update in the shared memory is whole. */
+  commit(): void {
+    this.#arena!.commit();
+    this.#optimizer.noteUpdate();
+    this.#stale = true;
+  }
+
+  /** Brings the model here up to date. */
+  pull(): void {
+    const arena = this.#arena;
+    if (arena === undefined || !this.#stale) return;
+    const { tensors } = arena.layout;
+    this.#variables.forEach((variable, i) => {
+      load(arena, arena.current + tensors[i].at, tensors[i], variable);
+    });
+    this.#stale = false;
+    this.#noteAlike();
+  }
+
+  /** Takes the state back into model and optimizer. */
+  comeHome(): void {
+    this.pull();
+    this.#release();
+  }
+
+  /** Model and optimizer here have been set anew; what is away is given up. */
+  giveUp(): void {
+    this.#stale = false;
+    this.#release();
+  }
+
+  /** Puts the weights that the model here holds now onto the next side, for an evaluation. */
+  async lend(): Promise<void> {
+    const arena = this.#arena!;
+    const { tensors } = arena.layout;
+    for (const [i, variable] of this.#variables.entries()) {
+      await store(arena, arena.next + tensors[i].at, variable);
+    }
+  }
+
+  /** A copy of the optimizer's state. */
+  async optimizerState(): Promise<CopiedOptimizerState> {
+    if (this.#arena === undefined) {
+      const { tensors, meta } = this.#optimizer.exportState();
+      return { tensors: await readTensors(tensors), meta };
+    }
+    const { tensors, meta } = this.#fetch();
+    const copied = Object.entries(tensors).map(([name, { data, shape }]) =>
+      [name, { dtype: "F32" as const, shape, data: data as Float32Array }] as const
+    );
+    const { iterations, paramGroups } = this.#optimizer;
+    const groups = structuredClone(paramGroups);
+    return {
+      tensors: Object.fromEntries(copied),
+      meta: { iterations, groups, numbers: meta.numbers },
+    };
+  }
+
+  /** The optimizer has loaded other state; the model here stays that of the training. */
+  #reloaded(): void {
+    this.pull();
+    this.#release();
+  }
+
+  #release(): void {
+    if (this.#arena === undefined) return;
+    this.#optimizer.handOver(undefined);
+    this.#arena = undefined;
+  }
+
+  #noteAlike(): void {
+    this.#alike = this.#variables.map(({ dataId }) => dataId);
+  }
+
+  /** On both sides, since an update writes only what it trains. */
+  async #storeVariables(arena: Arena, when: (i: number) => boolean): Promise<void> {
+    const { tensors } = arena.layout;
+    for (const [i, variable] of this.#variables.entries()) {
+      if (!when(i)) continue;
+      await store(arena, arena.current + tensors[i].at, variable);
+      const words = arena.wordsAt(arena.current + tensors[i].at, tensors[i].size);
+      arena.wordsAt(arena.next + tensors[i].at, tensors[i].size).set(words);
+    }
+  }
+
+  /** State that there is, and the first values of what an update will make. */
+  async #storeOptimizer(arena: Arena): Promise<void> {
+    const { layout, current, doubles } = arena;
+    const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
+    for (const place of layout.units) {
+      const unit = units.get(place.name)!;
+      const { state } = unit;
+      const known = Object.keys(state?.slots ?? {});
+      const slots: Record<string, tf.Tensor> = {
+        ...this.#optimizer.initialSlots(unit, known),
+        ...state?.slots,
+      };
+      for (const [name, { at }] of Object.entries(place.slots)) {
+        await store(arena, current + at, slots[name]);
+        if (!known.includes(name)) slots[name].dispose();
+      }
+      const at = (current + place.numbersAt) / 8;
+      doubles[at] = Number(state !== undefined);
+      place.numbers.forEach((name, i) => doubles[at + 1 + i] = state?.numbers[name] ?? 0);
+    }
+    const rules = rulesOf([...units.values()]);
+    for (const { rule: index, names, at } of layout.shared) {
+      const rule = rules[index];
+      const shared = this.#optimizer.sharedState(rule);
+      const { group } = [...units.values()].find((unit) => unit.rule === rule)!;
+      const options = this.#optimizer.paramGroups[group];
+      for (const [i, name] of names.entries()) {
+        const value = shared === undefined
+          ? rule.shared![name](options)
+          : (await shared[name].data())[0];
+        arena.floatsAt(current + at, names.length)[i] = value;
+      }
+    }
+  }
+
+  /** The optimizer's state in the shared memory, copied. */
+  #fetch(): HostState {
+    const arena = this.#arena!;
+    const { layout, current, doubles } = arena;
+    const tensors: HostState["tensors"] = {};
+    const numbers: Record<string, Record<string, number>> = {};
+    const made = (place: UnitPlace): boolean => doubles[(current + place.numbersAt) / 8] === 1;
+    for (const place of layout.units) {
+      const slots = Object.entries(place.slots);
+      if (!made(place) || slots.length + place.numbers.length === 0) continue;
+      const at = (current + place.numbersAt) / 8 + 1;
+      const values = place.numbers.map((name, i) => [name, doubles[at + i]] as const);
+      numbers[place.name] = Object.fromEntries(values);
+      for (const [slot, { at, size, shape }] of slots) {
+        const data = arena.floatsAt(current + at, size).slice();
+        tensors[joinKey(place.name, slot)] = { data, shape };
+      }
+    }
+    const units = this.#optimizer.units();
+    const rules = rulesOf(units);
+    for (const { rule, names, at } of layout.shared) {
+      if (!layout.units.some((place) => place.rule === rule && made(place))) continue;
+      const { group } = units.find((unit) => unit.rule === rules[rule])!;
+      const values = arena.floatsAt(current + at, names.length);
+      names.forEach((name, i) => {
+        tensors[sharedKey(group, name)] = { data: values.slice(i, i + 1), shape: [] };
+      });
+    }
+    return { tensors, meta: { numbers } };
+  }
+}
+
+/** State as it is loaded, on the host. */
+interface HostState extends ImportedState {
+  readonly tensors: Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }>;
+}

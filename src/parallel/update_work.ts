@@ -1,0 +1,206 @@
+/**
+ * A worker's part of an update: from the current side of the shared memory to the next, so that it
+ * can be made again. Element-wise rules run on the worker's slices, others on whole parameters.
+ */
+import { updateMemory } from "../fuse/memory.ts";
+import type { Optimizer, ParamGroup, Unit } from "../optim/optimizer.ts";
+import type { OptimizerRule, ParameterState, UpdateEntry } from "../optim/rule.ts";
+import * as tf from "../tensor/tf.ts";
+import type { Arena } from "./arena.ts";
+import type { SlotPlace, UnitPlace } from "./layout.ts";
+import { rulesOf } from "./layout.ts";
+import type { Slice } from "./ownership.ts";
+import type { UpdateMessage } from "./protocol.ts";
+import { load, store } from "./state_access.ts";
+
+/** What an update is made with. */
+export interface UpdateWork {
+  readonly arena: Arena;
+  readonly worker: number;
+  readonly optimizer: Optimizer;
+  readonly slices: readonly Slice[];
+  /** Updated as wholes. */
+  readonly wholes: readonly UnitPlace[];
+}
+
+/** Writes the worker's part of the next side. */
+export async function computeUpdate(work: UpdateWork, message: UpdateMessage): Promise<void> {
+  const { arena, worker, optimizer } = work;
+  const units = unitsByGradient(arena);
+  const absent = new Set(message.absent);
+  const live = optimizer.units();
+  const byName = new Map(live.map((unit) => [unit.name, unit]));
+  for (const slice of work.slices) {
+    const place = units.get(slice.gradient);
+    if (place === undefined || place.scope !== "element") continue;
+    if (absent.has(slice.gradient)) copySlice(arena, place, slice);
+    else updateSlice(arena, place, slice, byName.get(place.name)!, message);
+  }
+  const rules = rulesOf(live);
+  for (const [rule, places] of byRule(work.wholes)) {
+    const there = places.filter(({ gradient }) => !absent.has(gradient));
+    for (const place of places) if (absent.has(place.gradient)) copyUnit(arena, place);
+    await updateWholes(arena, rules[rule], rule, there, byName, message);
+  }
+  if (worker === 0) updateBuffers(arena, message);
+}
+
+function unitsByGradient({ layout }: Arena): Map<number, UnitPlace> {
+  return new Map(layout.units.map((unit) => [unit.gradient, unit]));
+}
+
+function byRule(places: readonly UnitPlace[]): Map<number, UnitPlace[]> {
+  const out = new Map<number, UnitPlace[]>();
+  for (const place of places) out.set(place.rule, [...out.get(place.rule) ?? [], place]);
+  return out;
+}
+
+/** A unit's numbers before the update, and the slots that it has only since now. */
+function stateOf(
+  { doubles, current }: Arena,
+  { numbers, numbersAt, slots }: UnitPlace,
+  rule: OptimizerRule,
+  options: ParamGroup,
+): { numbers: Record<string, number>; created: Set<string> } {
+  const at = (current + numbersAt) / 8;
+  if (doubles[at] === 0) {
+    return { numbers: { ...rule.numbers?.(options) }, created: new Set(Object.keys(slots)) };
+  }
+  const known = numbers.map((name, i) => [name, doubles[at + 1 + i]] as const);
+  return { numbers: Object.fromEntries(known), created: new Set() };
+}
+
+function writeNumbers(
+  { doubles, next }: Arena,
+  { numbers: names, numbersAt }: UnitPlace,
+  numbers: Record<string, number>,
+): void {
+  const at = (next + numbersAt) / 8;
+  doubles[at] = 1;
+  names.forEach((name, i) => doubles[at + 1 + i] = numbers[name]);
+}
+
+function updateSlice(
+  arena: Arena,
+  place: UnitPlace,
+  { gradient, start, end }: Slice,
+  { rule, group, baseLr }: Unit,
+  { scale, groups }: UpdateMessage,
+): void {
+  const options = groups[group];
+  const { numbers, created } = stateOf(arena, place, rule, options as ParamGroup);
+  const { update, scalars } = rule.plan!({ options, numbers, created, baseLr });
+  const { current, next, layout } = arena;
+  const offset = 4 * start;
+  const param = layout.tensors[layout.gradients[gradient].tensor].at + offset;
+  const slotsOn = (side: number) =>
+    Object.fromEntries(
+      Object.entries(place.slots).map(([name, { at }]) => [name, side + at + offset]),
+    );
+  const source = {
+    param: current + param,
+    gradient: arena.gradientAt(0, gradient) + offset,
+    scale,
+    slots: slotsOn(current),
+    scalars,
+  };
+  const targets = { param: next + param, slots: slotsOn(next) };
+  updateMemory(update, arena.memory, source, end - start, targets);
+  if (start === 0) writeNumbers(arena, place, numbers);
+}
+
+/** Updates parameters and their state as tensors, by the rule itself. */
+async function updateWholes(
+  arena: Arena,
+  rule: OptimizerRule,
+  ruleIndex: number,
+  places: readonly UnitPlace[],
+  units: ReadonlyMap<string, Unit>,
+  { scale, groups }: UpdateMessage,
+): Promise<void> {
+  const { current, next, layout } = arena;
+  const sharedPlace = layout.shared.find((place) => place.rule === ruleIndex);
+  const shared = Object.fromEntries(
+    sharedPlace?.names.map((name, i) => {
+      const value = arena.floatsAt(current + sharedPlace.at, i + 1)[i];
+      return [name, tf.tidy(() => tf.variable(tf.scalar(value), false))];
+    }) ?? [],
+  );
+  const entries = places.map((place): UpdateEntry => {
+    const { name, param, group, baseLr } = units.get(place.name)!;
+    const options = groups[group] as ParamGroup;
+    const { numbers, created } = stateOf(arena, place, rule, options);
+    const { tensor, size } = layout.gradients[place.gradient];
+    load(arena, current + layout.tensors[tensor].at, layout.tensors[tensor], param);
+    const values = arena.floatsAt(arena.gradientAt(0, place.gradient), size).slice();
+    const gradient = tf.tensor(values, param.shape);
+    const slots = Object.fromEntries(
+      Object.entries(place.slots).map(([slot, where]) => [slot, slotVariable(arena, where)]),
+    );
+    const state: ParameterState = { numbers, slots };
+    return { name, param, gradient, scale, options, state, created, baseLr };
+  });
+  if (entries.length > 0) rule.step(entries, shared);
+  for (let i = 0; i < entries.length; i++) {
+    const place = places[i];
+    const { param, gradient, state } = entries[i];
+    const { tensor } = layout.gradients[place.gradient];
+    await store(arena, next + layout.tensors[tensor].at, param);
+    for (const [name, { at }] of Object.entries(place.slots)) {
+      await store(arena, next + at, state.slots[name]);
+    }
+    writeNumbers(arena, place, state.numbers);
+    tf.dispose([gradient, ...Object.values(state.slots)]);
+  }
+  for (const [i, name] of sharedPlace?.names.entries() ?? []) {
+    arena.floatsAt(next + sharedPlace!.at, i + 1)[i] = (await shared[name].data())[0];
+  }
+  tf.dispose(shared);
+}
+
+function slotVariable(arena: Arena, { at, size, shape }: SlotPlace): tf.Variable {
+  const values = arena.floatsAt(arena.current + at, size).slice();
+  return tf.tidy(() => tf.variable(tf.tensor(values, [...shape], "float32"), false));
+}
+
+/** What the leaves made of the buffers, averaged over rows if there are several. */
+function updateBuffers(arena: Arena, { averagedOver, lastChunk }: UpdateMessage): void {
+  const { layout, current, next } = arena;
+  layout.buffers.forEach(({ tensor, last, moved }) => {
+    const { at, size } = layout.tensors[tensor];
+    if (averagedOver === 0 || moved === undefined) {
+      arena.wordsAt(next + at, size).set(arena.wordsAt(arena.chunkAt(lastChunk) + last, size));
+      return;
+    }
+    const before = arena.floatsAt(current + at, size);
+    const after = arena.floatsAt(next + at, size);
+    const sum = arena.floatsAt(arena.chunkAt(0) + moved, size);
+    // Rounded after each operation, as tensors are.
+    for (let i = 0; i < size; i++) after[i] = before[i] + Math.fround(sum[i] / averagedOver);
+  });
+}
+
+function copySlice(arena: Arena, place: UnitPlace, { gradient, start, end }: Slice): void {
+  const { layout } = arena;
+  const offset = 4 * start;
+  copy(arena, layout.tensors[layout.gradients[gradient].tensor].at + offset, end - start);
+  for (const { at } of Object.values(place.slots)) copy(arena, at + offset, end - start);
+  if (start === 0) copyNumbers(arena, place);
+}
+
+function copyUnit(arena: Arena, place: UnitPlace): void {
+  const { layout } = arena;
+  const { tensor, size } = layout.gradients[place.gradient];
+  copy(arena, layout.tensors[tensor].at, size);
+  for (const { at, size } of Object.values(place.slots)) copy(arena, at, size);
+  copyNumbers(arena, place);
+}
+
+function copyNumbers(arena: Arena, { numbers, numbersAt }: UnitPlace): void {
+  copy(arena, numbersAt, 2 * (1 + numbers.length));
+}
+
+/** Copies `words` words from the current side to the next. */
+function copy(arena: Arena, at: number, words: number): void {
+  arena.wordsAt(arena.next + at, words).set(arena.wordsAt(arena.current + at, words));
+}

@@ -1,0 +1,378 @@
+/**
+ * A run whose gradients, updates and evaluations are computed by workers.
+ *
+ * The state of the training is in one of two places. At home: in the model and the optimizer of this
+ * thread, as it is before the first iteration and after a checkpoint was restored. Away: in the
+ * shared memory; then the model here is a copy that `pull` brings up to date, and the optimizer asks
+ * for its state when somebody looks.
+ */
+import { WorkerError } from "../core/errors.ts";
+import type { RandomStream } from "../core/random.ts";
+import { batchSize } from "../data/batch.ts";
+import type { HostBatch } from "../data/dataset.ts";
+import type { Model } from "../model/model.ts";
+import { blockCount, treeSum } from "../optim/block_sums.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import type { Output } from "../report/console.ts";
+import { BinaryCounter } from "../runner/binary_counter.ts";
+import type {
+  CopiedOptimizerState,
+  Engine,
+  EvaluationLanes,
+  IterationGradient,
+  Split,
+} from "../runner/engine.ts";
+import { scaleOf, type Totals } from "../runner/gradients.ts";
+import { type Bounds, chunkBounds } from "../runner/leaves.ts";
+import * as tf from "../tensor/tf.ts";
+import { Arena } from "./arena.ts";
+import { placesOf, putBatch } from "./batch_places.ts";
+import { HEADER, layoutOf } from "./layout.ts";
+import { encodeMessage } from "./mailbox.ts";
+import { GRADIENT, UPDATE, type UpdateMessage, type WorkerSpec } from "./protocol.ts";
+import { store } from "./state_access.ts";
+import { LostWorker, Team } from "./team.ts";
+import { TrainingState } from "./training_state.ts";
+
+/** What a worker engine is made of. */
+export interface WorkerEngineParts {
+  readonly workers: number;
+  readonly shards: number;
+  readonly model: Model;
+  readonly optimizer: Optimizer;
+  readonly spec: WorkerSpec;
+  /** Sums that the metrics of a training batch take for each row. */
+  readonly metricWidth: number;
+  readonly output: Output;
+  readonly workerUrl?: string | URL;
+  /** How often lost workers may be replaced. */
+  readonly maxRestarts: number;
+  /** Called at each replacement. */
+  readonly onRestart?: () => void;
+}
+
+/** Before the first iteration is done, a worker may be silent for so long, in ms. */
+const FIRST_LIMIT_MS = 30_000;
+
+/** What is asked of the workers for one gradient. */
+interface Task {
+  readonly batch: HostBatch;
+  readonly bounds: Bounds;
+  readonly iteration: number;
+  readonly random: RandomStream;
+}
+
+/** Sizes that the shared memory must have. */
+interface Needs {
+  readonly batchBytes: number;
+  readonly mailboxBytes: number;
+  readonly chunks: number;
+}
+
+/** Computes in workers. */
+export class WorkerEngine implements Engine {
+  readonly workers: number;
+  readonly #parts: WorkerEngineParts;
+  readonly #state: TrainingState;
+  #team: Team | undefined;
+  #needs: Needs = { batchBytes: 0, mailboxBytes: 0, chunks: 0 };
+  /** The longest command so far, in ms. */
+  #slowest: number | undefined;
+  #restarts = 0;
+  #disposed = false;
+
+  constructor(parts: WorkerEngineParts) {
+    this.workers = parts.workers;
+    this.#parts = parts;
+    this.#state = new TrainingState(parts.model, parts.optimizer);
+  }
+
+  async gradient(
+    batch: HostBatch,
+    bounds: Bounds,
+    iteration: number,
+    random: RandomStream,
+  ): Promise<IterationGradient> {
+    const task = { batch, bounds, iteration, random };
+    await this.#surviving(() => this.#compute(task));
+    return this.#gradientOf(task);
+  }
+
+  async evaluation(split: Split): Promise<EvaluationLanes> {
+    await this.#surviving(() => this.#startEvaluation());
+    return {
+      width: 2 * this.workers,
+      run: (batch, position) => this.#evaluate(split, batch, position),
+      end: () => {},
+    };
+  }
+
+  pull(): void {
+    this.#state.pull();
+  }
+
+  push(): void {
+    this.#state.giveUp();
+  }
+
+  async optimizerState(): Promise<CopiedOptimizerState> {
+    return await this.#state.optimizerState();
+  }
+
+  async rest(): Promise<void> {
+    this.#state.comeHome();
+    await this.#end();
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#end().catch(() => {});
+  }
+
+  /** Ends the team; what it was at is lost. */
+  async #end(): Promise<void> {
+    const team = this.#team;
+    this.#team = undefined;
+    await team?.end();
+  }
+
+  /** A silent worker is lost after so long, in ms. */
+  get #limit(): number {
+    return this.#slowest === undefined ? FIRST_LIMIT_MS : 2 * this.#slowest + 1000;
+  }
+
+  /** Has the workers obey, and remembers how long it took. */
+  async #command(team: Team, kind: number, message: Uint8Array): Promise<void> {
+    const begin = performance.now();
+    await team.command(kind, message, this.#limit);
+    this.#slowest = Math.max(this.#slowest ?? 0, performance.now() - begin);
+  }
+
+  /** Has the workers compute and add up the gradients of a batch. */
+  async #compute({ batch, bounds, iteration, random }: Task): Promise<void> {
+    const { shards, optimizer, metricWidth } = this.#parts;
+    const chunks = chunkBounds(bounds.length, shards);
+    const { fields, metricsAt, bytes } = placesOf(batch, batchSize(batch) * metricWidth);
+    const message = encodeMessage({
+      iteration,
+      random: random.key,
+      bounds,
+      chunks,
+      fields,
+      metricsAt,
+    });
+    const options = encodeMessage(optimizer.paramGroups).length;
+    const team = await this.#ready({
+      batchBytes: bytes,
+      mailboxBytes: 4096 + Math.max(message.length, options),
+      chunks: chunks.length,
+    });
+    putBatch(batch, fields, team.batch);
+    await this.#command(team, GRADIENT, message);
+  }
+
+  /** What the workers have computed, and the update that they can make with it. */
+  #gradientOf(task: Task): IterationGradient {
+    const { arena } = this.#team!;
+    const { layout } = arena;
+    const chunks = chunkBounds(task.bounds.length, this.#parts.shards).length;
+    const present = layout.gradients.map((_, g) =>
+      Array.from({ length: chunks }, (_, chunk) => arena.presentIn(chunk)[g]).includes(1)
+    );
+    const made: tf.Tensor[] = [];
+    const grads: Record<string, tf.Tensor> = Object.create(null);
+    layout.gradients.forEach(({ name, tensor, size }, g) => {
+      if (!present[g]) return;
+      let value: tf.Tensor | undefined;
+      Object.defineProperty(grads, name, {
+        enumerable: true,
+        get: () => {
+          if (value === undefined) {
+            // Of the arena at hand: another team has computed the same.
+            const { arena } = this.#team!;
+            const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
+            made.push(value = tf.keep(tf.tensor(values, [...layout.tensors[tensor].shape])));
+          }
+          return value;
+        },
+      });
+    });
+    const totals = this.#totals(task, chunks, present);
+    return {
+      grads,
+      read: () => Promise.resolve(totals),
+      apply: async (value) => {
+        const given = value.grads === grads ? undefined : value.grads;
+        await this.#apply(task, present, value.scale, given);
+      },
+      dispose: () => tf.dispose(made),
+    };
+  }
+
+  #totals({ batch, bounds }: Task, chunks: number, present: readonly boolean[]): Totals {
+    const { arena, batch: shared } = this.#team!;
+    const { layout } = arena;
+    const losses = new BinaryCounter<number>((a, b) => Math.fround(a + b));
+    const counts = new BinaryCounter<{ value: number; exact: boolean }>((a, b) => {
+      const exact = a.exact && b.exact;
+      const sum = exact ? a.value + b.value : Math.fround(Math.fround(a.value) + Math.fround(b.value));
+      return { value: sum, exact };
+    });
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const header = arena.headerOf(chunk);
+      losses.push(header[HEADER.loss]);
+      counts.push({ value: header[HEADER.count], exact: header[HEADER.countIsTensor] === 0 });
+    }
+    const squares = layout.gradients.flatMap(({ block, size }, g) => {
+      const blocks = present[g] ? blockCount(size) : 0;
+      return [...arena.doublesAt(layout.squaresAt + 8 * block, blocks)];
+    });
+    const lossSum = losses.total();
+    const count = counts.total().value;
+    const square = treeSum(squares);
+    const scale = scaleOf(count);
+    const { metricWidth } = this.#parts;
+    const rows = bounds[bounds.length - 1][1] - bounds[0][0];
+    const { metricsAt } = placesOf(batch, batchSize(batch) * metricWidth);
+    const metrics = new Float32Array(shared, metricsAt, rows * metricWidth);
+    const metricSums = new Float64Array(metricWidth);
+    metrics.forEach((value, i) => metricSums[i % metricWidth] += value);
+    return {
+      scale,
+      lossSum,
+      count,
+      norm: Math.sqrt(square) * scale,
+      metricSums,
+      finite: Number.isFinite(lossSum) && Number.isFinite(square),
+    };
+  }
+
+  /** The update with these gradients; `given` are those that callbacks have put in their place. */
+  async #apply(
+    task: Task,
+    present: readonly boolean[],
+    scale: number,
+    given: Record<string, tf.Tensor> | undefined,
+  ): Promise<void> {
+    const { optimizer, shards } = this.#parts;
+    const { bounds } = task;
+    const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
+    const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
+    let computed = true;
+    await this.#surviving(async () => {
+      // Another team has nothing of what a lost one had computed.
+      if (!computed) await this.#compute(task);
+      computed = false;
+      const team = this.#team!;
+      const { gradients } = team.arena.layout;
+      for (const [g, { name }] of gradients.entries()) {
+        const gradient = given?.[name];
+        if (gradient !== undefined) await store(team.arena, team.arena.gradientAt(0, g), gradient);
+      }
+      const isAbsent = (g: number) => given === undefined ? !present[g] : given[gradients[g].name] === undefined;
+      const message: UpdateMessage = {
+        scale,
+        groups,
+        absent: gradients.flatMap((_, g) => isAbsent(g) ? [g] : []),
+        averagedOver: bounds.length === 1 ? 0 : rows,
+        lastChunk: chunkBounds(bounds.length, shards).length - 1,
+      };
+      await this.#command(team, UPDATE, encodeMessage(message));
+    });
+    this.#state.commit();
+  }
+
+  async #startEvaluation(): Promise<void> {
+    const team = await this.#ready(this.#needs);
+    await team.leave();
+    await this.#state.lend();
+    await team.startEvaluation(this.#limit);
+  }
+
+  async #evaluate(split: Split, batch: HostBatch, position: number): Promise<ArrayLike<number>> {
+    // Batches queue up at a worker.
+    for (;;) {
+      const team = this.#team;
+      try {
+        if (team === undefined) throw new LostWorker("the team has ended");
+        return await team.evaluate(split, batch, position, 2 * FIRST_LIMIT_MS);
+      } catch (error) {
+        if (!(error instanceof LostWorker)) throw error;
+        await this.#replaceForEvaluation(team, error);
+      }
+    }
+  }
+
+  /** The replacement under way during an evaluation, which several batches may ask for at once. */
+  #replacing: Promise<void> | undefined;
+
+  async #replaceForEvaluation(lost: Team | undefined, error: LostWorker): Promise<void> {
+    if (this.#team !== lost && this.#replacing === undefined) return;
+    this.#replacing ??= (async () => {
+      try {
+        await this.#replace(error);
+        await this.#surviving(() => this.#startEvaluation());
+      } finally {
+        this.#replacing = undefined;
+      }
+    })();
+    await this.#replacing;
+  }
+
+  /** Does `work`, again with another team as long as workers are lost over it. */
+  async #surviving(work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof LostWorker)) throw error;
+        await this.#replace(error);
+      }
+    }
+  }
+
+  /** Ends a team that has lost a worker. */
+  async #replace(error: LostWorker): Promise<void> {
+    const { output, maxRestarts, onRestart } = this.#parts;
+    await this.#end();
+    if (this.#disposed) throw new WorkerError("the run was disposed");
+    if (this.#restarts >= maxRestarts) {
+      throw new WorkerError(
+        `${error.message}; workers were replaced ${this.#restarts} times, as maxWorkerRestarts says`,
+      );
+    }
+    this.#restarts++;
+    onRestart?.();
+    output.line(`${error.message}: replacing the workers (${this.#restarts} of ${maxRestarts})`);
+  }
+
+  /** A team at work on shared memory that is large enough and holds the training state. */
+  async #ready(needs: Needs): Promise<Team> {
+    this.#needs = {
+      batchBytes: Math.max(this.#needs.batchBytes, needs.batchBytes),
+      mailboxBytes: Math.max(this.#needs.mailboxBytes, needs.mailboxBytes),
+      chunks: Math.max(this.#needs.chunks, needs.chunks),
+    };
+    const { batchBytes, mailboxBytes, chunks } = this.#needs;
+    const { arena: { layout } = {}, batch } = this.#team ?? {};
+    const fits = layout !== undefined && batch!.byteLength >= batchBytes &&
+      layout.mailbox.bytes >= mailboxBytes && layout.chunks.count >= chunks;
+    if (!fits) {
+      // From the memory of the team that is gone or goes.
+      this.#state.comeHome();
+      await this.#end();
+      this.#team = await this.#newTeam();
+    }
+    await this.#state.leaveHome(this.#team!.arena);
+    return this.#team!;
+  }
+
+  async #newTeam(): Promise<Team> {
+    const { model, optimizer, spec, workerUrl } = this.#parts;
+    const { batchBytes, mailboxBytes, chunks } = this.#needs;
+    const { workers } = this;
+    const arena = Arena.create(layoutOf(model, optimizer, { workers, chunks, mailboxBytes }));
+    const batch = new SharedArrayBuffer(batchBytes);
+    return await Team.start({ spec, batch }, arena, { workerUrl, name: "downhill" });
+  }
+}

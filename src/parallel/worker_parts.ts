@@ -1,0 +1,61 @@
+/** What a worker computes with, built from the config and the form of the data. */
+import { type BackendPreference, selectBackend } from "../backend/select.ts";
+import { importModule } from "../core/import_module.ts";
+import { randomStream } from "../core/random.ts";
+import { dataOf } from "../data/data_form.ts";
+import type { AffineScaler } from "../data/scaler.ts";
+import { buildLoss } from "../loss/registry.ts";
+import { horizonMetricsOf } from "../metric/horizon.ts";
+import type { Metric } from "../metric/metric.ts";
+import { buildMetrics } from "../metric/registry.ts";
+import { buildModel } from "../model/registry.ts";
+import { buildOptimizer } from "../optim/builder.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import { buildCallbacks } from "../runner/callbacks/registry.ts";
+import { Hooks } from "../runner/hooks.ts";
+import type { PassParts } from "../runner/leaves.ts";
+import { buildTask } from "../task/registry.ts";
+import type { WorkerSpec } from "./protocol.ts";
+
+/** The parts of a worker. */
+export interface WorkerParts {
+  readonly pass: PassParts;
+  readonly optimizer: Optimizer;
+  readonly metrics: Record<"validation" | "test", readonly Metric[]>;
+  readonly inputScaler: AffineScaler | undefined;
+}
+
+/** Builds them; the initial weights are replaced by those of the run. */
+export async function buildWorkerParts(spec: WorkerSpec): Promise<WorkerParts> {
+  for (const specifier of spec.imports) await importModule(specifier);
+  const { deterministic, seed, baseDirectory, wasmPath } = spec;
+  await selectBackend(spec.backend as BackendPreference, {
+    deterministic,
+    log: () => {},
+    ...(wasmPath === undefined ? {} : { wasmPath }),
+  });
+  const { scaler } = dataOf(spec.form);
+  const { type, params } = spec.task;
+  const task = buildTask(type, { rescale: spec.rescale, scaler }, params);
+  const metrics = buildMetrics(spec.metrics as never);
+  const model = await buildModel(spec.model as never, {
+    random: randomStream(seed, "init"),
+    baseDirectory,
+  });
+  return {
+    pass: {
+      model,
+      task,
+      loss: buildLoss(spec.loss as never),
+      trainMetrics: spec.trainMetrics ? metrics : [],
+      hooks: new Hooks(await buildCallbacks(spec.callbacks as never)),
+      breathe: () => Promise.resolve(),
+    },
+    optimizer: buildOptimizer(spec.optimizer as never, model.parameters),
+    metrics: {
+      validation: metrics,
+      test: [...metrics, ...horizonMetricsOf(metrics, spec.horizons)],
+    },
+    inputScaler: undefined,
+  };
+}
