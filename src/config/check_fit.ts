@@ -13,7 +13,7 @@ import { metricSums } from "../metric/sums.ts";
 import type { RunParts } from "../runner/parts.ts";
 import { AuxiliaryLoss } from "../runner/callbacks/auxiliary_loss.ts";
 import { Curriculum } from "../runner/callbacks/curriculum.ts";
-import { namedOutput, trainable } from "../runner/gradients.ts";
+import { namedOutput, trainable } from "../runner/leaf_gradient.ts";
 import { isMisfit, misfit } from "../runner/misfit.ts";
 import * as tf from "../tensor/tf.ts";
 import { variableGrads } from "../tensor/variable_grads.ts";

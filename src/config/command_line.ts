@@ -11,6 +11,7 @@ import {
   NonFiniteError,
   show,
   suggest,
+  WorkerError,
 } from "../core/errors.ts";
 import { fileSystem, pathModule, urlModule, utilModule } from "../core/host.ts";
 import { consoleOutput, type Output } from "../report/console.ts";
@@ -64,6 +65,10 @@ export async function main(
     ) {
       fail(`${error.message}`);
       return 2;
+    }
+    if (error instanceof WorkerError) {
+      fail(error.message);
+      return RESUMABLE;
     }
     fail(error instanceof Error ? error.stack ?? error.message : String(error));
     return 1;

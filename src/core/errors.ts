@@ -39,6 +39,14 @@ export class NonFiniteError extends Error {
   }
 }
 
+/**
+ * The workers of a run ended or hung, more often than they are replaced: the run stops with exit code 75
+ * and a checkpoint of its last whole iteration, and can be resumed.
+ */
+export class WorkerError extends Error {
+  override readonly name = "WorkerError";
+}
+
 /** A value as it is quoted in an error: short, on one line, NaN and strings recognisable. */
 export function show(value: unknown): string {
   if (typeof value === "function") {

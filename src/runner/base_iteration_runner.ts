@@ -16,6 +16,7 @@ import type { RunContext } from "./context.ts";
 import { Evaluations } from "./evaluations.ts";
 import { finishRun } from "./finish.ts";
 import { Hooks, type Values } from "./hooks.ts";
+import { LocalEngine } from "./local_engine.ts";
 import { TrainMeters } from "./meters.ts";
 import { disposeModel, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
@@ -41,7 +42,6 @@ export type { RunParts } from "./parts.ts";
 /** A run of built components: `train`, `validate`, `test`, `predict`. Subclass it to change a step. */
 export class BaseIterationRunner implements RunView {
   readonly settings: RunSettings;
-  readonly model: Model;
   readonly optimizer: Optimizer;
   /** The parts of the data. */
   readonly data: DataSplits;
@@ -68,13 +68,15 @@ export class BaseIterationRunner implements RunView {
     }
     this.#parts = parts;
     this.settings = parts.settings;
-    this.model = parts.model;
     this.optimizer = parts.optimizer;
     this.data = parts.data;
     this.store = parts.store;
     this.output = parts.output;
     this.timing = new Timing(parts.clock);
     this.#saver = new Saver(parts);
+    const hooks = new Hooks(parts.callbacks);
+    const breath = new Breath(parts.clock);
+    const meters = new TrainMeters(parts.settings.train.metrics ? parts.metrics : []);
     this.#context = {
       run: this,
       saver: this.#saver,
@@ -82,13 +84,24 @@ export class BaseIterationRunner implements RunView {
         this.#restoreFrom(iteration, await parts.checkpoints.load(iteration));
       },
       parts,
-      hooks: new Hooks(parts.callbacks),
-      breath: new Breath(parts.clock),
-      meters: new TrainMeters(parts.settings.train.metrics ? parts.metrics : []),
+      engine: parts.engine ?? new LocalEngine(parts, {
+        hooks,
+        trainMetrics: meters.metrics,
+        breathe: () => breath.take(),
+      }),
+      hooks,
+      breath,
+      meters,
       state: initialState(),
     };
     this.#evaluations = new Evaluations(this.#context);
     this.#loop = new TrainingLoop(this.#context, this.#evaluations);
+  }
+
+  /** The model in the state of the training. */
+  get model(): Model {
+    if (!this.#disposed) this.#context.engine.pull();
+    return this.#parts.model;
   }
 
   /** Counters: iterations done, skipped, the best validation, why it ended. */
@@ -128,7 +141,9 @@ export class BaseIterationRunner implements RunView {
     if (this.#parts.loaders.train === undefined) {
       throw new ConfigError("data", "has no training part");
     }
-    const { hooks, breath, state } = this.#context;
+    const { engine, hooks, breath, state } = this.#context;
+    // What a program sets in the model between two calls is trained on.
+    engine.pull();
     this.timing = new Timing(this.#parts.clock);
     this.#loop.stopping = undefined;
     breath.signalled = false;
@@ -181,6 +196,7 @@ export class BaseIterationRunner implements RunView {
     const log = (line: string) => this.output.line(line);
     const saved = restoreSnapshot(this.#snapshotParts(), state, source, { allowChanged, log });
     restoreState(this.#context.state, saved);
+    this.#context.engine.push();
     this.#saver.last = iteration;
   }
 
@@ -233,7 +249,7 @@ export class BaseIterationRunner implements RunView {
     const anchored = !wait && typeof this.settings.train.nonFinite === "object";
     const anchor = anchored ? { anchor: state.iteration } : {};
     const snapshot = await this.#snapshot(anchor);
-    const bad = nonFiniteParameter(this.model, snapshot);
+    const bad = nonFiniteParameter(this.#parts.model, snapshot);
     if (bad !== undefined) {
       throw new NonFiniteError(state.iteration, `the parameter ${bad} is not finite`);
     }
@@ -254,8 +270,9 @@ export class BaseIterationRunner implements RunView {
     for (const callback of this.#context.hooks.having("dispose")) callback.dispose();
     // A stream that is open ends in the background; nothing more is asked of it.
     this.#parts.loaders.train?.close?.().catch(() => {});
+    this.#context.engine.dispose();
     this.optimizer.dispose();
-    disposeModel(this.model);
+    disposeModel(this.#parts.model);
   }
 
   /** The state to start from: the newest checkpoint, else the fine-tuning weights, else as built. */
@@ -312,8 +329,8 @@ export class BaseIterationRunner implements RunView {
 
   #snapshotParts() {
     const { model, optimizer, scheduler, fingerprint, numeric } = this.#parts;
-    const { hooks, meters } = this.#context;
-    return { model, optimizer, scheduler, fingerprint, numeric, hooks, meters };
+    const { engine, hooks, meters } = this.#context;
+    return { model, optimizer, engine, scheduler, fingerprint, numeric, hooks, meters };
   }
 
   /**
@@ -327,7 +344,7 @@ export class BaseIterationRunner implements RunView {
     if (!mayWrite || iteration === 0 || (intact && this.#saver.last === iteration)) return;
     const [exception] = String((error as Error)?.message ?? error).split("\n");
     const snapshot = await this.#snapshot({ exception });
-    if (intact && nonFiniteParameter(this.model, snapshot) === undefined) {
+    if (intact && nonFiniteParameter(this.#parts.model, snapshot) === undefined) {
       this.#saver.save(iteration, snapshot, () => this.#context.hooks.emit("save", this));
       await this.#saver.settle();
     } else {

@@ -1,5 +1,6 @@
 /** What the pieces of a run share while it goes on. */
 import type { Breath } from "./breath.ts";
+import type { Engine } from "./engine.ts";
 import type { Hooks } from "./hooks.ts";
 import type { TrainMeters } from "./meters.ts";
 import type { RunParts } from "./parts.ts";
@@ -11,6 +12,7 @@ import type { RunState } from "./state.ts";
 export interface RunContext {
   readonly run: RunView;
   readonly parts: RunParts;
+  readonly engine: Engine;
   readonly hooks: Hooks;
   readonly breath: Breath;
   readonly meters: TrainMeters;

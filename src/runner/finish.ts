@@ -2,10 +2,9 @@
 import { weightsSha256 } from "../checkpoint/tensors.ts";
 import { unlessInterrupted } from "./breath.ts";
 import type { RunContext } from "./context.ts";
-import type { Evaluations } from "./evaluations.ts";
+import { type Evaluations, isTested } from "./evaluations.ts";
 import { modelTensors } from "./snapshot.ts";
 import type { FinishReason, Summary } from "./state.ts";
-import { isTested } from "./training_loop.ts";
 
 /**
  * Tests, and sums up.
@@ -20,7 +19,7 @@ export async function finishRun(
   reason: FinishReason,
   ended?: Summary,
 ): Promise<Summary> {
-  const { run, parts, hooks, breath, state } = context;
+  const { run, parts, engine, hooks, breath, state } = context;
   let test: Summary["test"];
   let naive: Summary["naive"];
   if (reason !== "signal" && parts.loaders.test !== undefined) {
@@ -33,12 +32,13 @@ export async function finishRun(
     });
   }
   const { seconds, samplesPerSecond } = ended ?? run.timing;
+  engine.pull();
   const summary: Summary = {
     finished: test === undefined && breath.signalled ? "signal" : reason,
     iterations: state.iteration,
     skipped: state.skipped,
     backend: (ended ?? parts).backend,
-    workers: 1,
+    workers: (ended ?? engine).workers,
     shards: parts.settings.shards,
     seconds,
     samplesPerSecond,

@@ -12,6 +12,7 @@ import type { Output } from "../report/console.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
+import type { Engine } from "./engine.ts";
 import type { Callback } from "./hooks.ts";
 import type { RunSettings } from "./settings.ts";
 import { modelTensors } from "./snapshot.ts";
@@ -39,6 +40,8 @@ export interface RunParts {
     readonly test?: DataLoader;
   };
   readonly optimizer: Optimizer;
+  /** What computes; by default this process. */
+  readonly engine?: Engine;
   readonly scheduler: Scheduler | undefined;
   /** The validation value a scheduler follows; it then steps after validations. */
   readonly schedulerMonitor: string | undefined;

@@ -2,7 +2,7 @@
 import type { Model } from "../model/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import * as tf from "../tensor/tf.ts";
-import type { IterationGradient } from "./gradients.ts";
+import type { PassGradient } from "./gradients.ts";
 
 /**
  * Takes the gradient of `pass`, lets the optimizer move the parameters by it, and takes it again
@@ -12,8 +12,8 @@ import type { IterationGradient } from "./gradients.ts";
 export async function perturbedGradient(
   optimizer: Optimizer,
   model: Model,
-  pass: () => Promise<IterationGradient>,
-): Promise<IterationGradient> {
+  pass: () => Promise<PassGradient>,
+): Promise<PassGradient> {
   const buffers = Object.values(model.buffers ?? {});
   const before = buffers.map((buffer) => tf.clone(buffer));
   const first = await pass();

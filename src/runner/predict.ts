@@ -8,7 +8,7 @@ import type { RandomStream } from "../core/random.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
-import { namedOutput } from "./gradients.ts";
+import { namedOutput } from "./leaf_gradient.ts";
 import { isMisfit, misfit } from "./misfit.ts";
 
 /** One field: a tensor, an array with its shape, or nested arrays of numbers. */

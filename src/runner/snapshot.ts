@@ -13,14 +13,18 @@ import type { Model } from "../model/model.ts";
 import type { HostTensor as StateTensor, Optimizer, OptimizerState } from "../optim/optimizer.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type * as tf from "../tensor/tf.ts";
+import type { Engine } from "./engine.ts";
 import type { Hooks } from "./hooks.ts";
 import type { MeterState, TrainMeters } from "./meters.ts";
 import type { RunState } from "./state.ts";
+
+const OPTIMIZER_PREFIX = "optimizer.";
 
 /** What a snapshot covers. */
 export interface SnapshotParts {
   readonly model: Model;
   readonly optimizer: Optimizer;
+  readonly engine: Pick<Engine, "pull" | "optimizerState">;
   readonly scheduler: Scheduler | undefined;
   readonly hooks: Hooks;
   readonly meters: TrainMeters;
@@ -46,32 +50,42 @@ export function modelTensors(model: Model): Record<string, tf.Variable> {
 
 /** Reads everything that a resumed run needs. */
 export async function takeSnapshot(
-  parts: SnapshotParts,
+  { model, engine, scheduler, hooks, meters, fingerprint, numeric }: SnapshotParts,
   state: RunState,
 ): Promise<CheckpointState> {
-  const tensors: Record<string, tf.Tensor> = Object.create(null);
-  const add = (prefix: string, named: Record<string, tf.Tensor>) => {
-    for (const name of Object.keys(named)) tensors[prefix + name] = named[name];
-  };
-  const optimizer = parts.optimizer.exportState();
-  add(MODEL_PREFIX, modelTensors(parts.model));
-  add("optimizer.", optimizer.tensors);
+  engine.pull();
+  const kept: Record<string, tf.Tensor>[] = [];
   const callbacks: SnapshotMeta["callbacks"] = {};
-  for (const callback of parts.hooks.having("state")) {
-    const kept = callback.state();
-    add(`callback.${callback.name}.`, kept.tensors ?? {});
-    callbacks[callback.name] = kept.meta ?? {};
+  for (const callback of hooks.having("state")) {
+    const { tensors = {}, meta = {} } = callback.state();
+    kept.push(prefixed(`callback.${callback.name}.`, tensors));
+    callbacks[callback.name] = meta;
   }
-  const meta: SnapshotMeta = {
+  const rest = {
     state: structuredClone(state),
-    fingerprint: parts.fingerprint,
-    numeric: parts.numeric,
-    optimizer: optimizer.meta,
-    scheduler: parts.scheduler?.stateDict() ?? null,
-    meters: parts.meters.stateDict(),
+    fingerprint,
+    numeric,
+    scheduler: scheduler?.stateDict() ?? null,
+    meters: meters.stateDict(),
     callbacks,
   };
-  return { tensors: await readTensors(tensors), meta: meta as unknown as Record<string, unknown> };
+  // All reads start before the first is awaited: they are of one instant.
+  const [weights, optimizer, others] = await Promise.all([
+    readTensors(prefixed(MODEL_PREFIX, modelTensors(model))),
+    engine.optimizerState(),
+    readTensors(Object.assign(Object.create(null), ...kept)),
+  ]);
+  const meta: SnapshotMeta = { ...rest, optimizer: optimizer.meta };
+  return {
+    tensors: { ...weights, ...prefixed(OPTIMIZER_PREFIX, optimizer.tensors), ...others },
+    meta: meta as unknown as Record<string, unknown>,
+  };
+}
+
+function prefixed<T>(prefix: string, named: Record<string, T>): Record<string, T> {
+  const out: Record<string, T> = Object.create(null);
+  for (const name of Object.keys(named)) out[prefix + name] = named[name];
+  return out;
 }
 
 /** The first parameter with a value that is not finite. */
@@ -151,7 +165,7 @@ function restore(
     }
   }
   parts.optimizer.importState({
-    tensors: hostTensors(group(snapshot.tensors, "optimizer.")),
+    tensors: hostTensors(group(snapshot.tensors, OPTIMIZER_PREFIX)),
     meta: meta.optimizer,
   });
   if (meta.scheduler !== null) parts.scheduler?.loadStateDict(meta.scheduler);

@@ -6,6 +6,8 @@ const WARM_UP = 5;
 
 /** Stop watches of one `train()` call. */
 export class Timing {
+  /** How often workers were replaced. */
+  restarts = 0;
   readonly #clock: Clock;
   readonly #begin: number;
   #iterations = 0;

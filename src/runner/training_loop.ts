@@ -7,18 +7,19 @@
  * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
  * and takes what it needs to know from the device.
  */
-import { NonFiniteError } from "../core/errors.ts";
+import { NonFiniteError, WorkerError } from "../core/errors.ts";
 import { type RandomStream, randomStream } from "../core/random.ts";
 import { batchSize as rowsOf } from "../data/batch.ts";
 import { keepIfBest } from "./best_weights.ts";
 import { unlessInterrupted } from "./breath.ts";
 import type { RunContext } from "./context.ts";
-import type { Evaluations } from "./evaluations.ts";
-import { iterationGradient, leafBounds, type PassParts, type Totals } from "./gradients.ts";
-import type { RunParts } from "./parts.ts";
-import { perturbedGradient } from "./perturbed_gradient.ts";
+import { type Evaluations, isTested } from "./evaluations.ts";
+import type { IterationGradient } from "./engine.ts";
+import type { Totals } from "./gradients.ts";
+import { leafBounds } from "./leaves.ts";
 import type { FinishReason } from "./state.ts";
-import { update, updateOnDevice, updatesBeforeRead } from "./update.ts";
+import { TrainingBatches } from "./training_batches.ts";
+import { update, updateBeforeRead } from "./update.ts";
 
 /** The iterations of a run. */
 export class TrainingLoop {
@@ -30,28 +31,20 @@ export class TrainingLoop {
   intact = true;
   readonly #context: RunContext;
   readonly #evaluations: Evaluations;
-  readonly #pass: PassParts;
   readonly #random: RandomStream;
+  #batches!: TrainingBatches;
 
   constructor(context: RunContext, evaluations: Evaluations) {
-    const { parts: { model, task, loss, settings }, hooks, breath, meters } = context;
     this.#context = context;
     this.#evaluations = evaluations;
-    this.#random = randomStream(settings.seed, "train");
-    this.#pass = {
-      model,
-      task,
-      loss,
-      trainMetrics: meters.metrics,
-      hooks,
-      breathe: () => breath.take(),
-    };
+    this.#random = randomStream(context.parts.settings.seed, "train");
   }
 
   /** Makes the iterations that are left; answers why it ended. */
   async train(): Promise<FinishReason> {
     const { run, parts, state, breath, saver } = this.#context;
     const { iterations, maxTime, nonFinite } = parts.settings.train;
+    this.#start();
     // There is to be a checkpoint to go back to.
     if (typeof nonFinite === "object" && state.anchor === undefined) {
       await run.saveCheckpoint({ wait: false });
@@ -63,6 +56,8 @@ export class TrainingLoop {
         await this.#iterate(state.iteration + 1);
         saver.check();
       } catch (error) {
+        // They make a whole update or none, and an evaluation is pending until it is done.
+        if (error instanceof WorkerError) this.intact = true;
         if (!await this.#rollBack(error)) throw error;
       }
       if (run.timing.seconds >= maxTime && state.iteration < iterations) run.stop("max-time");
@@ -93,42 +88,43 @@ export class TrainingLoop {
         `other batches (${rollbacks + 1} of ${nonFinite.rollback})`,
     );
     await hooks.emit("trainStart", run);
+    this.#start();
     return true;
   }
 
+  /** From here on, what is trained is what `trainStart` has left. */
+  #start(): void {
+    const { parts, engine } = this.#context;
+    engine.push();
+    this.#batches = new TrainingBatches(parts.loaders.train!, engine.workers > 1);
+  }
+
   async #iterate(i: number): Promise<void> {
-    const { run, parts, hooks, state, meters } = this.#context;
+    const { run, parts, hooks, state, meters, engine } = this.#context;
     const position = i + (state.passed ?? 0);
     const { settings, optimizer, clock } = parts;
     await hooks.emit("iterationStart", run);
     const begin = clock.now();
-    let batch = await parts.loaders.train!.load(position - 1);
+    let batch = await this.#batches.load(position - 1);
     const waited = clock.now() - begin;
     for (const callback of hooks.having("batch")) batch = callback.batch(batch, run);
 
     const rows = rowsOf(batch);
     const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = optimizer.paramGroups[0].lr;
-    const random = this.#random.fork(position);
-    const pass = () => iterationGradient(this.#pass, batch, bounds, i, random);
-    const gradient = optimizer.perturbs
-      ? await perturbedGradient(optimizer, parts.model, pass)
-      : await pass();
+    const computing = engine.gradient(batch, bounds, i, this.#random.fork(position));
+    if (i < settings.train.iterations) this.#batches.loadAhead(position);
+    const gradient = await computing;
     state.iteration = i;
     this.intact = false;
     let totals: Totals;
     try {
-      const early = updatesBeforeRead(parts.backend, run, hooks);
-      if (early) updateOnDevice(gradient, run, hooks);
-      totals = await gradient.read();
-      if (early) optimizer.settle(totals.finite);
-      if (!totals.finite) {
-        this.#skip(totals);
-      } else {
-        this.#count(totals);
-        if (!early) update(gradient, totals, run, hooks);
-        if (parts.schedulerMonitor === undefined) parts.scheduler?.step();
-      }
+      totals = await this.#update(gradient);
+    } catch (error) {
+      // No update was made.
+      this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
+      if (this.intact) state.iteration--;
+      throw error;
     } finally {
       gradient.dispose();
     }
@@ -142,20 +138,30 @@ export class TrainingLoop {
     this.intact = true;
   }
 
-  #count({ lossSum, count, norm, metricSums }: Totals): void {
+  /** The read, and the update with the scheduler's step unless the iteration is skipped. */
+  async #update(gradient: IterationGradient): Promise<Totals> {
+    const { run, parts, hooks, meters } = this.#context;
+    const isMade = updateBeforeRead(gradient, run, hooks);
+    const totals = await gradient.read();
+    if (isMade) parts.optimizer.settle(totals.finite);
+    if (!totals.finite) {
+      this.#skip(totals);
+      return totals;
+    }
+    const { lossSum, count, norm, metricSums } = totals;
     this.lastLoss = lossSum / count;
     this.lastGradNorm = norm;
-    this.#context.meters.add(lossSum, count, norm, metricSums);
+    if (!isMade) await update(gradient, totals, run, hooks);
+    meters.add(lossSum, count, norm, metricSums);
+    if (parts.schedulerMonitor === undefined) parts.scheduler?.step();
+    return totals;
   }
 
   /** A loss or gradient that is not finite: the run ends, or the iteration is skipped with a line. */
   #skip({ lossSum, count, norm }: Totals): void {
-    const { state, parts: { settings, output } } = this.#context;
+    const { state, state: { iteration }, parts: { settings, output } } = this.#context;
     const what = Number.isFinite(lossSum) ? "the gradient" : "the loss";
-    const { iteration } = state;
     if (settings.train.nonFinite !== "skip") {
-      state.iteration--;
-      this.intact = true;
       throw new NonFiniteError(
         iteration,
         `${what} is not finite (loss ${lossSum / count}, gradient norm ${norm}); ` +
@@ -204,9 +210,4 @@ export class TrainingLoop {
     }
     await hooks.emit("validationEnd", values, run);
   }
-}
-
-/** Whether iteration `i` is followed by a test. */
-export function isTested({ settings, loaders }: RunParts, i: number): boolean {
-  return i > 0 && i % settings.test.interval === 0 && loaders.test !== undefined;
 }

@@ -1,35 +1,52 @@
 /** The optimizer's step, on what the callbacks make of the gradient. */
 import * as tf from "../tensor/tf.ts";
-import type { IterationGradient, Totals } from "./gradients.ts";
+import type { IterationGradient } from "./engine.ts";
+import type { DeviceTotals, Totals } from "./gradients.ts";
 import type { DeviceGradientValue, GradientValue, Hooks } from "./hooks.ts";
 import type { RunView } from "./run_view.ts";
 
-/** Whether the update can do without numbers on the host, and is better off so. */
-export function updatesBeforeRead(backend: string, { optimizer }: RunView, hooks: Hooks): boolean {
-  return backend === "webgpu" && optimizer.obeysGuards &&
+/**
+ * The step before the read, where that is better and possible without numbers on the host; it leaves
+ * everything as it is if loss or gradient is not finite.
+ *
+ * @returns Whether it was made.
+ */
+export function updateBeforeRead(
+  { grads, onDevice }: IterationGradient,
+  run: RunView,
+  hooks: Hooks,
+): boolean {
+  const isPossible = onDevice !== undefined && run.optimizer.obeysGuards &&
     hooks.having("gradients").every((callback) => callback.deviceGradients !== undefined);
+  if (isPossible) updateOnDevice(grads, onDevice, run, hooks);
+  return isPossible;
 }
 
-/** The step before the read, which leaves everything as it is if loss or gradient is not finite. */
-export function updateOnDevice(gradient: IterationGradient, run: RunView, hooks: Hooks): void {
+function updateOnDevice(
+  grads: Record<string, tf.Tensor>,
+  onDevice: DeviceTotals,
+  run: RunView,
+  hooks: Hooks,
+): void {
   tf.tidy(() => {
-    let value: DeviceGradientValue = { grads: gradient.grads, ...gradient.onDevice() };
+    let value: DeviceGradientValue = { grads, ...onDevice.factors() };
     for (const callback of hooks.having("deviceGradients")) {
       const next = callback.deviceGradients(value, run);
       const sameNorm = next.grads === value.grads && next.scale === value.scale;
       value = sameNorm ? next : { ...next, norm: undefined };
     }
-    run.optimizer.applyGradients(value.grads, { scale: value.scale, guard: gradient.guard() });
+    run.optimizer.applyGradients(value.grads, { scale: value.scale, guard: onDevice.guard() });
   });
 }
 
-/** The step after the read. */
-export function update(
-  { grads }: IterationGradient,
+/** The step after the read. Unless a callback replaces them, the gradients are not looked at. */
+export async function update(
+  gradient: IterationGradient,
   { scale, norm }: Totals,
   run: RunView,
   hooks: Hooks,
-): void {
+): Promise<void> {
+  const { grads } = gradient;
   let value: GradientValue = { grads, scale, norm };
   for (const callback of hooks.having("gradients")) {
     const next = callback.gradients(value, run);
@@ -38,6 +55,6 @@ export function update(
     }
     value = { ...next, norm: next.grads === grads ? norm * (next.scale / scale) : undefined };
   }
-  run.optimizer.applyGradients(value.grads, { scale: value.scale });
+  await gradient.apply(value);
   if (value.grads !== grads) tf.dispose(Object.values(value.grads));
 }

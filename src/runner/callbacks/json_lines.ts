@@ -13,7 +13,7 @@ export const jsonLinesOptions: z.ZodObject = object({});
 /**
  * `metrics.jsonl`: one line a record, `{ iteration, phase, ...values }`, a function of config, data
  * and iteration only, so that equal runs write equal bytes. Checkpoints store its length and a
- * resumed run cuts it there. `timings.jsonl`: time, throughput and memory beside each record.
+ * resumed run cuts it there. `timings.jsonl`: time, throughput, worker restarts and memory beside each record.
  */
 export class JsonLines implements Callback {
   readonly name = "JsonLines";
@@ -45,6 +45,7 @@ export class JsonLines implements Callback {
       phase,
       seconds: run.timing.seconds,
       ...(phase === "train" ? run.timing.lap() : {}),
+      restarts: run.timing.restarts,
       numTensors: tf.memory().numTensors,
       numBytes: tf.memory().numBytes,
       rss: hostProcess?.memoryUsage().rss,

@@ -1,0 +1,64 @@
+/** What computes for a run: this process (`local_engine.ts`), or workers (`src/parallel`). */
+import type { HostTensor } from "../checkpoint/safetensors.ts";
+import type { RandomStream } from "../core/random.ts";
+import type { HostBatch } from "../data/dataset.ts";
+import type { OptimizerState } from "../optim/optimizer.ts";
+import type { PassGradient } from "./gradients.ts";
+import type { GradientValue } from "./hooks.ts";
+import type { Bounds } from "./leaves.ts";
+
+/**
+ * Where a run's gradients, updates and evaluations are computed. The run itself, its callbacks and its
+ * files are of this process, and so are a model and an optimizer, which an engine that trains copies
+ * elsewhere keeps up to date.
+ *
+ * A `WorkerError` says that it can compute no more. Where it comes from {@link Engine.gradient}, or
+ * from `read` or `apply` of what that gave, the state is that of the iteration before.
+ */
+export interface Engine {
+  /** 1: in this process. */
+  readonly workers: number;
+  gradient(
+    batch: HostBatch,
+    bounds: Bounds,
+    iteration: number,
+    random: RandomStream,
+  ): Promise<IterationGradient>;
+  /** Evaluates batches of a part with the weights that the model of this process holds now. */
+  evaluation(split: Split): Promise<EvaluationLanes>;
+  /** Brings the model of this process to the state of the training, once after each update. */
+  pull(): void;
+  /** Model and optimizer of this process may have been set: what computes elsewhere takes them over. */
+  push(): void;
+  /** A copy of the optimizer's state, made before anything is awaited. */
+  optimizerState(): Promise<CopiedOptimizerState>;
+  dispose(): void;
+}
+
+/** The parts of the data that are evaluated. */
+export type Split = "validation" | "test";
+
+/** A gradient and the update that can be made with it. */
+export interface IterationGradient extends PassGradient {
+  /** The update, with what the callbacks have made of `grads`: those themselves if they are as they were. */
+  apply(value: Pick<GradientValue, "grads" | "scale">): void | Promise<void>;
+}
+
+/** An evaluation under way. */
+export interface EvaluationLanes {
+  /** Batches that may be under way at once. */
+  readonly width: number;
+  /**
+   * Evaluates a batch whose first sample has number `position`: [loss sum, loss count, then for each
+   * row the sums of all metrics].
+   */
+  run(batch: HostBatch, position: number): Promise<ArrayLike<number>>;
+  /** Called when no batch is under way any more. */
+  end(): void;
+}
+
+/** An optimizer's state on the host. */
+export interface CopiedOptimizerState {
+  readonly tensors: Record<string, HostTensor>;
+  readonly meta: OptimizerState["meta"];
+}

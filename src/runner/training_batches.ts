@@ -1,0 +1,31 @@
+/** The batches of training, the next one loaded while workers compute. */
+import { DataLoader, type Loader } from "../data/loader.ts";
+import type { HostBatch } from "../data/dataset.ts";
+
+/** Batches by number, of which one may be loaded ahead. */
+export class TrainingBatches {
+  readonly #loader: Loader;
+  readonly #loadsAhead: boolean;
+  #next: { k: number; batch: Promise<HostBatch> } | undefined;
+
+  /** @param ahead Whether to load ahead where batches do not have to be asked for in order. */
+  constructor(loader: Loader, ahead: boolean) {
+    this.#loader = loader;
+    this.#loadsAhead = ahead && loader instanceof DataLoader;
+  }
+
+  /** Batch `k`. */
+  load(k: number): HostBatch | Promise<HostBatch> {
+    const next = this.#next;
+    this.#next = undefined;
+    return next?.k === k ? next.batch : this.#loader.load(k);
+  }
+
+  /** Begins to load batch `k`; an error is that of {@link load}. */
+  loadAhead(k: number): void {
+    if (!this.#loadsAhead) return;
+    const batch = (async () => await this.#loader.load(k))();
+    batch.catch(() => {});
+    this.#next = { k, batch };
+  }
+}
