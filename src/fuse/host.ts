@@ -70,6 +70,20 @@ export class HostUpdates {
   }
 }
 
+/**
+ * Where the elements of a tensor lie, on tfjs' WebAssembly backend; undefined on others. What moves
+ * the tensor, or makes or frees another, may end that.
+ */
+export function wasmPlaceOf(
+  tensor: tf.Tensor,
+): { readonly memory: WebAssembly.Memory; readonly address: number } | undefined {
+  const { wasm, dataIdMap } = tf.backend() as Partial<WasmBackend>;
+  if (wasm?.asm?.memory === undefined || dataIdMap === undefined) return undefined;
+  // Getting the data moves them here from another backend, for which the memory may grow.
+  const address = dataIdMap.get(tensor.dataId).memoryOffset;
+  return { memory: wasm.asm.memory, address };
+}
+
 /** In place on the backend's memory; false if the backend is another or has no SIMD. */
 function runWasm(
   backend: tf.KernelBackend,
@@ -99,7 +113,7 @@ function runWasm(
     if (data.memoryOffset === 0) throw new Error("an optimizer step: the WASM heap is full");
     values.push(data.memoryOffset);
   });
-  run(...values, ...inputs);
+  run(...values, ...written.map(({ memoryOffset }) => memoryOffset), ...inputs);
   for (const { id, memoryOffset } of written) {
     // XNNPACK's products and convolutions keep a packed copy of their weights until these go.
     wasm!.tfjs.disposeData(id);

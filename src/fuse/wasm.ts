@@ -1,37 +1,54 @@
 /**
- * Loops on a WebAssembly memory, compiled once for each memory that runs them.
+ * Functions on a WebAssembly memory, compiled once for each memory that runs them.
  *
- * A memory belongs to one backend instance; when the backend goes, its loops go with the memory.
+ * A memory belongs to one backend instance; when the backend goes, its functions go with the memory.
  */
 import type { Loop } from "./loop.ts";
 import { wasmModule } from "./wasm_module.ts";
 
-/** `run(count, address of each tensor in bytes..., input...)`, in place. */
-export type WasmRun = (...args: number[]) => void;
+/** A function of numbers, addresses in bytes among them. */
+export type WasmRun = (...args: number[]) => number | void;
 
-/** The function of `loop` on `memory`; undefined where the runtime lacks SIMD. */
+/** The function of `loop` on `memory`, see `wasm_module.ts`; undefined where the runtime lacks SIMD. */
 export function wasmLoop(loop: Loop, memory: WebAssembly.Memory): WasmRun | undefined {
-  let loops = instances.get(memory);
-  if (loops === undefined) instances.set(memory, loops = new Map());
-  if (!loops.has(loop.key)) {
-    const module = moduleOf(loop, memory);
+  return wasmFunction(loop.key, memory, (shared) => wasmModule(loop, shared));
+}
+
+/**
+ * What the module of `bytes` exports as `run`; undefined where the runtime does not take it.
+ *
+ * @param key Equal for equal modules.
+ */
+export function wasmFunction(
+  key: string,
+  memory: WebAssembly.Memory,
+  bytes: (shared: boolean) => Uint8Array<ArrayBuffer>,
+): WasmRun | undefined {
+  let functions = instances.get(memory);
+  if (functions === undefined) instances.set(memory, functions = new Map());
+  if (!functions.has(key)) {
+    const module = moduleOf(key, memory, bytes);
     const instance = module && new WebAssembly.Instance(module, { env: { memory } });
-    loops.set(loop.key, instance?.exports.run as WasmRun | undefined);
+    functions.set(key, instance?.exports.run as WasmRun | undefined);
   }
-  return loops.get(loop.key);
+  return functions.get(key);
 }
 
 const instances = new WeakMap<WebAssembly.Memory, Map<string, WasmRun | undefined>>();
 
 const modules = new Map<string, WebAssembly.Module | undefined>();
 
-function moduleOf(loop: Loop, memory: WebAssembly.Memory): WebAssembly.Module | undefined {
+function moduleOf(
+  key: string,
+  memory: WebAssembly.Memory,
+  bytes: (shared: boolean) => Uint8Array<ArrayBuffer>,
+): WebAssembly.Module | undefined {
   const shared = typeof SharedArrayBuffer !== "undefined" &&
     memory.buffer instanceof SharedArrayBuffer;
-  const key = `${shared} ${loop.key}`;
-  if (!modules.has(key)) {
-    const bytes = wasmModule(loop, shared);
-    modules.set(key, WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined);
+  const kind = `${shared} ${key}`;
+  if (!modules.has(kind)) {
+    const code = bytes(shared);
+    modules.set(kind, WebAssembly.validate(code) ? new WebAssembly.Module(code) : undefined);
   }
-  return modules.get(key);
+  return modules.get(kind);
 }

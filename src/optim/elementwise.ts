@@ -16,7 +16,7 @@ import {
 import type { Expression, Update } from "../fuse/expression.ts";
 import * as tf from "../tensor/tf.ts";
 import { total } from "./clip.ts";
-import type { EvaluationWeights, OptimizerRule, Slot } from "./rule.ts";
+import type { EvaluationWeights, OptimizerRule, PlanEntry, Slot } from "./rule.ts";
 
 /** What the scalars of an update may depend on beside options and numbers. */
 export interface ScalarContext {
@@ -74,6 +74,13 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
     }
     return program;
   };
+  const scalarsOf = (
+    { options, created, baseLr }: Omit<PlanEntry, "numbers">,
+    numbers: Record<string, number>,
+  ) => {
+    const context = { isNew: (slot: string) => created.has(slot), baseLr };
+    return spec.scalars(options as O, numbers, context);
+  };
   return {
     name: spec.name,
     options: spec.options,
@@ -81,15 +88,18 @@ export function elementwise<O extends Record<string, unknown>, F extends Record<
     obeysGuards: true,
     numbers: (options) => spec.numbers?.(options as O) ?? {},
     evaluation: spec.evaluation,
+    scope: (options) => programOf(options as O).measure === undefined ? "element" : "parameter",
+    plan(entry) {
+      const { update } = programOf(entry.options as O);
+      return { update, scalars: scalarsOf(entry, entry.numbers) };
+    },
     step(entries) {
       const plain: UpdateTask[] = [];
       for (const entry of entries) {
-        const { param, gradient, scale, guard, options, state, created, baseLr } = entry;
-        const o = options as O;
-        const context = { isNew: (slot: string) => created.has(slot), baseLr };
-        const scalars = spec.scalars(o, state.numbers, context);
+        const { param, gradient, scale, guard, options, state } = entry;
+        const scalars = scalarsOf(entry, state.numbers);
         const operands = { param, gradient, scale, guard, slots: state.slots, scalars };
-        const { update, measure } = programOf(o);
+        const { update, measure } = programOf(options as O);
         if (measure === undefined) plain.push({ update, operands });
         else applyMeasured(update, measure, { ...operands, scalars });
       }

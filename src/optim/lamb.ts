@@ -92,6 +92,7 @@ export const lamb: OptimizerRule = {
   ...perTensor,
   // One norm of all gradients.
   whole: ({ max_grad_norm }) => ({ max_grad_norm }),
+  scope: (o) => o.max_grad_norm === null ? perTensor.scope!(o) : "model",
   step(entries, shared) {
     tf.tidy(() => perTensor.step(clipped(entries), shared));
   },

@@ -43,6 +43,7 @@ export const lbfgsRule: OptimizerRule = {
   name: "LBFGS",
   options,
   slots: {},
+  scope: () => "model",
   step: () => refuse(),
 };
 

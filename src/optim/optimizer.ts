@@ -13,28 +13,28 @@ import {
   byIndex,
   disposeImported,
   type ImportedState,
-  isSharedKey,
   joinKey,
   keepImported,
   type OptimizerState,
   sharedKey,
-  splitKey,
 } from "./named_state.ts";
 import { type Closure, evaluateClosure, type HostClosure } from "./closure.ts";
 import type { GradientEntry, OptimizerRule, ParameterState, UpdateEntry } from "./rule.ts";
 import {
-  type HostTensor,
   type LoadedState,
   type OptimizerStateDict,
   readState,
   type SavedState,
 } from "./state_dict.ts";
+import { firstSlots, StateStore } from "./state_store.ts";
 import { groupTable } from "./summary.ts";
+import { fromWeights, type NamedTensor, toWeights } from "./tfjs_weights.ts";
 
 export type { Closure, ClosureResult, HostClosure, HostClosureResult, Point } from "./closure.ts";
 export type { Gradients, NamedGradient } from "./gradients.ts";
 export type { ImportedState, OptimizerMeta, OptimizerState } from "./named_state.ts";
 export type { HostTensor, OptimizerStateDict, SavedState } from "./state_dict.ts";
+export type { NamedTensor } from "./tfjs_weights.ts";
 
 /** One parameter group: torch's spelling, writable; `lr` is what a scheduler changes. */
 export type ParamGroup = {
@@ -66,18 +66,25 @@ export interface ApplyOptions {
   readonly guard?: tf.Tensor;
 }
 
-/** A tensor with its name, as tfjs saves optimizers. */
-export interface NamedTensor {
-  name: string;
-  tensor: tf.Tensor;
-}
-
-/** A parameter as a subclass sees it. */
-export interface TrainedParameter {
+/** A trained parameter as the engine holds it. */
+export interface Unit {
   readonly name: string;
   readonly param: tf.Variable;
-  readonly group: ParamGroup;
+  readonly rule: OptimizerRule;
+  /** Its place in {@link Optimizer.paramGroups}. */
+  readonly group: number;
+  /** The group's learning rate as it was built, before any scheduler. */
+  readonly baseLr: number;
+  /** Once it has had a gradient. */
   readonly state: ParameterState | undefined;
+}
+
+/** Who keeps and updates an optimizer's state in its place; see {@link Optimizer.handOver}. */
+export interface StateHolder {
+  /** The state now, as {@link Optimizer.exportState} names it; of `meta` only the numbers are read. */
+  fetch(): ImportedState;
+  /** The optimizer has been given other state, which is to be taken over again. */
+  changed(): void;
 }
 
 /** A group as the engine holds it. */
@@ -87,8 +94,6 @@ interface Member {
   readonly group: ParamGroup;
   readonly variables: Map<string, tf.Variable>;
 }
-
-const numberSuffix = ":number";
 
 /** An optimizer over named parameters; made by `buildOptimizer`. */
 export class Optimizer extends tf.Optimizer {
@@ -103,8 +108,7 @@ export class Optimizer extends tf.Optimizer {
   readonly #plan: GroupPlan;
   readonly #config: Record<string, unknown>;
   readonly #members: Member[] = [];
-  readonly #state = new Map<string, ParameterState>();
-  readonly #shared = new Map<OptimizerRule, Record<string, tf.Variable>>();
+  readonly #states = new StateStore();
   /** Training values while the parameters hold others: those of evaluation, or perturbed ones. */
   readonly #raw = new Map<string, tf.Tensor>();
   readonly #before = new Map<string, tf.Tensor>();
@@ -113,6 +117,9 @@ export class Optimizer extends tf.Optimizer {
   /** Takes back what the host noted of the last update with a guard. */
   #undo: (() => void)[] = [];
   #closureIsLoss = false;
+  #holder: StateHolder | undefined;
+  /** Whether the holder's state is not that of {@link #states}. */
+  #stale = false;
 
   /**
    * @param plan Puts the parameters into groups.
@@ -175,15 +182,18 @@ export class Optimizer extends tf.Optimizer {
       for (const [name, param] of variables) {
         const gradient = resolved.get(name);
         if (gradient === undefined) continue;
-        const before = guard && this.#state.get(name)?.numbers;
-        const { state, created } = this.#stateOf(name, param, rule, group);
-        if (guard !== undefined) this.#noteUndo(name, state, created, before && { ...before });
+        const live = guard && this.#states.of(name)?.numbers;
+        const before = live && { ...live };
+        const { state, created } = this.#states.ready(name, param, rule, group);
+        if (guard !== undefined) {
+          this.#undo.push(() => this.#states.takeBack(name, created, before));
+        }
         const options = group;
         list.push({ name, param, gradient, scale, guard, options, state, created, baseLr });
       }
     }
     for (const [rule, list] of entries) {
-      if (list.length > 0) rule.step(list, this.#sharedOf(rule, list[0].options));
+      if (list.length > 0) rule.step(list, this.#states.readyShared(rule, list[0].options));
     }
     this.incrementIterations();
   }
@@ -236,6 +246,7 @@ export class Optimizer extends tf.Optimizer {
    * @returns The loss at the parameters before the update.
    */
   async step(closure: Closure | HostClosure): Promise<number> {
+    this.#checkHeldHere();
     const first = await this.#evaluate(closure);
     try {
       if (this.perturbs) {
@@ -289,9 +300,10 @@ export class Optimizer extends tf.Optimizer {
   eval(): void {
     for (const { group, rule, variables } of this.#members) {
       if (rule.evaluation === undefined || group.train_mode === false) continue;
+      this.#recall();
       group.train_mode = false;
       for (const [name, param] of variables) {
-        const state = this.#state.get(name);
+        const state = this.#states.of(name);
         if (state === undefined) continue;
         this.#raw.set(name, tf.keep(tf.clone(param)));
         tf.tidy(() => param.assign(rule.evaluation!.average(param, state, group)));
@@ -303,9 +315,10 @@ export class Optimizer extends tf.Optimizer {
   train(): void {
     for (const { group, rule, variables } of this.#members) {
       if (rule.evaluation === undefined || group.train_mode !== false) continue;
+      this.#recall();
       group.train_mode = true;
       for (const [name, param] of variables) {
-        const state = this.#state.get(name);
+        const state = this.#states.of(name);
         if (state === undefined || this.#raw.has(name)) continue;
         tf.tidy(() => param.assign(rule.evaluation!.raw(param, state, group)));
       }
@@ -315,12 +328,13 @@ export class Optimizer extends tf.Optimizer {
 
   /** torch's state dict; tensors are the live state, numbers and groups are copies. */
   stateDict(): OptimizerStateDict {
+    this.#recall();
     const dict: OptimizerStateDict = { state: {}, param_groups: [] };
     let index = 0;
     for (const { group, rule, variables } of this.#members) {
       const params: number[] = [];
       for (const name of variables.keys()) {
-        const state = this.#state.get(name);
+        const state = this.#states.of(name);
         if (state !== undefined && !isEmpty(state)) {
           dict.state[index] = { ...state.numbers, ...state.slots };
         }
@@ -329,7 +343,7 @@ export class Optimizer extends tf.Optimizer {
       const { names, ...options } = group;
       dict.param_groups.push({
         ...copyOptions(options),
-        ...this.#shared.get(rule),
+        ...this.#states.shared.get(rule),
         params,
         param_names: [...names],
       });
@@ -351,20 +365,22 @@ export class Optimizer extends tf.Optimizer {
       );
     }
     this.#load(readState(dict, this.#members));
+    this.#holder?.changed();
   }
 
   /** The state by parameter name; tensors are the live state. */
   exportState(): OptimizerState {
+    this.#recall();
     const tensors: Record<string, tf.Tensor> = {};
     const numbers = new Map<string, Record<string, number>>();
-    for (const { name, state } of this.states()) {
+    for (const { name, state } of this.units()) {
       if (state === undefined || isEmpty(state)) continue;
       numbers.set(name, { ...state.numbers });
       for (const [slot, variable] of Object.entries(state.slots)) {
         tensors[joinKey(name, slot)] = variable;
       }
     }
-    for (const [rule, shared] of this.#shared) {
+    for (const [rule, shared] of this.#states.shared) {
       const group = this.#members.findIndex((member) => member.rule === rule);
       for (const [key, variable] of Object.entries(shared)) {
         tensors[sharedKey(group, key)] = variable;
@@ -388,6 +404,7 @@ export class Optimizer extends tf.Optimizer {
       this.#load(readState(byIndex(saved, this.paramGroups), this.#members));
     }
     this.iterations_ = saved.meta.iterations ?? this.iterations;
+    this.#holder?.changed();
   }
 
   /** A table of the groups: type, what they hold, tensors, elements, rate and decay. */
@@ -404,43 +421,22 @@ export class Optimizer extends tf.Optimizer {
 
   /** Disposes the state; the parameters stay. */
   override dispose(): void {
-    this.#clear();
+    this.#holder = undefined;
+    this.#states.clear();
+    this.#forget();
     disposeImported(this.#pending);
     this.#pending = undefined;
   }
 
   /** tfjs' form of the state: `iter`, then `<parameter>/<slot>`, numbers as scalars. */
   override async getWeights(): Promise<NamedTensor[]> {
-    const { tensors, meta } = this.exportState();
-    const weights = [await this.saveIterations()];
-    for (const [name, tensor] of Object.entries(tensors)) weights.push({ name, tensor });
-    for (const [name, numbers] of Object.entries(meta.numbers)) {
-      for (const [key, value] of Object.entries(numbers)) {
-        weights.push({ name: joinKey(name, key + numberSuffix), tensor: numberTensor(value) });
-      }
-    }
-    return weights;
+    return [await this.saveIterations(), ...toWeights(this.exportState())];
   }
 
   /** Takes over what {@link getWeights} gave; hyperparameters stay. */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const rest = await this.extractIterations(weights);
-    const tensors: Record<string, tf.Tensor> = {};
-    // In the order of the parameters, by which renamed ones are told.
-    const numbers = new Map<string, Record<string, number>>();
-    for (const { name, tensor } of rest) {
-      const [parameter, key] = splitKey(name);
-      const known = numbers.get(parameter) ?? {};
-      if (key.endsWith(numberSuffix)) {
-        const value = Array.from(await tensor.data()).reduce((sum, part) => sum + part, 0);
-        numbers.set(parameter, { ...known, [key.slice(0, -numberSuffix.length)]: value });
-      } else {
-        tensors[name] = tensor;
-        if (!isSharedKey(name)) numbers.set(parameter, known);
-      }
-    }
-    const meta = { iterations: this.iterations, numbers: Object.fromEntries(numbers) };
-    this.importState({ tensors, meta });
+    const { tensors, meta } = await fromWeights(await this.extractIterations(weights));
+    this.importState({ tensors, meta: { ...meta, iterations: this.iterations } });
   }
 
   /** The config it was built from, as text: tfjs respells other strings when it loads a model. */
@@ -449,13 +445,71 @@ export class Optimizer extends tf.Optimizer {
     return { name: JSON.stringify(this.#config, plain) };
   }
 
-  /** Every trained parameter with its group and, once it has had a gradient, its state. */
-  protected *states(): Generator<TrainedParameter> {
-    for (const { group, variables } of this.#members) {
-      for (const [name, param] of variables) {
-        yield { name, param, group, state: this.#state.get(name) };
+  /**
+   * All trained parameters in order, once they are known; while the state is held elsewhere theirs is
+   * undefined or the last that was looked at.
+   */
+  units(): Unit[] {
+    return this.#members.flatMap(({ spec, rule, variables }, group) => {
+      const baseLr = spec.options.lr as number;
+      return [...variables].map(([name, param]) => {
+        return { name, param, rule, group, baseLr, state: this.#states.of(name) };
+      });
+    });
+  }
+
+  /** What all parameters of `rule` share, once one of them has had a gradient. */
+  sharedState(rule: OptimizerRule): Readonly<Record<string, tf.Variable>> | undefined {
+    this.#recall();
+    return this.#states.shared.get(rule);
+  }
+
+  /** The slots beside `known` that a parameter needs under the present options, as new tensors. */
+  initialSlots(
+    { rule, param, group }: Unit,
+    known: readonly string[] = [],
+  ): Record<string, tf.Tensor> {
+    return firstSlots(rule, this.paramGroups[group], param, known);
+  }
+
+  /**
+   * Leaves the state to `holder`, which has copied what {@link units} and {@link sharedState} gave and
+   * makes the updates, each followed by {@link noteUpdate}; what is held here is freed. Whoever looks
+   * at the state (`exportState`, `stateDict`, `getWeights`, `eval`) gets that of `holder.fetch()`, a
+   * copy of which stays here until the next update. Loading state ends with `holder.changed()`.
+   * Groups and their options stay here.
+   *
+   * @param holder undefined takes the state back.
+   * @throws {ConfigError} If an update takes more than one gradient (SAM, LBFGS), or before the
+   * parameters are known.
+   */
+  handOver(holder: StateHolder | undefined): void {
+    if (holder === undefined) {
+      this.#recall();
+    } else {
+      if (this.needsClosure) {
+        throw new ConfigError(
+          "optimizer",
+          "takes several gradients an update, and makes it itself",
+        );
       }
+      if (this.#parameters === undefined) {
+        throw new ConfigError("optimizer", "must be given its parameters before it is handed over");
+      }
+      this.#states.clear();
     }
+    this.#stale = holder !== undefined;
+    this.#holder = holder;
+  }
+
+  /** An update was made by the holder of the state. */
+  noteUpdate(): void {
+    if (this.#holder === undefined) {
+      throw new ConfigError("optimizer", "makes its updates itself until it is handed over");
+    }
+    this.#states.clear();
+    this.#stale = true;
+    this.incrementIterations();
   }
 
   /** The parameters, once they are known. */
@@ -492,6 +546,7 @@ export class Optimizer extends tf.Optimizer {
 
   /** The gradients by name, if an update can be made with them now. */
   #check(gradients: Gradients): Map<string, tf.Tensor> {
+    this.#checkHeldHere();
     const resolved = resolveGradients(gradients, this.adopt(gradients));
     checkWhole(this.#members);
     this.paramGroups.forEach(({ lr, train_mode }, i) => {
@@ -506,6 +561,20 @@ export class Optimizer extends tf.Optimizer {
       }
     });
     return resolved;
+  }
+
+  #checkHeldHere(): void {
+    if (this.#holder === undefined) return;
+    throw new ConfigError("optimizer", "is handed over: its updates are made elsewhere");
+  }
+
+  /** Looks at the state if it is held elsewhere. */
+  #recall(): void {
+    if (this.#holder === undefined || !this.#stale) return;
+    const { tensors, meta: { numbers } } = this.#holder.fetch();
+    const saved = byIndex({ tensors, meta: { numbers } }, this.paramGroups);
+    this.#states.load(readState(saved, this.#members));
+    this.#stale = false;
   }
 
   async #evaluate(
@@ -532,28 +601,8 @@ export class Optimizer extends tf.Optimizer {
     kept.clear();
   }
 
-  #sharedOf(
-    rule: OptimizerRule,
-    options: Readonly<Record<string, unknown>>,
-  ): Record<string, tf.Variable> {
-    let shared = this.#shared.get(rule);
-    if (shared === undefined) {
-      const initial = Object.entries(rule.shared ?? {});
-      shared = Object.fromEntries(initial.map(([key, value]) => [
-        key,
-        tf.tidy(() => tf.variable(tf.scalar(value(options)), false)),
-      ]));
-      if (initial.length > 0) this.#shared.set(rule, shared);
-    }
-    return shared;
-  }
-
-  /** Frees all state. */
-  #clear(): void {
-    for (const { slots } of this.#state.values()) tf.dispose(slots);
-    this.#state.clear();
-    for (const shared of this.#shared.values()) tf.dispose(shared);
-    this.#shared.clear();
+  /** Frees the values that {@link train} and {@link restore} put back. */
+  #forget(): void {
     for (const kept of [this.#raw, this.#before]) {
       tf.dispose([...kept.values()]);
       kept.clear();
@@ -586,68 +635,11 @@ export class Optimizer extends tf.Optimizer {
     this.paramGroups.splice(0, this.paramGroups.length, ...members.map(({ group }) => group));
   }
 
-  /** The state of a parameter, with every slot that its options now need. */
-  #stateOf(
-    name: string,
-    param: tf.Variable,
-    rule: OptimizerRule,
-    options: ParamGroup,
-  ): { state: ParameterState; created: Set<string> } {
-    let state = this.#state.get(name);
-    if (state === undefined) {
-      this.#state.set(name, state = { numbers: { ...rule.numbers?.(options) }, slots: {} });
-    }
-    const created = new Set<string>();
-    for (const [key, slot] of Object.entries(rule.slots)) {
-      if (state.slots[key] !== undefined || slot.when?.(options, param) === false) continue;
-      state.slots[key] = tf.tidy(() =>
-        tf.variable(slot.initial?.(options, param) ?? tf.zerosLike(param), false)
-      );
-      created.add(key);
-    }
-    return { state, created };
-  }
-
-  /** `numbers` are those before the update, undefined if it made the state. */
-  #noteUndo(
-    name: string,
-    { numbers: live, slots }: ParameterState,
-    created: ReadonlySet<string>,
-    numbers: Record<string, number> | undefined,
-  ): void {
-    this.#undo.push(() => {
-      for (const slot of created) {
-        slots[slot].dispose();
-        delete slots[slot];
-      }
-      if (numbers === undefined) this.#state.delete(name);
-      else Object.assign(live, numbers);
-    });
-  }
-
-  /** Replaces hyperparameters and state; copies first, since the source may be this state itself. */
+  /** Replaces hyperparameters and state. */
   #load(loaded: LoadedState): void {
-    const fresh = [...loaded.parameters].map(([name, { numbers, slots }]) => {
-      const variables: Record<string, tf.Variable> = {};
-      for (const [key, value] of slots) {
-        variables[key] = tf.tidy(() => tf.variable(toTensor(value), false));
-      }
-      return [name, { numbers, slots: variables }] as const;
-    });
-    const shared = [...loaded.shared].map(([rule, values]) =>
-      [
-        rule,
-        Object.fromEntries(
-          Object.entries(values).map(([key, value]) => [
-            key,
-            tf.tidy(() => tf.variable(tf.reshape(toTensor(value), []), false)),
-          ]),
-        ),
-      ] as const
-    );
-    this.#clear();
-    for (const [name, state] of fresh) this.#state.set(name, state);
-    for (const [rule, variables] of shared) this.#shared.set(rule, variables);
+    this.#states.load(loaded);
+    this.#forget();
+    this.#stale = false;
     loaded.groups.forEach((options, i) => Object.assign(this.paramGroups[i], copyOptions(options)));
   }
 }
@@ -671,14 +663,6 @@ function checkWhole(members: readonly Member[]): void {
   });
 }
 
-/** A number as float32 parts that add up to it: a scalar if one suffices. */
-function numberTensor(value: number): tf.Tensor {
-  const high = Math.fround(value);
-  if (high === value) return tf.scalar(value);
-  const middle = Math.fround(value - high);
-  return tf.tensor1d([high, middle, value - high - middle]);
-}
-
 function isEmpty(state: ParameterState): boolean {
   return Object.keys(state.numbers).length === 0 && Object.keys(state.slots).length === 0;
 }
@@ -688,12 +672,4 @@ function copyOptions(options: Readonly<Record<string, unknown>>): Record<string,
   return Object.fromEntries(
     Object.entries(options).map(([key, value]) => [key, Array.isArray(value) ? [...value] : value]),
   );
-}
-
-/** A new tensor of the same values. */
-function toTensor(value: tf.Tensor | HostTensor | number): tf.Tensor {
-  if (typeof value === "number") return tf.scalar(value);
-  return value instanceof tf.Tensor
-    ? tf.clone(value)
-    : tf.tensor(Float32Array.from(value.data), [...value.shape], "float32");
 }

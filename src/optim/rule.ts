@@ -4,6 +4,7 @@
  * Groups, state, names, saving and loading are the engine's (`optimizer.ts`), the same for all.
  */
 import type { z } from "../core/options.ts";
+import type { Update } from "../fuse/expression.ts";
 import * as tf from "../tensor/tf.ts";
 
 /** A tensor kept for each parameter, for example `exp_avg`. */
@@ -70,6 +71,21 @@ export interface EvaluationWeights {
   raw(parameter: tf.Tensor, state: ParameterState, options: Record<string, unknown>): tf.Tensor;
 }
 
+/** What of the model an update must see together: elements one by one, a parameter, or all of them. */
+export type UpdateScope = "element" | "parameter" | "model";
+
+/** What the update of one parameter depends on beside its tensors. */
+export type PlanEntry = Pick<UpdateEntry, "options" | "created" | "baseLr"> & {
+  /** Those of the parameter, which the plan advances. */
+  readonly numbers: Record<string, number>;
+};
+
+/** An update of one parameter that is an expression. */
+export interface UpdatePlan {
+  readonly update: Update;
+  readonly scalars: Record<string, number>;
+}
+
 /** One optimizer type. */
 export interface OptimizerRule {
   /** The canonical name. */
@@ -96,8 +112,21 @@ export interface OptimizerRule {
   readonly evaluation?: EvaluationWeights;
   /** Whether {@link step} leaves parameters and slots as they are where a guard is not finite. */
   readonly obeysGuards?: boolean;
+  /**
+   * What {@link step} must see together under these options: `"model"` if it makes one number of all
+   * its parameters. Default: that where the rule has `shared` or `whole`, otherwise `"parameter"`.
+   */
+  scope?(options: Record<string, unknown>): UpdateScope;
+  /** What {@link step} does to one parameter, where the scope is `"element"`. */
+  plan?(entry: PlanEntry): UpdatePlan;
   /** One update of all parameters of this type that have a gradient. */
   step(entries: readonly UpdateEntry[], shared: Readonly<Record<string, tf.Variable>>): void;
+}
+
+/** The scope of a rule's updates under these options. */
+export function scopeOf(rule: OptimizerRule, options: Record<string, unknown>): UpdateScope {
+  const all = rule.shared !== undefined || rule.whole !== undefined;
+  return rule.scope?.(options) ?? (all ? "model" : "parameter");
 }
 
 /** The gradient times the scale, for rules that work on tensors; call inside tidy. */

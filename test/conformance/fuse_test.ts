@@ -8,7 +8,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { applyUpdate } from "../../src/fuse/apply.ts";
-import type { Update } from "../../src/fuse/expression.ts";
+import { param as leaf, type Update } from "../../src/fuse/expression.ts";
 import { updateArrays, updateMemory } from "../../src/fuse/memory.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import { useBackend } from "../support/backend.ts";
@@ -151,6 +151,93 @@ for (const shared of [false, true]) {
     }
   });
 }
+
+/** On a memory, in slices, from the first half of it to the second: what is there afterwards. */
+function elsewhere(shared: boolean, gap: number, ends: readonly number[]): Form {
+  return (update, leaves) => {
+    const arrays = listOf(leaves);
+    const [{ length: count }] = arrays;
+    const initial = words(8 * arrays.length * (count + gap) + 64);
+    const memory = new WebAssembly.Memory(shared ? { initial, maximum: 99, shared } : { initial });
+    const offsets = [...arrays, ...arrays].map((_, i) => (i + 1) * gap + i * count);
+    const heap = new Float32Array(memory.buffer);
+    heap.fill(7);
+    arrays.forEach((array, i) => heap.set(array, offsets[i]));
+    let start = 0;
+    for (const end of [...ends, count]) {
+      const places = offsets.map((offset) => 4 * (offset + start));
+      const { param, slots } = fromList(places.slice(arrays.length));
+      const operands = { ...fromList(places), scalars };
+      updateMemory(update, memory, operands, end - start, { param, slots });
+      start = end;
+    }
+    const results = offsets.map((offset) => heap.slice(offset, offset + count));
+    assertSameBits(fromList(results), leaves, "what was read");
+    for (const offset of offsets) assert.equal(heap[offset - 1], 7, "before the first element");
+    assert.equal(heap[offsets[7] + count], 7, "after the last element");
+    const targets = fromList(results.slice(arrays.length));
+    assert.ok(targets.gradient.every((value) => value === 7), "nothing is written to a gradient");
+    return { ...targets, gradient: leaves.gradient };
+  };
+}
+
+/** In JavaScript to arrays of their own, in slices. */
+const elsewhereInArrays = (ends: readonly number[]): Form => (update, leaves) => {
+  const { param, gradient, slots } = fromList(
+    listOf(leaves).map((a) => new Float32Array(a.length)),
+  );
+  let start = 0;
+  for (const end of [...ends, param.length]) {
+    updateArrays(update, { ...leaves, scalars }, start, end, { param, slots });
+    start = end;
+  }
+  assert.ok(gradient.every((value) => value === 0));
+  return { param, slots, gradient: leaves.gradient };
+};
+
+test("updates that write elsewhere give the bits of those in place and copy what they leave", () => {
+  const random = randomNumbers(SEED + 5);
+  for (const size of sizes) {
+    for (let k = 0; k < 4; k++) {
+      const { param, slots } = randomUpdate(random);
+      const update: Update = k < 3 ? { param, slots } : { slots };
+      const leaves = randomLeaves(random, size, true);
+      const expected = expectedBits({ param: leaf, ...update }, leaves);
+      const before = listOf(leaves).map((array) => array.slice());
+      const ends = [0, 1, 2].map(() => random() * (size + 1) | 0).sort((a, b) => a - b);
+      const what = `${size} elements`;
+      for (const shared of [false, true]) {
+        assertSameBits(elsewhere(shared, 1 + k, [])(update, leaves), expected, what);
+        assertSameBits(elsewhere(shared, 1 + k, ends)(update, leaves), expected, `${what}, cut`);
+      }
+      assertSameBits(elsewhereInArrays(ends)(update, leaves), expected, `${what} in JavaScript`);
+      assertSameBits(leaves, fromList(before), "what was read");
+    }
+  }
+});
+
+test("updateMemory() gives the same bits where there is no SIMD", () => {
+  const random = randomNumbers(SEED + 6);
+  const { validate } = WebAssembly;
+  let refused = 0;
+  WebAssembly.validate = () => (refused++, false);
+  try {
+    for (let k = 0; k < 20; k++) {
+      const update = randomUpdate(random);
+      const leaves = randomLeaves(random, 1000, true);
+      const expected = expectedBits(update, leaves);
+      assertSameBits(
+        onMemory(k % 2 === 0, 3, () => [5, 700])(update, leaves),
+        expected,
+        "in place",
+      );
+      assertSameBits(elsewhere(k % 2 === 0, 3, [5, 700])(update, leaves), expected, "elsewhere");
+    }
+  } finally {
+    WebAssembly.validate = validate;
+  }
+  assert.ok(refused > 10, `${refused} loops in JavaScript`);
+});
 
 test("updateArrays() works on slices of shared memory", () => {
   const random = randomNumbers(SEED + 3);
