@@ -13,7 +13,7 @@ import type { DataSplits } from "../data/dataset.ts";
 import { dataOf } from "../data/data_form.ts";
 import { buildData } from "../data/registry.ts";
 import { buildLoss } from "../loss/registry.ts";
-import { horizonMetrics } from "../metric/horizon.ts";
+import { stepMetrics } from "../metric/horizon.ts";
 import { buildMetrics } from "../metric/registry.ts";
 import { buildModel } from "../model/registry.ts";
 import { buildOptimizer } from "../optim/builder.ts";
@@ -36,6 +36,7 @@ import { isStream, refuseDropped, refuseWithoutPart } from "./refusals.ts";
 import { settingsOf } from "./run_settings.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
 import type { ResolvedConfig, RunConfig } from "./schema.ts";
+import { workerEngine, workersOf } from "./workers.ts";
 
 /**
  * Builds everything; nothing is written.
@@ -76,8 +77,10 @@ export async function buildParts(
   const { overfitBatches, shuffle = !isStream(data.train) && overfitBatches === undefined } =
     config.train;
   config = { ...config, train: { ...config.train, shuffle } };
-  const loss = buildLoss((config.loss ?? task.defaults.loss) as never);
-  const metrics = buildMetrics((config.metrics ?? task.defaults.metrics) as never);
+  const lossConfig = config.loss ?? task.defaults.loss;
+  const metricConfig = config.metrics ?? [...task.defaults.metrics];
+  const loss = buildLoss(lossConfig as never);
+  const metrics = buildMetrics(metricConfig as never);
   const horizons = config.test === false ? [] : config.test.horizons;
   const settings = settingsOf(config, metrics, callbacks);
   config = { ...config, scheduler: resolveScheduler(config, settings) };
@@ -93,6 +96,7 @@ export async function buildParts(
   const backend = await selectBackend(config.backend, {
     deterministic: config.deterministic,
     log: (line) => output.line(line),
+    ...(options.wasmPath === undefined ? {} : { wasmPath: options.wasmPath }),
   });
   const parts = {
     settings: { ...settings, name, fineTune: fineTuneFrom(config.fineTune, baseDirectory) },
@@ -103,10 +107,7 @@ export async function buildParts(
     task,
     loss,
     metrics,
-    horizonMetrics: horizonMetrics(metrics, horizons, "test.horizons")
-      .flatMap(({ name, metrics }) =>
-        metrics.map((metric) => ({ ...metric, name: `${name}/${metric.name}` }))
-      ),
+    horizonMetrics: stepMetrics(metrics, horizons, "test.horizons"),
     data,
     loaders,
     schedulerMonitor,
@@ -117,7 +118,18 @@ export async function buildParts(
     output,
     clock: options.clock ?? systemClock,
   };
-  return { ...parts, ...await buildTrained(config, parts, baseDirectory, purpose === "train") };
+  const trained = await buildTrained(config, parts, baseDirectory, purpose === "train");
+  try {
+    const workers = workersOf(config, backend.name, output);
+    if (workers === 1) return { ...parts, ...trained };
+    const built = { ...parts, ...trained, callbacks: user, baseDirectory, task: { type, params } };
+    const named = { ...config, loss: lossConfig, metrics: metricConfig };
+    return { ...parts, ...trained, engine: workerEngine(named, workers, built, options) };
+  } catch (error) {
+    trained.optimizer.dispose();
+    disposeModel(trained.model);
+    throw error;
+  }
 }
 
 /** What the weights in a run's directory say of the data they were trained on. */

@@ -18,7 +18,7 @@ import { consoleOutput, type Output } from "../report/console.ts";
 import { formatNumber } from "../report/format.ts";
 import { RESUMABLE } from "../runner/signals.ts";
 import type { Summary } from "../runner/state.ts";
-import { importModule } from "./import_module.ts";
+import { importModule } from "../core/import_module.ts";
 import { IterationRunner } from "./iteration_runner.ts";
 import { configSchema } from "./json_schema.ts";
 import { setPath } from "./overrides.ts";

@@ -24,6 +24,13 @@ export interface CreateOptions {
   /** Where lines for people go. Default: the console. */
   readonly output?: Output;
   readonly clock?: Clock;
+  /**
+   * Where the module `downhill/worker` is, for runs with workers in a bundle that has moved it.
+   * Default: where the package has it.
+   */
+  readonly workerUrl?: string | URL;
+  /** Browsers: the folder that serves tfjs' .wasm files. Default: that of the script. */
+  readonly wasmPath?: string;
 }
 
 const has = <T>(method: string): z.ZodType<T> =>
@@ -39,6 +46,8 @@ const schema = object({
   store: has<Store>("append").optional(),
   output: has<Output>("line").optional(),
   clock: has<Clock>("now").optional(),
+  workerUrl: z.union([z.string(), z.instanceof(URL)], { error: "must be a URL" }).optional(),
+  wasmPath: text().optional(),
 });
 
 /** @throws {ConfigError} At an option that is unknown or wrong. */

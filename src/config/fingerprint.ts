@@ -5,7 +5,16 @@ import { sha256 } from "../core/sha256.ts";
 import type { ResolvedConfig } from "./schema.ts";
 
 /** Parts of a config that change no weight at a given iteration, or only how far the run goes. */
-const INDEPENDENT = ["name", "backend", "workers", "log", "checkpoint", "test", "earlyStopping"];
+const INDEPENDENT = [
+  "name",
+  "backend",
+  "workers",
+  "maxWorkerRestarts",
+  "log",
+  "checkpoint",
+  "test",
+  "earlyStopping",
+];
 const INDEPENDENT_TRAIN = ["iterations", "maxTime", "fastDevRun"];
 
 /** Callbacks that only report. */

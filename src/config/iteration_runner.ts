@@ -3,7 +3,7 @@ import { consoleOutput } from "../report/console.ts";
 import { BaseIterationRunner } from "../runner/base_iteration_runner.ts";
 import { buildParts } from "./build_parts.ts";
 import { checkCreateOptions, type CreateOptions } from "./create_options.ts";
-import { importModule } from "./import_module.ts";
+import { importModule } from "../core/import_module.ts";
 import { resolveConfig, type RunConfig } from "./schema.ts";
 
 export type { CreateOptions } from "./create_options.ts";
@@ -41,10 +41,11 @@ export class IterationRunner extends BaseIterationRunner {
    * @throws {CheckpointError} If `purpose` is `"predict"` and the directory has no weights.
    */
   static async create(config: RunConfig, options: CreateOptions = {}): Promise<IterationRunner> {
-    const { output = consoleOutput(), imports = [], ...rest } = checkCreateOptions(options);
+    const checked = checkCreateOptions(options);
+    const { output = consoleOutput(), imports = [] } = checked;
     const resolved = resolveConfig(config);
     for (const specifier of imports) await importModule(specifier);
-    const parts = await buildParts(resolved, config, output, rest);
+    const parts = await buildParts(resolved, config, output, checked);
     const runner = new IterationRunner(parts);
     try {
       // Without best weights, a run predicts with its newest ones.

@@ -8,7 +8,7 @@ import { formatNumber } from "../report/format.ts";
 import { buildScheduler, readScheduler } from "../schedule/builder.ts";
 import { resolveTotals } from "../schedule/totals.ts";
 import type { CreateOptions } from "./create_options.ts";
-import { importModule } from "./import_module.ts";
+import { importModule } from "../core/import_module.ts";
 import { resolveConfig, type RunConfig } from "./schema.ts";
 
 const WIDTH = 64;

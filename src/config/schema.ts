@@ -39,8 +39,11 @@ export interface RunConfig {
   backend?: "auto" | "webgpu" | "wasm" | "cpu";
   /** The same bits in every runtime. Default false. */
   deterministic?: boolean;
+  /** Threads that compute; "auto": as many as there are cores. Default 1: this one. */
   workers?: number | "auto";
-  /** Logical shards of a batch; default: the number of workers. */
+  /** How often workers that were lost may be replaced in a run. Default 3. */
+  maxWorkerRestarts?: number;
+  /** Logical shards of a batch; default: the number of workers, 4 for "auto". */
   shards?: number;
   /** Default: what the data is for. */
   task?: string | ComponentConfig;
@@ -118,6 +121,7 @@ export interface ResolvedConfig {
   backend: "auto" | "webgpu" | "wasm" | "cpu";
   deterministic: boolean;
   workers: number | "auto";
+  maxWorkerRestarts: number;
   shards: number;
   task: string | ResolvedComponent | undefined;
   model: ResolvedComponent;
@@ -228,9 +232,13 @@ export const runConfigSchema: z.ZodObject = object({
   ),
   backend: oneOf(["auto", "webgpu", "wasm", "cpu"]).default("auto"),
   deterministic: flag().default(false).describe("The same bits in every runtime"),
-  workers: either('must be an integer >= 1 or "auto"', integer(1), oneOf(["auto"])).default(1),
+  workers: either('must be an integer >= 1 or "auto"', integer(1), oneOf(["auto"])).default(1)
+    .describe("Threads that compute; auto: as many as there are cores"),
+  maxWorkerRestarts: integer(0).default(3).describe(
+    "How often workers that were lost may be replaced",
+  ),
   shards: integer(1).optional().describe(
-    "Logical shards of a batch; default the number of workers",
+    "Logical shards of a batch; default the number of workers, 4 for auto",
   ),
   task: either("must be a task's name or { type, params }", text(), component).optional(),
   model: component,
@@ -333,8 +341,8 @@ export function resolveConfig(config: unknown): ResolvedConfig {
     "",
   ) as unknown as ResolvedConfig;
   delete (resolved as { $schema?: string }).$schema;
-  const workers = resolved.workers === "auto" ? 1 : resolved.workers;
-  resolved.shards ??= workers;
+  const { workers, train } = resolved;
+  resolved.shards ??= workers === "auto" ? Math.min(4, train.batchSize) : workers;
   checkConflicts(resolved);
   return resolved;
 }
@@ -396,13 +404,7 @@ function isProgramObject(value: unknown): boolean {
 
 /** Rules that span several keys. */
 function checkConflicts(config: ResolvedConfig): void {
-  const { train, workers, shards } = config;
-  if (workers !== 1 && workers !== "auto") {
-    throw new ConfigError(
-      "workers",
-      `must be 1 in this version (shards run in process), received ${show(workers)}`,
-    );
-  }
+  const { train, shards } = config;
   if (shards > train.batchSize) {
     throw new ConfigError(
       "shards",

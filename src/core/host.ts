@@ -65,6 +65,11 @@ export const hostProcess: HostProcess | undefined = runtime === "browser"
   ? undefined
   : scope.process;
 
+/** How many threads the machine runs at once, as the runtime tells. */
+export function cores(): number {
+  return globalThis.navigator?.hardwareConcurrency ?? 1;
+}
+
 /** `node:fs`, or an error that says it is not there. */
 export function fileSystem(): typeof FileSystem {
   return builtin("node:fs") as typeof FileSystem;

@@ -42,6 +42,17 @@ export function horizonMetrics(
   });
 }
 
+/** {@link horizonMetrics} in one list, under the names that evaluations give them. */
+export function stepMetrics(
+  metrics: readonly Metric[],
+  horizons: readonly number[],
+  path?: string,
+): Metric[] {
+  return horizonMetrics(metrics, horizons, path).flatMap(({ name, metrics }) =>
+    metrics.map((metric) => ({ ...metric, name: `${name}/${metric.name}` }))
+  );
+}
+
 function atStep(metric: Metric, horizon: number, path: string): Metric {
   return {
     name: metric.name,

@@ -6,6 +6,7 @@
  */
 import { ConfigError, DataError, NonFiniteError } from "../core/errors.ts";
 import type { HostBatch } from "../data/dataset.ts";
+import type { Split } from "../runner/engine.ts";
 import { Arena } from "./arena.ts";
 import { post } from "./mailbox.ts";
 import type { WorkerSetup } from "./protocol.ts";
@@ -139,11 +140,11 @@ export class Team {
 
   /** Has the next worker evaluate a batch. */
   async evaluate(
-    split: "validation" | "test",
+    split: Split,
     batch: HostBatch,
     position: number,
     limit: number,
-  ): Promise<Float64Array> {
+  ): Promise<ArrayLike<number>> {
     const handle = this.#handles[this.#turn++ % this.#handles.length];
     const sums = handle.remote.evaluate(split, batch, position);
     return await this.#guard(handle, sums, limit, "evaluate a batch");

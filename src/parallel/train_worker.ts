@@ -1,7 +1,7 @@
 /** What a worker thread offers to the coordinator, through comlink. */
-import { randomStream } from "../core/random.ts";
 import type { HostBatch } from "../data/dataset.ts";
-import { batchSums } from "../runner/evaluate.ts";
+import { evaluationRandom, localLanes } from "../runner/evaluate.ts";
+import type { Split } from "../runner/engine.ts";
 import type * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
 import { computeGradient, type GradientWork } from "./gradient_work.ts";
@@ -75,13 +75,13 @@ export class TrainWorker {
 
   /** Loss sum, count, and the metric sums of every row of a batch that begins at sample `position`. */
   async evaluate(
-    split: "validation" | "test",
+    split: Split,
     batch: HostBatch,
     position: number,
-  ): Promise<Float64Array> {
+  ): Promise<ArrayLike<number>> {
     const { pass, metrics } = this.#parts;
-    const random = randomStream(this.#setup.spec.seed, split);
-    return await batchSums({ ...pass, metrics: metrics[split] }, batch, position, random);
+    const random = evaluationRandom(this.#setup.spec.seed, split);
+    return await localLanes({ ...pass, metrics: metrics[split] }, random).run(batch, position);
   }
 
   /** The model's variables in the order of the layout. */

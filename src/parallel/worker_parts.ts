@@ -3,9 +3,8 @@ import { type BackendPreference, selectBackend } from "../backend/select.ts";
 import { importModule } from "../core/import_module.ts";
 import { randomStream } from "../core/random.ts";
 import { dataOf } from "../data/data_form.ts";
-import type { AffineScaler } from "../data/scaler.ts";
 import { buildLoss } from "../loss/registry.ts";
-import { horizonMetricsOf } from "../metric/horizon.ts";
+import { stepMetrics } from "../metric/horizon.ts";
 import type { Metric } from "../metric/metric.ts";
 import { buildMetrics } from "../metric/registry.ts";
 import { buildModel } from "../model/registry.ts";
@@ -13,7 +12,7 @@ import { buildOptimizer } from "../optim/builder.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { buildCallbacks } from "../runner/callbacks/registry.ts";
 import { Hooks } from "../runner/hooks.ts";
-import type { PassParts } from "../runner/leaves.ts";
+import type { PassParts } from "../runner/leaf_gradient.ts";
 import { buildTask } from "../task/registry.ts";
 import type { WorkerSpec } from "./protocol.ts";
 
@@ -22,7 +21,6 @@ export interface WorkerParts {
   readonly pass: PassParts;
   readonly optimizer: Optimizer;
   readonly metrics: Record<"validation" | "test", readonly Metric[]>;
-  readonly inputScaler: AffineScaler | undefined;
 }
 
 /** Builds them; the initial weights are replaced by those of the run. */
@@ -54,8 +52,7 @@ export async function buildWorkerParts(spec: WorkerSpec): Promise<WorkerParts> {
     optimizer: buildOptimizer(spec.optimizer as never, model.parameters),
     metrics: {
       validation: metrics,
-      test: [...metrics, ...horizonMetricsOf(metrics, spec.horizons)],
+      test: [...metrics, ...stepMetrics(metrics, spec.horizons)],
     },
-    inputScaler: undefined,
   };
 }

@@ -375,6 +375,7 @@ export class BaseIterationRunner implements RunView {
     try {
       return await work();
     } finally {
+      await this.#context.engine.rest();
       this.#busy = undefined;
     }
   }

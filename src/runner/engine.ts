@@ -32,6 +32,8 @@ export interface Engine {
   push(): void;
   /** A copy of the optimizer's state, made before anything is awaited. */
   optimizerState(): Promise<CopiedOptimizerState>;
+  /** A call of the run is over: nothing that computes elsewhere stays alive for the next one. */
+  rest(): Promise<void>;
   dispose(): void;
 }
 

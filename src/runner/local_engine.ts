@@ -61,5 +61,9 @@ export class LocalEngine implements Engine {
     return { tensors: await readTensors(tensors), meta };
   }
 
+  rest(): Promise<void> {
+    return Promise.resolve();
+  }
+
   dispose(): void {}
 }

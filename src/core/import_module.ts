@@ -1,6 +1,6 @@
 /** Modules of a user that register components. */
-import { ConfigError } from "../core/errors.ts";
-import { runtime } from "../core/host.ts";
+import { ConfigError } from "./errors.ts";
+import { runtime } from "./host.ts";
 
 /** Imports a module that registers components. */
 export async function importModule(specifier: string): Promise<void> {
