@@ -161,5 +161,11 @@ export { ProgressBar } from "./src/runner/callbacks/progress_bar.ts";
 export { TensorBoard } from "./src/runner/callbacks/tensorboard.ts";
 
 // What a caller may catch, and draw from.
-export { CheckpointError, ConfigError, DataError, NonFiniteError } from "./src/core/errors.ts";
+export {
+  CheckpointError,
+  ConfigError,
+  DataError,
+  NonFiniteError,
+  WorkerError,
+} from "./src/core/errors.ts";
 export { RandomStream, randomStream } from "./src/core/random.ts";

@@ -39,6 +39,14 @@ export class NonFiniteError extends Error {
   }
 }
 
+/**
+ * A worker of the run ended, failed or did not answer, and was not to be replaced; the state of the
+ * run is whole. The command line exits with 75: the same command resumes.
+ */
+export class WorkerError extends Error {
+  override readonly name = "WorkerError";
+}
+
 /** A value as it is quoted in an error: short, on one line, NaN and strings recognisable. */
 export function show(value: unknown): string {
   if (typeof value === "function") {
