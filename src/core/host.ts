@@ -9,6 +9,7 @@ import type * as Path from "node:path";
 import type * as Timers from "node:timers";
 import type * as Url from "node:url";
 import type * as Util from "node:util";
+import type * as WorkerThreads from "node:worker_threads";
 
 interface HostProcess {
   readonly argv: string[];
@@ -131,6 +132,13 @@ export function lockFile(path: string): (() => void) | false | undefined {
 /** `node:util`. */
 export function utilModule(): typeof Util {
   return builtin("node:util") as typeof Util;
+}
+
+/** `node:worker_threads`, undefined in a browser. */
+export function workerThreads(): typeof WorkerThreads | undefined {
+  return runtime === "browser"
+    ? undefined
+    : builtin("node:worker_threads") as typeof WorkerThreads;
 }
 
 /** `path` from `folder`, absolute; as it is where there is no file system. */

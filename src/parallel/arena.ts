@@ -147,12 +147,17 @@ export class Arena {
       this.beat(worker);
       Atomics.wait(this.words, COMMAND, seen, NAP_MS);
     }
-    return Atomics.load(this.words, LEAVE) === 1 ? undefined : Atomics.load(this.words, KIND);
+    return this.isLeft ? undefined : Atomics.load(this.words, KIND);
   }
 
   /** The next piece of work that no worker has taken. */
   take(): number {
     return Atomics.add(this.words, NEXT, 1);
+  }
+
+  /** Whether the workers are to leave what they are at. */
+  get isLeft(): boolean {
+    return Atomics.load(this.words, LEAVE) === 1;
   }
 
   /** Waits until all workers have come here. */
@@ -163,6 +168,7 @@ export class Arena {
       return;
     }
     for (let arrived; (arrived = Atomics.load(this.words, ARRIVED)) < workers;) {
+      if (this.isLeft) throw new Error("the other workers are gone");
       this.beat(worker);
       Atomics.wait(this.words, ARRIVED, arrived, NAP_MS);
     }

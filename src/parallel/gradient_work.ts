@@ -33,7 +33,7 @@ export async function computeGradient(
   const batch = batchIn(work.batch, message.fields);
   const random = new RandomStream(...message.random);
   const { bounds, chunks } = message;
-  for (let chunk; (chunk = arena.take()) < chunks.length;) {
+  for (let chunk; (chunk = arena.take()) < chunks.length && !arena.isLeft;) {
     work.resetBuffers();
     const [from, to] = chunks[chunk];
     const sum = await sumLeaves(work.pass, batch, bounds, message.iteration, random, { from, to });

@@ -155,6 +155,8 @@ export class Team {
     if (this.#ended) return;
     this.#ended = true;
     this.#lost ??= "the team has ended";
+    // Some runtimes cannot end a thread that is busy: it leaves at the next turn.
+    this.arena.setLeave(true);
     await Promise.all(this.#handles.map((handle) => handle.terminate()));
   }
 

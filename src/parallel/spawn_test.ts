@@ -1,0 +1,160 @@
+import { strict as assert } from "node:assert";
+import process from "node:process";
+import { test } from "node:test";
+import { runScript } from "../../test/support/script.ts";
+import type { UnrulyWorker } from "../../test/support/unruly_worker.ts";
+import { runtime } from "../core/host.ts";
+import { spawnWorker, type WorkerHandle } from "./spawn.ts";
+import type { TrainWorker } from "./train_worker.ts";
+
+const unruly = new URL("../../test/support/unruly_worker.ts", import.meta.url);
+const throwing = new URL("../../test/support/throwing_worker.ts", import.meta.url);
+const limit = 60_000;
+/** Whether a thread that computes can be ended: not in Deno 2.9, whose process ends none the less. */
+const interrupts = runtime !== "deno";
+
+test("spawnWorker() starts workers/train_worker.ts, which answers", async () => {
+  const worker = spawnWorker<TrainWorker>();
+  try {
+    assert.equal(await worker.call(worker.remote.ping(), limit, "ping"), "pong");
+  } finally {
+    await worker.terminate();
+  }
+});
+
+test("spawnWorker() sends typed arrays, shares shared memory", async () => {
+  const worker = spawnWorker<UnrulyWorker>({ url: unruly });
+  try {
+    const values = Float32Array.of(1, NaN, -0);
+    assert.deepEqual(await worker.call(worker.remote.echo(values), limit, "echo"), values);
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const echo = worker.remote.echo(memory) as Promise<WebAssembly.Memory>;
+    const returned = await worker.call(echo, limit, "echo");
+    new Int32Array(memory.buffer)[0] = 77;
+    assert.equal(new Int32Array(returned.buffer)[0], 77);
+  } finally {
+    await worker.terminate();
+  }
+});
+
+const failures: [string, string | URL, RegExp][] = [
+  [
+    "throws",
+    throwing,
+    /^w1: cannot ping: (Uncaught )?(\(in promise\) )?(Error: )?thrown at start$/,
+  ],
+  ["is missing", new URL("./missing.js", unruly), /^w1: cannot ping: .*missing\.js.*$/],
+  ["is no URL", "missing.js", /^w1: cannot ping: .*URL.*$/],
+];
+for (const [what, url, message] of failures) {
+  test(`call() and onEnd tell in one line that the module ${what}`, async () => {
+    const worker = spawnWorker<TrainWorker>({ url, name: "w1" });
+    const reasons: string[] = [];
+    worker.onEnd = (reason) => reasons.push(reason);
+    const rejected = { name: "WorkerError", message };
+    await assert.rejects(worker.call(worker.remote.ping(), limit, "ping"), rejected);
+    await assert.rejects(worker.call(worker.remote.ping(), limit, "ping"), rejected);
+    await worker.terminate();
+    assert.equal(reasons.length, 1);
+    assert.match(`w1: cannot ping: ${reasons[0]}`, message);
+  });
+}
+
+const ends: [string, (worker: WorkerHandle<UnrulyWorker>) => Promise<unknown>, RegExp][] = [
+  ["exits", ({ remote }) => remote.exit(3), /^it exited with code 3$/],
+  ["throws outside a call", ({ remote }) => remote.crash(), /^(Uncaught Error: )?first line$/],
+];
+for (const [what, begin, expected] of ends) {
+  test(`call() and onEnd tell that the thread ${what}`, async () => {
+    const worker = spawnWorker<UnrulyWorker>({ url: unruly });
+    const reasons: string[] = [];
+    worker.onEnd = (reason) => reasons.push(reason);
+    await assert.rejects(worker.call(begin(worker), limit, "begin"), { name: "WorkerError" });
+    await worker.terminate();
+    assert.equal(reasons.length, 1);
+    assert.match(reasons[0], expected);
+  });
+}
+
+test("call() rejects after its time, and with what the worker throws", async () => {
+  const worker = spawnWorker<UnrulyWorker>({ url: unruly, name: "worker 2" });
+  const { remote } = worker;
+  try {
+    assert.equal(await worker.call(remote.echo(1), limit, "echo"), 1);
+    await assert.rejects(worker.call(remote.never(), 20, "train"), {
+      name: "WorkerError",
+      message: "worker 2: cannot train: no answer in 20 ms",
+    });
+    await assert.rejects(worker.call(remote.refuse() as Promise<never>, limit, "train"), {
+      name: "RangeError",
+      message: "not today",
+    });
+    assert.equal(await worker.call(remote.echo(2), Infinity, "echo"), 2);
+  } finally {
+    await worker.terminate();
+  }
+});
+
+test("terminate() rejects what is under way, tells onEnd nothing, may come again", async () => {
+  const worker = spawnWorker<UnrulyWorker>({ url: unruly });
+  worker.onEnd = assert.fail;
+  const message = "worker: cannot wait: it was terminated";
+  const refused = assert.rejects(worker.call(worker.remote.never(), limit, "wait"), { message });
+  await Promise.all([worker.terminate(), worker.terminate(), refused]);
+  await assert.rejects(worker.call(worker.remote.never(), limit, "wait"), { message });
+});
+
+/** Runs `body` in a process of its own, which has to end by itself, and returns the last line. */
+function inProcess(body: string): Record<string, number> {
+  const { status, stdout, stderr } = runScript(`
+    import { existsSync, readdirSync } from "node:fs";
+    import { spawnWorker } from "./src/parallel/spawn.ts";
+    const count = (what) =>
+      existsSync("/proc/self") ? readdirSync("/proc/self/" + what).length : 0;
+    const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    /** Waits until there are at most n threads, for 5 s; the threads above n. */
+    const above = async (n) => {
+      for (let i = 0; i < 250 && count("task") > n; i++) await sleep(20);
+      return Math.max(0, count("task") - n);
+    };
+    const start = () => spawnWorker({ url: ${JSON.stringify(unruly.href)} });
+    const answers = (worker) => worker.call(worker.remote.echo(1), ${limit}, "answer");
+    const round = async () => {
+      const workers = [start(), start(), start(), start()];
+      await Promise.all(workers.map(answers));
+      await Promise.all(workers.map((worker) => worker.terminate()));
+    };
+    await round();
+    await sleep(200);
+    ${body}`);
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout.trim().split("\n").at(-1)!);
+}
+
+for (const method of ["spin", "park"]) {
+  test(`terminate() lets go of a worker that ${method}s: thread and process end`, () => {
+    const { threads } = inProcess(`
+      const before = count("task");
+      const worker = start();
+      const word = new Int32Array(new SharedArrayBuffer(8));
+      const call = worker.call(worker.remote.${method}(word), ${limit}, "work").catch((e) => e.name);
+      while (Atomics.load(word, 0) === 0) await sleep(5);
+      await worker.terminate();
+      if (await call !== "WorkerError") throw new Error("the call did not reject");
+      console.log(JSON.stringify({ threads: ${interrupts} ? await above(before) : 0 }));`);
+    assert.equal(threads, 0);
+  });
+}
+
+test("200 workers started and terminated leave no thread and no descriptor", {
+  skip: process.platform === "linux" ? false : "there is no /proc",
+}, () => {
+  const { threads, descriptors } = inProcess(`
+    const [tasks, files] = [count("task"), count("fd")];
+    for (let i = 0; i < 50; i++) await round();
+    const threads = await above(tasks);
+    console.log(JSON.stringify({ threads, descriptors: count("fd") - files }));`);
+  // The runtimes keep a few threads of their own for later.
+  assert.ok(threads <= 3, `${threads} threads more`);
+  assert.ok(descriptors <= 3, `${descriptors} descriptors more`);
+});

@@ -1,0 +1,74 @@
+/**
+ * A thread, in the same shape in every runtime.
+ *
+ * Node, Bun and Deno have `node:worker_threads`, which tells when a thread ends (web workers tell
+ * nothing of it in Deno, and a terminated one that is busy keeps Deno's process alive for ever). The
+ * web's `Worker` is for browsers, and for Deno where the module is not a file.
+ */
+import { runtime, workerThreads } from "../core/host.ts";
+import type { Line } from "./endpoint.ts";
+
+/** What a thread tells. */
+export interface ThreadEvents {
+  message(data: unknown): void;
+  /** It failed, in one line; it may still run. */
+  failed(reason: string): void;
+  /** It has ended: only from `node:worker_threads`. */
+  ended(reason: string): void;
+}
+
+/** A thread that was started. */
+export interface Thread {
+  /** Whether `ended` is told. */
+  readonly tells: boolean;
+  post: Line["postMessage"];
+  kill(): void;
+}
+
+/** Starts the module at `url`, by default `workers/train_worker.ts`. Throws what the runtime throws. */
+export function startThread(url: URL | undefined, name: string, events: ThreadEvents): Thread {
+  const module = url ?? new URL("../../workers/train_worker.ts", import.meta.url);
+  const threads = workerThreads();
+  // Deno's worker_threads take no https: (a package of JSR).
+  if (threads === undefined || (runtime === "deno" && module.protocol !== "file:")) {
+    return webThread(url, events);
+  }
+  const worker = new threads.Worker(module, { name });
+  worker.on("message", events.message);
+  worker.on("messageerror", (error) => events.failed(oneLine(error)));
+  worker.on("error", (error) => events.failed(oneLine(error)));
+  worker.on("exit", (code) => events.ended(`it exited with code ${code}`));
+  return {
+    tells: true,
+    post: (message, transfer = []) =>
+      worker.postMessage(message, transfer as Parameters<typeof worker.postMessage>[1]),
+    kill: () => void worker.terminate(),
+  };
+}
+
+function webThread(url: URL | undefined, events: ThreadEvents): Thread {
+  // Bundlers look for the second form, word for word.
+  const worker = url !== undefined
+    ? new Worker(url, { type: "module" })
+    : new Worker(new URL("../../workers/train_worker.ts", import.meta.url), { type: "module" });
+  worker.onmessage = ({ data }) => events.message(data);
+  worker.onmessageerror = () => events.failed("it sent a message that cannot be read");
+  worker.onerror = (event) => {
+    event.preventDefault();
+    events.failed(oneLine(event.message ?? "its module cannot be loaded"));
+  };
+  return {
+    tells: false,
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    kill: () => worker.terminate(),
+  };
+}
+
+/** The first line of an error's message, without colours. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  // deno-lint-ignore no-control-regex
+  const plain = text.replaceAll(/\x1b\[[\d;]*m/g, "");
+  return plain.split("\n").map((line) => line.trim()).find((line) => line !== "") ??
+    "no reason given";
+}
