@@ -109,14 +109,6 @@ export class Arena {
     return Atomics.load(this.words, FAILED) - 1;
   }
 
-  /** Resolves when a worker is done or has failed, or after a nap. */
-  async news(): Promise<void> {
-    const done = Atomics.load(this.words, DONE);
-    if (done === this.layout.workers || this.failed >= 0) return;
-    const wait = Atomics.waitAsync(this.words, DONE, done, NAP_MS);
-    if (wait.async) await wait.value;
-  }
-
   /** Counts up while the worker lives. */
   beatOf(worker: number): number {
     return Atomics.load(this.words, beatWord(worker));
@@ -174,17 +166,14 @@ export class Arena {
     }
   }
 
-  /** The worker is done with the command. */
-  done(): void {
-    Atomics.add(this.words, DONE, 1);
-    Atomics.notify(this.words, DONE);
+  /** The worker is done with the command; answers whether it is the last. */
+  done(): boolean {
+    return Atomics.add(this.words, DONE, 1) + 1 === this.layout.workers;
   }
 
   /** The worker cannot go on. */
   fail(worker: number): void {
     Atomics.compareExchange(this.words, FAILED, 0, worker + 1);
-    Atomics.add(this.words, DONE, 0);
-    Atomics.notify(this.words, DONE);
   }
 }
 

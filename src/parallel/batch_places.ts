@@ -41,6 +41,7 @@ export function batchIn(buffer: SharedArrayBuffer, fields: readonly FieldPlace[]
   return Object.fromEntries(fields.map(({ name, shape, dtype, at }): [string, HostArray] => {
     const size = shape.reduce((product, n) => product * n, 1);
     const View = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype];
-    return [name, { data: new View(buffer, at, size) as HostArray["data"], shape, dtype }];
+    const data = new View(buffer as unknown as ArrayBuffer, at, size);
+    return [name, { data, shape, dtype }];
   }));
 }

@@ -5,6 +5,8 @@ import { workerThreads } from "../core/host.ts";
 /** Sent to a worker: close yourself. What it sends back, and then does nothing more. */
 export const LEAVE = "downhill:leave";
 export const LEFT = "downhill:left";
+/** Sent by a worker: look at the shared memory. */
+export const NEWS = "downhill:news";
 
 interface WorkerScope {
   postMessage(message: unknown, transfer: Transferable[]): void;
@@ -34,15 +36,23 @@ export function line(post: (message: unknown, transfer?: Transferable[]) => void
   };
 }
 
+const port = workerThreads()?.parentPort;
+const scope = globalThis as unknown as WorkerScope;
+
+/** In a worker: sends to the program, at once, also from code that hears no messages itself. */
+function send(message: unknown, transfer: Transferable[] = []): void {
+  if (port) port.postMessage(message, transfer as Parameters<typeof port.postMessage>[1]);
+  else scope.postMessage(message, transfer);
+}
+
+/** In a worker: wakes the program, which then looks at the shared memory. */
+export function sendNews(): void {
+  send(NEWS);
+}
+
 /** In a worker: answers the program's calls with the methods of `object`. */
 export function exposeWorker(object: object): void {
-  const port = workerThreads()?.parentPort;
-  const scope = globalThis as unknown as WorkerScope;
-  const end = line((message, transfer = []) =>
-    port
-      ? port.postMessage(message, transfer as Parameters<typeof port.postMessage>[1])
-      : scope.postMessage(message, transfer)
-  );
+  const end = line(send);
   const receive = (data: unknown): void => {
     if (data !== LEAVE) return end.deliver(data);
     end.postMessage(LEFT);

@@ -2,7 +2,7 @@
 import { type Remote, wrap } from "comlink";
 import { WorkerError } from "../core/errors.ts";
 import { runtime } from "../core/host.ts";
-import { LEAVE, LEFT, line } from "./endpoint.ts";
+import { LEAVE, LEFT, line, NEWS } from "./endpoint.ts";
 import { oneLine, startThread, type Thread } from "./thread.ts";
 
 /** How long a thread may take to end before nobody waits for it any more. */
@@ -27,6 +27,9 @@ export interface WorkerHandle<T> {
 
   /** Called once if the thread ends or fails without having been asked to, with the reason in a line. */
   onEnd?: (reason: string) => void;
+
+  /** Called when the worker has sent news. */
+  onNews?: () => void;
 
   /**
    * The result of a call of `remote`, or a {@link WorkerError} if the thread ends first or `ms`
@@ -109,7 +112,11 @@ export function spawnWorker<T>(
 
   try {
     thread = startThread(url === undefined ? undefined : new URL(url), name, {
-      message: (data) => data === LEFT ? gone() : end.deliver(data),
+      message(data): void {
+        if (data === NEWS) handle.onNews?.();
+        else if (data === LEFT) gone();
+        else end.deliver(data);
+      },
       failed: fail,
       ended(reason): void {
         fail(reason);

@@ -24,6 +24,9 @@ const START_MS = 120_000;
 /** How long a worker may take to leave its loop between two commands, in ms. */
 const LEAVE_MS = 10_000;
 
+/** How often a team at work is looked after, in ms. */
+const WATCH_MS = 100;
+
 /** What a team is told beside the setup of its workers. */
 export interface TeamOptions {
   /** Where the worker's module is, if not beside this one. */
@@ -42,6 +45,8 @@ export class Team {
   /** Why the team is lost. */
   #lost: string | undefined;
   #ended = false;
+  /** Called when there is something to see in the shared memory. */
+  #wake: () => void = () => {};
 
   private constructor(
     arena: Arena,
@@ -52,7 +57,11 @@ export class Team {
     this.batch = batch;
     this.#handles = handles;
     handles.forEach((handle, i) => {
-      handle.onEnd = (reason) => this.#lost ??= `worker ${i + 1} ended: ${reason}`;
+      handle.onEnd = (reason) => {
+        this.#lost ??= `worker ${i + 1} ended: ${reason}`;
+        this.#wake();
+      };
+      handle.onNews = () => this.#wake();
     });
   }
 
@@ -94,11 +103,12 @@ export class Team {
     const since = performance.now();
     const seen = Array.from({ length: workers }, (_, i) => ({ beat: arena.beatOf(i), at: since }));
     arena.command(kind);
-    // What is waited for in shared memory keeps no event loop alive.
-    const alive = setInterval(() => {}, 1000);
+    // Also wakes up to look for signs of life.
+    const watch = setInterval(() => this.#wake(), WATCH_MS);
     try {
-      while (!arena.isDone) {
-        await arena.news();
+      for (;;) {
+        const news = new Promise<void>((resolve) => this.#wake = resolve);
+        if (arena.isDone) return;
         if (arena.failed >= 0) await this.#failure(arena.failed);
         if (this.#lost !== undefined) throw new LostWorker(this.#lost);
         const now = performance.now();
@@ -111,9 +121,10 @@ export class Team {
             );
           }
         });
+        await news;
       }
     } finally {
-      clearInterval(alive);
+      clearInterval(watch);
     }
   }
 

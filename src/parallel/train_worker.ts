@@ -4,6 +4,7 @@ import { evaluationRandom, localLanes } from "../runner/evaluate.ts";
 import type { Split } from "../runner/engine.ts";
 import type * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
+import { sendNews } from "./endpoint.ts";
 import { computeGradient, type GradientWork } from "./gradient_work.ts";
 import { modelVariables } from "./layout.ts";
 import { read } from "./mailbox.ts";
@@ -60,10 +61,11 @@ export class TrainWorker {
         } else if (kind === UPDATE) {
           await computeUpdate(this.#update, read<UpdateMessage>(arena));
         }
-        arena.done();
+        if (arena.done()) sendNews();
       }
     } catch (error) {
       arena.fail(index);
+      sendNews();
       throw error;
     }
   }

@@ -7,6 +7,7 @@
  */
 import type { RandomStream } from "../core/random.ts";
 import type { HostBatch } from "../data/dataset.ts";
+import { hostSquaredNorm } from "../optim/block_sums.ts";
 import { squaredNorm } from "../optim/clip.ts";
 import { readTogether } from "../tensor/read.ts";
 import * as tf from "../tensor/tf.ts";
@@ -113,11 +114,6 @@ export async function iterationGradient(
 /** What turns the gradient of a loss sum over `count` items into that of the mean. */
 export function scaleOf(count: number): number {
   return 1 / Math.max(count, TINY);
-}
-
-/** The sum of squares of all elements, where memory is the host's. */
-function hostSquaredNorm(tensors: readonly tf.Tensor[]): number {
-  return tf.tidy(() => squaredNorm(tensors).dataSync()[0]);
 }
 
 /** The totals over samples, added in double precision in sample order, as an evaluation does. */
