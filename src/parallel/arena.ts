@@ -34,9 +34,15 @@ export class Arena {
     const pages = Math.ceil(layout.bytes / PAGE);
     if (pages > 65536) {
       const size = (layout.bytes / 2 ** 30).toFixed(1);
-      throw new ConfigError("workers", `need ${size} GiB of shared memory, more than the 4 GiB there can be`);
+      throw new ConfigError(
+        "workers",
+        `need ${size} GiB of shared memory, more than the 4 GiB there can be`,
+      );
     }
-    return new Arena(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }), layout);
+    return new Arena(
+      new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+      layout,
+    );
   }
 
   /** Float32 values at a byte address. */

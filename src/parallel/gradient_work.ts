@@ -78,7 +78,9 @@ async function storeChunk(
   const header = arena.headerOf(chunk);
   const isNumber = typeof sum.count === "number";
   header[HEADER.loss] = (await sum.lossSum.data())[0];
-  header[HEADER.count] = isNumber ? sum.count as number : (await (sum.count as tf.Tensor).data())[0];
+  header[HEADER.count] = isNumber
+    ? sum.count as number
+    : (await (sum.count as tf.Tensor).data())[0];
   header[HEADER.countIsTensor] = Number(!isNumber);
   if (sum.metricSums !== undefined) {
     const width = sum.metricSums.shape[1] as number;

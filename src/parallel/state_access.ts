@@ -5,7 +5,12 @@ import type { Arena } from "./arena.ts";
 import type { TensorPlace } from "./layout.ts";
 
 /** Gives a variable the values at `address`. */
-export function load(arena: Arena, address: number, place: TensorPlace, variable: tf.Variable): void {
+export function load(
+  arena: Arena,
+  address: number,
+  place: TensorPlace,
+  variable: tf.Variable,
+): void {
   const { size, shape, dtype } = place;
   const floats = dtype === "float32";
   const shared = floats ? arena.floatsAt(address, size) : arena.wordsAt(address, size);

@@ -78,9 +78,16 @@ export class Team {
     );
     const team = new Team(arena, setup.batch, handles);
     try {
-      await Promise.all(handles.map((handle, index) =>
-        team.#guard(handle, handle.remote.init({ ...setup, index, memory, layout }), START_MS, "start")
-      ));
+      await Promise.all(
+        handles.map((handle, index) =>
+          team.#guard(
+            handle,
+            handle.remote.init({ ...setup, index, memory, layout }),
+            START_MS,
+            "start",
+          )
+        ),
+      );
     } catch (error) {
       await team.end();
       throw error;
@@ -117,7 +124,9 @@ export class Team {
           if (beat !== last.beat) seen[i] = { beat, at: now };
           else if (now - last.at > limit) {
             throw new LostWorker(
-              `worker ${i + 1} has given no sign of life for ${((now - last.at) / 1000).toFixed(1)} s`,
+              `worker ${i + 1} has given no sign of life for ${
+                ((now - last.at) / 1000).toFixed(1)
+              } s`,
             );
           }
         });

@@ -9,7 +9,13 @@ import { computeGradient, type GradientWork } from "./gradient_work.ts";
 import { modelVariables } from "./layout.ts";
 import { read } from "./mailbox.ts";
 import { slicesOf, unitsOf } from "./ownership.ts";
-import { GRADIENT, type GradientMessage, UPDATE, type UpdateMessage, type WorkerSetup } from "./protocol.ts";
+import {
+  GRADIENT,
+  type GradientMessage,
+  UPDATE,
+  type UpdateMessage,
+  type WorkerSetup,
+} from "./protocol.ts";
 import { load } from "./state_access.ts";
 import { computeUpdate, type UpdateWork } from "./update_work.ts";
 import { buildWorkerParts, type WorkerParts } from "./worker_parts.ts";
@@ -39,7 +45,8 @@ export class TrainWorker {
     this.#arena = arena;
     this.#parts = parts;
     this.#variables = this.#variablesOf();
-    const resetBuffers = () => this.#load(arena.current, layout.buffers.map(({ tensor }) => tensor));
+    const resetBuffers = () =>
+      this.#load(arena.current, layout.buffers.map(({ tensor }) => tensor));
     this.#gradient = { arena, worker, pass, slices, batch, resetBuffers };
     this.#update = { arena, worker, optimizer, slices, wholes: unitsOf(layout, worker) };
     this.#seen = arena.commands;
@@ -92,7 +99,9 @@ export class TrainWorker {
     return this.#arena.layout.tensors.map(({ name, shape }) => {
       const variable = variables.get(name);
       if (variable?.shape.join() !== shape.join()) {
-        throw new Error(`the worker's model has no ${name} of shape [${shape}]: it must be built alike in every thread`);
+        throw new Error(
+          `the worker's model has no ${name} of shape [${shape}]: it must be built alike in every thread`,
+        );
       }
       return variable;
     });

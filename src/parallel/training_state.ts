@@ -197,5 +197,8 @@ export class TrainingState {
 
 /** State as it is loaded, on the host. */
 interface HostState extends ImportedState {
-  readonly tensors: Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }>;
+  readonly tensors: Record<
+    string,
+    { readonly data: Float32Array; readonly shape: readonly number[] }
+  >;
 }

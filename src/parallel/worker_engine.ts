@@ -215,7 +215,9 @@ export class WorkerEngine implements Engine {
     const losses = new BinaryCounter<number>((a, b) => Math.fround(a + b));
     const counts = new BinaryCounter<{ value: number; exact: boolean }>((a, b) => {
       const exact = a.exact && b.exact;
-      const sum = exact ? a.value + b.value : Math.fround(Math.fround(a.value) + Math.fround(b.value));
+      const sum = exact
+        ? a.value + b.value
+        : Math.fround(Math.fround(a.value) + Math.fround(b.value));
       return { value: sum, exact };
     });
     for (let chunk = 0; chunk < chunks; chunk++) {
@@ -269,7 +271,8 @@ export class WorkerEngine implements Engine {
         const gradient = given?.[name];
         if (gradient !== undefined) await store(team.arena, team.arena.gradientAt(0, g), gradient);
       }
-      const isAbsent = (g: number) => given === undefined ? !present[g] : given[gradients[g].name] === undefined;
+      const isAbsent = (g: number) =>
+        given === undefined ? !present[g] : given[gradients[g].name] === undefined;
       const message: UpdateMessage = {
         scale,
         groups,
