@@ -7,7 +7,7 @@
 import { ConfigError, DataError, NonFiniteError } from "../core/errors.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import type { Split } from "../runner/engine.ts";
-import { Arena } from "./arena.ts";
+import type { Arena } from "./arena.ts";
 import { post } from "./mailbox.ts";
 import type { WorkerSetup } from "./protocol.ts";
 import { spawnWorker, type WorkerHandle } from "./spawn.ts";

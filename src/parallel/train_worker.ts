@@ -34,6 +34,11 @@ export class TrainWorker {
   /** The number of the last command seen. */
   #seen = 0;
 
+  /** Answers "pong" when the worker hears messages. */
+  ping(): string {
+    return "pong";
+  }
+
   /** Builds everything that is computed with. */
   async init(setup: WorkerSetup): Promise<void> {
     const { spec, memory, layout, index: worker, batch } = setup;

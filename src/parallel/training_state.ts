@@ -7,7 +7,7 @@ import type { Model } from "../model/model.ts";
 import { joinKey, sharedKey } from "../optim/named_state.ts";
 import type { ImportedState, Optimizer } from "../optim/optimizer.ts";
 import type { CopiedOptimizerState } from "../runner/engine.ts";
-import * as tf from "../tensor/tf.ts";
+import type * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
 import { modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
 import { load, store } from "./state_access.ts";
