@@ -7,6 +7,17 @@ const PAGE = 65536;
 /** The control words, Int32. */
 const COMMAND = 0, KIND = 1, LEAVE = 2, NEXT = 3, ARRIVED = 4, DONE = 5, FAILED = 6, CURRENT = 7;
 
+/** What a worker does in an iteration: takes over the parameters, computes, waits for the others, adds up, updates. */
+export interface PhaseTimes {
+  loadMs: number;
+  computeMs: number;
+  barrierMs: number;
+  reduceMs: number;
+  updateMs: number;
+}
+
+const PHASES = ["loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"] as const;
+
 /** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
 const NAP_MS = 100;
 
@@ -120,6 +131,18 @@ export class Arena {
     return Atomics.load(this.words, beatWord(worker));
   }
 
+  /** Mean milliseconds that the workers have spent on each phase since the last call. */
+  takeTimes(): PhaseTimes {
+    const { workers } = this.layout;
+    const times = { loadMs: 0, computeMs: 0, barrierMs: 0, reduceMs: 0, updateMs: 0 };
+    for (let worker = 0; worker < workers; worker++) {
+      const spent = this.#timesOf(worker);
+      PHASES.forEach((phase, i) => times[phase] += spent[i] / workers);
+      spent.fill(0);
+    }
+    return times;
+  }
+
   /** Asks the workers to leave their loops, or lets them stay in the next ones. */
   setLeave(leave: boolean): void {
     Atomics.store(this.words, LEAVE, Number(leave));
@@ -133,6 +156,15 @@ export class Arena {
   /** The number of the last command. */
   get commands(): number {
     return Atomics.load(this.words, COMMAND);
+  }
+
+  /** Notes that a phase took `ms`. */
+  spend(worker: number, phase: keyof PhaseTimes, ms: number): void {
+    this.#timesOf(worker)[PHASES.indexOf(phase)] += ms;
+  }
+
+  #timesOf(worker: number): Float64Array {
+    return this.doublesAt(CONTROL_BYTES * (1 + worker) + 8, PHASES.length);
   }
 
   beat(worker: number): void {

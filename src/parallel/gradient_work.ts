@@ -33,6 +33,7 @@ export async function computeGradient(
   const batch = batchIn(work.batch, message.fields);
   const random = new RandomStream(...message.random);
   const { bounds, chunks } = message;
+  const begin = performance.now();
   for (let chunk; (chunk = arena.take()) < chunks.length && !arena.isLeft;) {
     work.resetBuffers();
     const [from, to] = chunks[chunk];
@@ -45,9 +46,14 @@ export async function computeGradient(
     }
     arena.beat(worker);
   }
+  const computed = performance.now();
   arena.meet(worker);
+  const met = performance.now();
   for (const slice of work.slices) reduce(arena, slice, chunks.length);
   if (worker === 0 && bounds.length > 1) reduceBuffers(arena, chunks.length);
+  arena.spend(worker, "computeMs", computed - begin);
+  arena.spend(worker, "barrierMs", met - computed);
+  arena.spend(worker, "reduceMs", performance.now() - met);
 }
 
 /** Writes a chunk's sum, and the metric sums of its rows, which begin with row `row`. */

@@ -67,11 +67,14 @@ export class TrainWorker {
         this.#seen = arena.commands;
         if (kind === undefined) return;
         arena.beat(index);
+        const begin = performance.now();
         if (kind === GRADIENT) {
           this.#load(arena.current, arena.layout.tensors.keys());
+          arena.spend(index, "loadMs", performance.now() - begin);
           await computeGradient(this.#gradient, read<GradientMessage>(arena));
         } else if (kind === UPDATE) {
           await computeUpdate(this.#update, read<UpdateMessage>(arena));
+          arena.spend(index, "updateMs", performance.now() - begin);
         }
         if (arena.done()) sendNews();
       }

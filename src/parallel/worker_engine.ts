@@ -200,6 +200,7 @@ export class WorkerEngine implements Engine {
     const totals = this.#totals(task, chunks, present);
     return {
       grads,
+      takeTimes: () => ({ ...this.#team?.arena.takeTimes() }),
       read: () => Promise.resolve(totals),
       apply: async (value) => {
         const given = value.grads === grads ? undefined : value.grads;

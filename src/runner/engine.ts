@@ -44,6 +44,8 @@ export type Split = "validation" | "test";
 export interface IterationGradient extends PassGradient {
   /** The update, with what the callbacks have made of `grads`: those themselves if they are as they were. */
   apply(value: Pick<GradientValue, "grads" | "scale">): void | Promise<void>;
+  /** Milliseconds spent on each phase, where it was computed elsewhere. */
+  takeTimes?(): Record<string, number>;
 }
 
 /** An evaluation under way. */

@@ -14,6 +14,7 @@ export class Timing {
   #measuredMs = 0;
   #measuredSamples = 0;
   #window = { iterations: 0, samples: 0, ms: 0, waitMs: 0 };
+  #phases: Record<string, number> = {};
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -30,8 +31,18 @@ export class Timing {
     return (this.#clock.now() - this.#begin) / 1000;
   }
 
-  /** Adds an iteration that took `ms`, of which `waitMs` went by waiting for data. */
-  iteration(samples: number, ms: number, waitMs: number): void {
+  /**
+   * Adds an iteration that took `ms`, of which `waitMs` went by waiting for data.
+   *
+   * @param phases Milliseconds of single phases, by name.
+   */
+  iteration(
+    samples: number,
+    ms: number,
+    waitMs: number,
+    phases: Record<string, number> = {},
+  ): void {
+    for (const name in phases) this.#phases[name] = (this.#phases[name] ?? 0) + phases[name];
     if (++this.#iterations > WARM_UP) {
       this.#measuredMs += ms;
       this.#measuredSamples += samples;
@@ -48,11 +59,16 @@ export class Timing {
   }
 
   /** What has passed since the last call, for `timings.jsonl`. */
-  lap(): { iterationMs: number; samplesPerSecond: number; dataWaitMs: number } {
+  lap():
+    & Record<"iterationMs" | "samplesPerSecond" | "dataWaitMs", number>
+    & Record<string, number> {
     const { iterations, samples, ms, waitMs } = this.#window;
     this.#window = { iterations: 0, samples: 0, ms: 0, waitMs: 0 };
     const n = Math.max(1, iterations);
+    const phases = Object.entries(this.#phases).map(([name, ms]) => [name, ms / n] as const);
+    this.#phases = {};
     return {
+      ...Object.fromEntries(phases),
       iterationMs: ms / n,
       samplesPerSecond: ms === 0 ? 0 : samples / ms * 1000,
       dataWaitMs: waitMs / n,

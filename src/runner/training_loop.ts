@@ -128,7 +128,7 @@ export class TrainingLoop {
     } finally {
       gradient.dispose();
     }
-    run.timing.iteration(rows, clock.now() - begin, waited);
+    run.timing.iteration(rows, clock.now() - begin, waited, gradient.takeTimes?.());
     if (totals.finite) await hooks.emit("updateEnd", run);
 
     if (i === settings.train.iterations || i % settings.log.interval === 0) {
