@@ -28,30 +28,36 @@ export interface Training {
   kill(): boolean;
 }
 
-/** Starts child.ts. Node runs the transpiled copy, which `tools/build_tests.ts` makes. */
+/** Starts child.ts. */
 export function start(runtime: Runtime, directory: string, settings: ChildSettings = {}): Training {
-  const script = (name: string) => join(root, name);
-  const commands: Record<Runtime, string[]> = {
+  return launch(runtime, "test/durability/child", [directory, JSON.stringify(settings)]);
+}
+
+/**
+ * Starts a module of the repository, named without its extension. Node runs the transpiled copy, which
+ * `tools/build_tests.ts` makes.
+ */
+export function launch(runtime: Runtime, module: string, args: readonly string[]): Training {
+  const source = join(root, `${module}.ts`);
+  const program = runtime === here
+    ? process.execPath
+    : runtime === "node"
+    ? "node"
+    : binary(runtime);
+  const flags: Record<Runtime, string[]> = {
     deno: [
-      runtime === here ? process.execPath : binary("deno"),
       "run",
       "-A",
       "--no-check",
+      "--v8-flags=--expose-gc",
       "--config",
-      script("deno.json"),
-      script("test/durability/child.ts"),
+      join(root, "deno.json"),
+      source,
     ],
-    bun: [
-      runtime === here ? process.execPath : binary("bun"),
-      script("test/durability/child.ts"),
-    ],
-    node: [
-      runtime === here ? process.execPath : "node",
-      script("build/node/test/durability/child.js"),
-    ],
+    bun: [source],
+    node: ["--expose-gc", join(root, "build", "node", `${module}.js`)],
   };
-  const [program, ...args] = commands[runtime];
-  const child: ChildProcess = spawn(program, [...args, directory, JSON.stringify(settings)], {
+  const child: ChildProcess = spawn(program, [...flags[runtime], ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
   });
