@@ -131,9 +131,7 @@ export function utilModule(): typeof Util {
 
 /** `node:worker_threads`, undefined in a browser. */
 export function workerThreads(): typeof WorkerThreads | undefined {
-  return runtime === "browser"
-    ? undefined
-    : builtin("node:worker_threads") as typeof WorkerThreads;
+  return runtime === "browser" ? undefined : builtin("node:worker_threads") as typeof WorkerThreads;
 }
 
 /** `path` from `folder`, absolute; as it is where there is no file system. */
