@@ -10,8 +10,8 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
+import { basename, join } from "node:path";
+import { after, test, type TestContext } from "node:test";
 import { chromium } from "playwright-core";
 import { binary, root } from "../../tools/project.ts";
 
@@ -35,6 +35,10 @@ for (const [name, [program, ...args]] of runtimes) {
   test(`the installed package trains under ${name}`, () => {
     const output = run(program, [...args, "consumer.mjs"], folder);
     checkResult(JSON.parse(output.trim().split("\n").at(-1)!));
+  });
+  test(`a worker of the installed package answers under ${name}`, () => {
+    const output = run(program, [...args, "worker.mjs"], folder);
+    assert.deepEqual(JSON.parse(output.trim().split("\n").at(-1)!), { answer: "pong" });
   });
 }
 
@@ -80,24 +84,42 @@ test("the declarations of the installed package are complete and precise", () =>
 });
 
 test("the installed package trains in a browser, bundled", async (t) => {
+  const result = await inBrowser(t, { app: "consumer.mjs" }, "consumerResult");
+  if (result !== undefined) checkResult(result as Result);
+});
+
+test("a worker of the installed package answers in a browser, bundled", async (t) => {
+  const entryPoints = { app: "worker.mjs", worker: "downhill/worker" };
+  const result = await inBrowser(t, entryPoints, "workerResult");
+  if (result !== undefined) assert.deepEqual(result, { answer: "pong" });
+});
+
+/** Bundles each entry point, opens a page with app.js, and resolves to a global it sets; undefined without a browser. */
+async function inBrowser(
+  t: TestContext,
+  entryPoints: Record<string, string>,
+  global: string,
+): Promise<unknown> {
   const executablePath = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
   if (!existsSync(executablePath)) {
     assert.notEqual(process.env.DOWNHILL_REQUIRE_BROWSER, "1", `${executablePath} does not exist`);
     return t.skip(`${executablePath} does not exist`);
   }
-  const { outputFiles: [bundle] } = await build({
+  const { outputFiles } = await build({
     absWorkingDir: folder,
-    entryPoints: ["consumer.mjs"],
+    entryPoints,
+    outdir: folder,
     bundle: true,
     format: "esm",
     platform: "browser",
     write: false,
     logLevel: "error",
   });
+  const scripts = new Map(outputFiles.map(({ path, contents }) => [basename(path), contents]));
   const server = createServer((request, response) => {
-    const script = request.url === "/bundle.js";
+    const script = scripts.get(request.url!.slice(1));
     response.setHeader("content-type", script ? "text/javascript" : "text/html");
-    response.end(script ? bundle.contents : `<script type="module" src="/bundle.js"></script>`);
+    response.end(script ?? `<script type="module" src="/app.js"></script>`);
   }).listen(0, "127.0.0.1");
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   try {
@@ -107,13 +129,13 @@ test("the installed package trains in a browser, bundled", async (t) => {
       server.listening ? resolve(0) : server.once("listening", resolve)
     );
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    const done = page.waitForFunction("globalThis.consumerResult", undefined, { timeout: 60_000 });
-    checkResult(await (await Promise.race([done, crash])).jsonValue() as Result);
+    const done = page.waitForFunction(`globalThis.${global}`, undefined, { timeout: 60_000 });
+    return await (await Promise.race([done, crash])).jsonValue();
   } finally {
     await browser.close();
     server.close();
   }
-});
+}
 
 function install(): void {
   run("npm", ["pack", "--silent", "--pack-destination", folder], root);
@@ -121,7 +143,7 @@ function install(): void {
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
   const flags = ["--no-audit", "--no-fund", "--prefer-offline"];
   run("npm", ["install", ...flags, `./downhill-${version}.tgz`], folder);
-  for (const file of ["consumer.mjs", "consumer.ts"]) {
+  for (const file of ["consumer.mjs", "consumer.ts", "worker.mjs"]) {
     cpSync(join(root, "test/package", file), join(folder, file));
   }
 }
