@@ -115,6 +115,7 @@ export class Team {
     try {
       for (;;) {
         const news = new Promise<void>((resolve) => this.#wake = resolve);
+        arena.news()?.then(() => this.#wake());
         if (arena.isDone) return;
         if (arena.failed >= 0) await this.#failure(arena.failed);
         if (this.#lost !== undefined) throw new LostWorker(this.#lost);

@@ -76,7 +76,7 @@ export class TrainWorker {
           await computeUpdate(this.#update, read<UpdateMessage>(arena));
           arena.spend(index, "updateMs", performance.now() - begin);
         }
-        if (arena.done()) sendNews();
+        if (arena.done() && Atomics.waitAsync === undefined) sendNews();
       }
     } catch (error) {
       arena.fail(index);
