@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import {
+  type BaseIterationRunner,
   type Callback,
   IterationRunner,
   registerCallback,
@@ -124,9 +125,7 @@ test("what is set in run.model, in trainStart or between calls, is trained on el
     },
   };
   const settings = linearConfig({ model: { type: normed }, callbacks: [set] });
-  const trainTwice = async (
-    run: IterationRunner | Awaited<ReturnType<typeof elsewhere>>["run"],
-  ) => {
+  const trainTwice = async (run: BaseIterationRunner) => {
     await run.train();
     const first = weightsOf(run);
     const [, bias] = Object.values(run.model.parameters);
@@ -143,27 +142,57 @@ test("what is set in run.model, in trainStart or between calls, is trained on el
   assert.deepEqual(await trainTwice(run), expected);
 });
 
-test("run.model is brought up to date once after an update", async () => {
+test("a run that was broken off, called again, goes on elsewhere from where it is", async () => {
+  const settings = () => {
+    let failed = false;
+    return linearConfig({
+      optimizer: { type: "Adam", params: { lr: 0.05 } },
+      callbacks: [{
+        name: "Fail",
+        updateEnd({ state }: RunView) {
+          if (state.iteration !== 4 || failed) return;
+          failed = true;
+          throw new Error("broken");
+        },
+      }],
+    });
+  };
+  const trainTwice = async (run: BaseIterationRunner) => {
+    await assert.rejects(run.train(), /broken/);
+    const summary = await run.train();
+    run.dispose();
+    return results(summary);
+  };
+  const local = await IterationRunner.create(settings(), { output: new Lines() });
+  const expected = await trainTwice(local);
+  const { run } = await elsewhere(settings(), new Lines());
+  assert.deepEqual(await trainTwice(run), expected);
+});
+
+test("run.model is brought up to date once after an update, and at the end", async () => {
   const seen: number[] = [];
-  const { run, engine } = await elsewhere(
+  const looking = (pulls: () => number | undefined) =>
     linearConfig({
-      validation: { interval: 100 },
+      validation: undefined,
       callbacks: [{
         name: "Look",
         updateEnd(run: RunView) {
           const { iteration } = run.state;
-          if (iteration % 5 > 0) return;
+          if (iteration % 3 > 0) return;
           for (let k = 0; k < 2; k++) seen.push(run.model.parameters.bias.dataSync()[0]);
-          assert.equal(engine.pulls, iteration / 5);
+          assert.equal(pulls() ?? iteration / 3, iteration / 3);
         },
       }],
-    }),
-    new Lines(),
-  );
-  await run.train();
-  assert.equal(engine.pulls, 2);
-  assert.equal(seen[0], seen[1]);
-  assert.notEqual(seen[1], seen[2]);
+    }, { train: regression(20), validation: undefined, test: undefined });
+  const local = await IterationRunner.create(looking(() => undefined), { output: new Lines() });
+  const { weightsSha256 } = await local.train();
+  local.dispose();
+  const expected = seen.splice(0);
+  assert.equal(new Set(expected).size, 3);
+  const { run, engine } = await elsewhere(looking(() => engine.pulls), new Lines());
+  assert.equal((await run.train()).weightsSha256, weightsSha256);
+  assert.deepEqual(seen, expected);
+  assert.equal(engine.pulls, 4);
   run.dispose();
 });
 
@@ -172,8 +201,13 @@ test("a rollback takes what computes elsewhere back too", async () => {
     const train = { iterations: 9, batchSize: 4, nonFinite: { rollback: 1 } };
     const bad = (): Callback => ({
       name: "Bad",
+      // Looked at before the training goes on, and changed.
+      trainStart({ model }) {
+        const [gain] = Object.values(model.parameters);
+        tf.tidy(() => gain.assign(tf.mul(gain, 0.9)));
+      },
       loss: (value, { iteration }) => {
-        const sum = iteration === 5 && ++calls === 1
+        const sum = iteration === 6 && ++calls === 1
           ? tf.mul<tf.Scalar>(value.sum, NaN)
           : value.sum;
         return { ...value, sum };
