@@ -5,7 +5,7 @@
  */
 import { BLOCK, blockSquares, squareBlocksMemory } from "../fuse/block_squares.ts";
 import { wasmPlaceOf } from "../fuse/host.ts";
-import * as tf from "../tensor/tf.ts";
+import type * as tf from "../tensor/tf.ts";
 
 export { BLOCK, blockSquares, squareBlocksMemory };
 
