@@ -90,7 +90,12 @@ export class Team {
       );
     } catch (error) {
       await team.end();
-      throw error;
+      if (!(error instanceof ConfigError)) throw error;
+      throw new ConfigError(
+        "workers",
+        `a worker cannot build what this thread has built (${error.message}); what a program ` +
+          "registers must be in a module that imports lists",
+      );
     }
     return team;
   }
