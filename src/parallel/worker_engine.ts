@@ -161,7 +161,7 @@ export class WorkerEngine implements Engine {
       fields,
       metricsAt,
     });
-    const options = encodeMessage(optimizer.paramGroups).length;
+    const options = encodeMessage(optionsOf(optimizer)).length;
     const team = await this.#ready({
       batchBytes: bytes,
       mailboxBytes: 4096 + Math.max(message.length, options),
@@ -259,7 +259,7 @@ export class WorkerEngine implements Engine {
   ): Promise<void> {
     const { optimizer, shards } = this.#parts;
     const { bounds } = task;
-    const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
+    const groups = optionsOf(optimizer);
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
     let computed = true;
     await this.#surviving(async () => {
@@ -379,4 +379,9 @@ export class WorkerEngine implements Engine {
     const batch = new SharedArrayBuffer(batchBytes);
     return await Team.start({ spec, batch }, arena, { workerUrl, name: "downhill" });
   }
+}
+
+/** The options of each group, without the names of what it holds. */
+function optionsOf({ paramGroups }: Optimizer): Record<string, unknown>[] {
+  return paramGroups.map(({ names: _, ...options }) => options);
 }
