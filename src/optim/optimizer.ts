@@ -548,6 +548,15 @@ export class Optimizer extends tf.Optimizer {
   /** The gradients by name, if an update can be made with them now. */
   #check(gradients: Gradients): Map<string, tf.Tensor> {
     this.#checkHeldHere();
+    return this.resolve(gradients);
+  }
+
+  /**
+   * The gradients by the first name of their variable, for whoever makes the update.
+   *
+   * @throws {ConfigError} As {@link applyGradients}.
+   */
+  resolve(gradients: Gradients): Map<string, tf.Tensor> {
     const resolved = resolveGradients(gradients, this.adopt(gradients));
     checkWhole(this.#members);
     this.paramGroups.forEach(({ lr, train_mode }, i) => {

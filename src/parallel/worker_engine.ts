@@ -30,7 +30,7 @@ import { placesOf, putBatch } from "./batch_places.ts";
 import { HEADER, layoutOf } from "./layout.ts";
 import { encodeMessage } from "./mailbox.ts";
 import { GRADIENT, UPDATE, type UpdateMessage, type WorkerSpec } from "./protocol.ts";
-import { store } from "./state_access.ts";
+import { storeFloats } from "./state_access.ts";
 import { LostWorker, Team } from "./team.ts";
 import { TrainingState } from "./training_state.ts";
 
@@ -260,6 +260,7 @@ export class WorkerEngine implements Engine {
     const { optimizer, shards } = this.#parts;
     const { bounds } = task;
     const groups = optionsOf(optimizer);
+    const replaced = optimizer.resolve(given ?? {});
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
     let computed = true;
     await this.#surviving(async () => {
@@ -269,11 +270,13 @@ export class WorkerEngine implements Engine {
       const team = this.#team!;
       const { gradients } = team.arena.layout;
       for (const [g, { name }] of gradients.entries()) {
-        const gradient = given?.[name];
-        if (gradient !== undefined) await store(team.arena, team.arena.gradientAt(0, g), gradient);
+        const gradient = replaced.get(name);
+        if (gradient !== undefined) {
+          await storeFloats(team.arena, team.arena.gradientAt(0, g), gradient);
+        }
       }
       const isAbsent = (g: number) =>
-        given === undefined ? !present[g] : given[gradients[g].name] === undefined;
+        given === undefined ? !present[g] : !replaced.has(gradients[g].name);
       const message: UpdateMessage = {
         scale,
         groups,
