@@ -84,6 +84,7 @@ export function workerEngine(
   return new WorkerEngine({
     workers,
     shards: settings.shards,
+    leaves: settings.train.accumulate * settings.shards,
     model,
     optimizer,
     spec,
