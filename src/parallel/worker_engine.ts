@@ -27,10 +27,10 @@ import { type Bounds, chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
 import { placesOf, putBatch } from "./batch_places.ts";
-import { HEADER, layoutOf } from "./layout.ts";
+import { HEADER, layoutOf, serves } from "./layout.ts";
 import { encodeMessage } from "./mailbox.ts";
 import { GRADIENT, UPDATE, type UpdateMessage, type WorkerSpec } from "./protocol.ts";
-import { store } from "./state_access.ts";
+import { storeFloats } from "./state_access.ts";
 import { LostWorker, Team } from "./team.ts";
 import { TrainingState } from "./training_state.ts";
 
@@ -265,6 +265,7 @@ export class WorkerEngine implements Engine {
   ): Promise<void> {
     const { optimizer, shards } = this.#parts;
     const { bounds } = task;
+    const replaced = optimizer.resolve(given ?? {});
     const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
     let computed = true;
@@ -275,11 +276,12 @@ export class WorkerEngine implements Engine {
       const team = this.#team!;
       const { gradients } = team.arena.layout;
       for (const [g, { name }] of gradients.entries()) {
-        const gradient = given?.[name];
-        if (gradient !== undefined) await store(team.arena, team.arena.gradientAt(0, g), gradient);
+        const gradient = replaced.get(name);
+        if (gradient === undefined) continue;
+        await storeFloats(team.arena, team.arena.gradientAt(0, g), gradient);
       }
       const isAbsent = (g: number) =>
-        given === undefined ? !present[g] : given[gradients[g].name] === undefined;
+        given === undefined ? !present[g] : !replaced.has(gradients[g].name);
       const message: UpdateMessage = {
         scale,
         groups,
@@ -370,7 +372,7 @@ export class WorkerEngine implements Engine {
     const { batchBytes, mailboxBytes, chunks } = this.#needs;
     const { arena: { layout } = {}, batch } = this.#team ?? {};
     const fits = layout !== undefined && layout.mailbox.bytes >= mailboxBytes &&
-      layout.chunks.count >= chunks;
+      layout.chunks.count >= chunks && serves(layout, this.#parts.optimizer);
     if (!fits) {
       // From the memory of the team that is gone or goes.
       this.#state.comeHome();
