@@ -4,6 +4,7 @@ import { cores, runtime } from "../core/host.ts";
 import { join } from "../core/options.ts";
 import { formOf } from "../data/data_form.ts";
 import type { WorkerSpec } from "../parallel/protocol.ts";
+import { Optimizer } from "../optim/optimizer.ts";
 import { WorkerEngine } from "../parallel/worker_engine.ts";
 import type { Output } from "../report/console.ts";
 import type { Callback } from "../runner/hooks.ts";
@@ -56,7 +57,14 @@ export function workerEngine(
   if (optimizer.needsClosure) {
     throw new ConfigError(
       "workers",
-      `must be 1 for ${String(config.optimizer.type)}, whose update takes more than one gradient`,
+      `must be 1 for ${nameOf(config.optimizer.type)}, whose update takes more than one gradient`,
+    );
+  }
+  if (optimizer.applyGradients !== Optimizer.prototype.applyGradients) {
+    throw new ConfigError(
+      "workers",
+      `must be 1 for ${nameOf(config.optimizer.type)}, which makes its updates itself: ` +
+        "workers make those of rules",
     );
   }
   const callbacks = reachable(config.callbacks, parts.callbacks);
@@ -84,6 +92,7 @@ export function workerEngine(
   return new WorkerEngine({
     workers,
     shards: settings.shards,
+    leaves: settings.train.accumulate * settings.shards,
     model,
     optimizer,
     spec,
@@ -92,6 +101,10 @@ export function workerEngine(
     workerUrl,
     maxRestarts: config.maxWorkerRestarts,
   });
+}
+
+function nameOf(type: unknown): string {
+  return typeof type === "string" ? type : (type as { name?: string }).name ?? "this optimizer";
 }
 
 /** The callbacks with hooks inside the forward pass, as the config names them. */

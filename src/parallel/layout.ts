@@ -68,7 +68,7 @@ export interface UnitPlace {
   readonly rule: number;
   readonly scope: UpdateScope;
   readonly slots: Readonly<Record<string, SlotPlace>>;
-  /** Names of its numbers; in double precision from `numbersAt` on, after one that says whether there is state. */
+  /** Names of its numbers; in double precision from `numbersAt` on, after the mark of {@link markOf}. */
   readonly numbers: readonly string[];
   readonly numbersAt: number;
 }
@@ -121,6 +121,30 @@ export function modelVariables({ parameters, buffers = {} }: Model): Map<string,
 /** The rules of an optimizer in the order of their first units. */
 export function rulesOf(units: readonly Unit[]): OptimizerRule[] {
   return [...new Set(units.map(({ rule }) => rule))];
+}
+
+/** Says of a unit's state whether there is any (0: none), and which of its slots have been made. */
+export function markOf({ slots }: UnitPlace, made: readonly string[]): number {
+  return Object.keys(slots).reduce(
+    (mark, name, i) => made.includes(name) ? mark + 2 ** (i + 1) : mark,
+    1,
+  );
+}
+
+/** The slots that have been made. */
+export function madeSlots({ slots }: UnitPlace, mark: number): string[] {
+  return Object.keys(slots).filter((_, i) => Math.floor(mark / 2 ** (i + 1)) % 2 === 1);
+}
+
+/** Whether an update by the optimizer's present options finds its place in the layout. */
+export function serves(layout: Layout, optimizer: Optimizer): boolean {
+  const places = new Map(layout.units.map((place) => [place.name, place]));
+  return optimizer.units().every((unit) => {
+    const place = places.get(unit.name);
+    return place === undefined ||
+      scopeOf(unit.rule, optimizer.paramGroups[unit.group]) === place.scope &&
+        optimizer.slotsOf(unit).every((name) => Object.hasOwn(place.slots, name));
+  });
 }
 
 /** What the layout depends on beside model and optimizer. */

@@ -37,11 +37,11 @@ export interface TeamOptions {
 /** The workers. */
 export class Team {
   readonly arena: Arena;
-  readonly batch: SharedArrayBuffer;
   readonly #handles: readonly WorkerHandle<TrainWorker>[];
   /** The pending `run` of each worker; empty while the team is at rest. */
   #runs: Promise<void>[] = [];
   #turn = 0;
+  #batch: SharedArrayBuffer;
   /** Why the team is lost. */
   #lost: string | undefined;
   #ended = false;
@@ -54,7 +54,7 @@ export class Team {
     handles: readonly WorkerHandle<TrainWorker>[],
   ) {
     this.arena = arena;
-    this.batch = batch;
+    this.#batch = batch;
     this.#handles = handles;
     handles.forEach((handle, i) => {
       handle.onEnd = (reason) => {
@@ -152,6 +152,22 @@ export class Team {
     await Promise.all(
       this.#handles.map((handle, i) => this.#guard(handle, runs[i], LEAVE_MS, "leave its loop")),
     );
+  }
+
+  /** Where batches are put. */
+  get batch(): SharedArrayBuffer {
+    return this.#batch;
+  }
+
+  /** Puts batches there from now on. */
+  async takeBatch(batch: SharedArrayBuffer, limit: number): Promise<void> {
+    await this.leave();
+    await Promise.all(
+      this.#handles.map((handle) =>
+        this.#guard(handle, handle.remote.takeBatch(batch), limit, "take over a batch")
+      ),
+    );
+    this.#batch = batch;
   }
 
   /** Has every worker take over the weights to be evaluated. */

@@ -57,6 +57,11 @@ export class TrainWorker {
     this.#seen = arena.commands;
   }
 
+  /** Looks for batches there from now on. */
+  takeBatch(batch: SharedArrayBuffer): void {
+    this.#gradient = { ...this.#gradient, batch };
+  }
+
   /** Obeys commands until it is told to leave; an error ends it, and with it the team. */
   async run(): Promise<void> {
     const { index } = this.#setup;

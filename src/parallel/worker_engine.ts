@@ -27,7 +27,7 @@ import { type Bounds, chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
 import { placesOf, putBatch } from "./batch_places.ts";
-import { HEADER, layoutOf } from "./layout.ts";
+import { HEADER, layoutOf, serves } from "./layout.ts";
 import { encodeMessage } from "./mailbox.ts";
 import { GRADIENT, UPDATE, type UpdateMessage, type WorkerSpec } from "./protocol.ts";
 import { storeFloats } from "./state_access.ts";
@@ -38,6 +38,8 @@ import { TrainingState } from "./training_state.ts";
 export interface WorkerEngineParts {
   readonly workers: number;
   readonly shards: number;
+  /** Those of a whole batch. */
+  readonly leaves: number;
   readonly model: Model;
   readonly optimizer: Optimizer;
   readonly spec: WorkerSpec;
@@ -75,7 +77,7 @@ export class WorkerEngine implements Engine {
   readonly #parts: WorkerEngineParts;
   readonly #state: TrainingState;
   #team: Team | undefined;
-  #needs: Needs = { batchBytes: 0, mailboxBytes: 0, chunks: 0 };
+  #needs: Needs;
   /** The longest command so far, in ms. */
   #slowest: number | undefined;
   #restarts = 0;
@@ -84,6 +86,8 @@ export class WorkerEngine implements Engine {
   constructor(parts: WorkerEngineParts) {
     this.workers = parts.workers;
     this.#parts = parts;
+    const chunks = chunkBounds(parts.leaves, parts.shards).length;
+    this.#needs = { batchBytes: 0, mailboxBytes: 16384, chunks };
     this.#state = new TrainingState(parts.model, parts.optimizer);
   }
 
@@ -150,7 +154,7 @@ export class WorkerEngine implements Engine {
 
   /** Has the workers compute and add up the gradients of a batch. */
   async #compute({ batch, bounds, iteration, random }: Task): Promise<void> {
-    const { shards, optimizer, metricWidth } = this.#parts;
+    const { shards, model, optimizer, metricWidth } = this.#parts;
     const chunks = chunkBounds(bounds.length, shards);
     const { fields, metricsAt, bytes } = placesOf(batch, batchSize(batch) * metricWidth);
     const message = encodeMessage({
@@ -161,10 +165,12 @@ export class WorkerEngine implements Engine {
       fields,
       metricsAt,
     });
-    const options = encodeMessage(optionsOf(optimizer)).length;
+    // The options of the groups, and the number of each parameter.
+    const update = encodeMessage(optionsOf(optimizer)).length +
+      8 * Object.keys(model.parameters).length;
     const team = await this.#ready({
       batchBytes: bytes,
-      mailboxBytes: 4096 + Math.max(message.length, options),
+      mailboxBytes: 256 + Math.max(message.length, update),
       chunks: chunks.length,
     });
     putBatch(batch, fields, team.batch);
@@ -271,9 +277,8 @@ export class WorkerEngine implements Engine {
       const { gradients } = team.arena.layout;
       for (const [g, { name }] of gradients.entries()) {
         const gradient = replaced.get(name);
-        if (gradient !== undefined) {
-          await storeFloats(team.arena, team.arena.gradientAt(0, g), gradient);
-        }
+        if (gradient === undefined) continue;
+        await storeFloats(team.arena, team.arena.gradientAt(0, g), gradient);
       }
       const isAbsent = (g: number) =>
         given === undefined ? !present[g] : !replaced.has(gradients[g].name);
@@ -355,20 +360,26 @@ export class WorkerEngine implements Engine {
 
   /** A team at work on shared memory that is large enough and holds the training state. */
   async #ready(needs: Needs): Promise<Team> {
+    const had = this.#needs;
     this.#needs = {
-      batchBytes: Math.max(this.#needs.batchBytes, needs.batchBytes),
-      mailboxBytes: Math.max(this.#needs.mailboxBytes, needs.mailboxBytes),
-      chunks: Math.max(this.#needs.chunks, needs.chunks),
+      batchBytes: Math.max(had.batchBytes, needs.batchBytes),
+      // With room to spare: the digits of rates and iterations come and go.
+      mailboxBytes: had.mailboxBytes < needs.mailboxBytes
+        ? 2 * needs.mailboxBytes
+        : had.mailboxBytes,
+      chunks: Math.max(had.chunks, needs.chunks),
     };
     const { batchBytes, mailboxBytes, chunks } = this.#needs;
     const { arena: { layout } = {}, batch } = this.#team ?? {};
-    const fits = layout !== undefined && batch!.byteLength >= batchBytes &&
-      layout.mailbox.bytes >= mailboxBytes && layout.chunks.count >= chunks;
+    const fits = layout !== undefined && layout.mailbox.bytes >= mailboxBytes &&
+      layout.chunks.count >= chunks && serves(layout, this.#parts.optimizer);
     if (!fits) {
       // From the memory of the team that is gone or goes.
       this.#state.comeHome();
       await this.#end();
       this.#team = await this.#newTeam();
+    } else if (batch!.byteLength < batchBytes) {
+      await this.#team!.takeBatch(new SharedArrayBuffer(batchBytes), this.#limit);
     }
     await this.#state.leaveHome(this.#team!.arena);
     return this.#team!;

@@ -113,6 +113,10 @@ export class Elsewhere implements Engine {
     return { tensors, meta: { ...meta, groups } };
   }
 
+  rest(): Promise<void> {
+    return Promise.resolve();
+  }
+
   dispose(): void {
     this.disposed++;
     this.#own.optimizer.dispose();
