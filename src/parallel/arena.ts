@@ -191,7 +191,7 @@ export class Arena {
 
   /** Waits for the command after number `seen`; answers its kind, or undefined if the loop is to be left. */
   nextCommand(worker: number, seen: number): number | undefined {
-    while (Atomics.load(this.words, COMMAND) === seen) {
+    while (Atomics.load(this.words, COMMAND) === seen && !this.isLeft) {
       this.beat(worker);
       Atomics.wait(this.words, COMMAND, seen, NAP_MS);
     }

@@ -43,11 +43,3 @@ export async function store(arena: Arena, address: number, tensor: tf.Tensor): P
   const View = dtype === "float32" ? Float32Array : Int32Array;
   target.set(new View(place.memory.buffer, place.address, size));
 }
-
-/** The same; values of another type are converted, as an update converts gradients. */
-export async function storeFloats(arena: Arena, address: number, tensor: tf.Tensor): Promise<void> {
-  if (tensor.dtype === "float32") return await store(arena, address, tensor);
-  const floats = tf.cast(tensor, "float32");
-  await store(arena, address, floats);
-  floats.dispose();
-}
