@@ -1,5 +1,6 @@
 /** What a worker computes with, built from the config and the form of the data. */
 import { type BackendPreference, selectBackend } from "../backend/select.ts";
+import { ConfigError } from "../core/errors.ts";
 import { importModule } from "../core/import_module.ts";
 import { randomStream } from "../core/random.ts";
 import { dataOf } from "../data/data_form.ts";
@@ -27,11 +28,14 @@ export interface WorkerParts {
 export async function buildWorkerParts(spec: WorkerSpec): Promise<WorkerParts> {
   for (const specifier of spec.imports) await importModule(specifier);
   const { deterministic, seed, baseDirectory, wasmPath } = spec;
-  await selectBackend(spec.backend as BackendPreference, {
+  const lines: string[] = [];
+  const { name } = await selectBackend(spec.backend as BackendPreference, {
     deterministic,
-    log: () => {},
+    log: (line) => lines.push(line),
     ...(wasmPath === undefined ? {} : { wasmPath }),
   });
+  // Other bits than the run's.
+  if (name !== spec.backend) throw new ConfigError("workers", lines.join("; "));
   const { scaler } = dataOf(spec.form);
   const { type, params } = spec.task;
   const task = buildTask(type, { rescale: spec.rescale, scaler }, params);
