@@ -144,6 +144,12 @@ export function resolvePath(folder: string, path: string): string {
   return hasFileSystem ? pathModule().resolve(folder, path) : path;
 }
 
+/** What relative addresses are relative to: the page or, in a worker, its script; elsewhere the working directory. */
+export function baseUrl(): string {
+  if (hasFileSystem) return `${urlModule().pathToFileURL(".").href}/`;
+  return globalThis.document?.baseURI ?? location.href;
+}
+
 /** Whether the host has a file system. */
 export const hasFileSystem: boolean = runtime !== "browser";
 
