@@ -5,7 +5,7 @@
  * context at its first kernel. The heap grows: addresses stay valid and views do not, so views are
  * made at each use, and addresses are unsigned (the heap passes 2 GiB).
  */
-import * as tf from "../../tensor/tf.ts";
+import type * as tf from "../../tensor/tf.ts";
 import type { Attributes, Inputs, Kernel } from "./kernel.ts";
 import { fastestTile } from "./tiles.ts";
 import { instantiateKernels, type KernelExports } from "./module.ts";
