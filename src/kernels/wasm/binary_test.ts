@@ -82,7 +82,7 @@ test("floorDiv of int32 is exact and equals the cpu backend, over 0 too", async 
       op(tf.tensor2d(list, [length, 1], "int32"), tf.tensor1d(list, "int32"))
     );
     const exact = list.flatMap((a) => list.map((b) => Math.floor(a / b) | 0));
-    assert.deepEqual([[...wasm], [...cpu]], [exact, exact]);
+    assert.deepEqual([Array.from(wasm), Array.from(cpu)], [exact, exact]);
   }
   const { cpu, wasm } = await onBoth(() =>
     tf.floorDiv(tf.tensor1d([1, 0, 1], "bool"), tf.tensor1d([1, 1, 0], "bool"))

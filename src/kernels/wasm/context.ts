@@ -6,7 +6,6 @@
  * made at each use, and addresses are unsigned (the heap passes 2 GiB).
  */
 import type * as tf from "../../tensor/tf.ts";
-import type { Attributes, Inputs, Kernel } from "./kernel.ts";
 import { fastestTile } from "./tiles.ts";
 import { instantiateKernels, type KernelExports } from "./module.ts";
 
@@ -84,7 +83,11 @@ export class KernelContext {
   }
 
   /** What `kernel` answers; if it throws, the outputs that it had made are disposed. */
-  run(kernel: Kernel, inputs: Inputs, attributes: Attributes): ReturnType<Kernel> {
+  run<I, A, R>(
+    kernel: (context: KernelContext, inputs: I, attributes: A) => R,
+    inputs: I,
+    attributes: A,
+  ): R {
     const first = this.#made.length;
     this.#depth++;
     try {
