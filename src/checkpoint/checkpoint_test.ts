@@ -192,15 +192,27 @@ test("CheckpointDirectory.latest() takes the newest checkpoint whatever `latest`
     ["missing", undefined, /^checkpoints\/latest is missing: using/],
     ["empty", text(""), /must name a checkpoint, received "": using/],
     ["cut", text(name.slice(0, 11)), /must name a checkpoint, received "step-000000": using/],
-    ["more", text(`${name}.old`), /must name a checkpoint, received "step-00000003.safetensors.old"/],
+    [
+      "more",
+      text(`${name}.old`),
+      /must name a checkpoint, received "step-00000003.safetensors.old"/,
+    ],
     ["NUL", text(`${name}\0`), /must name a checkpoint, received/],
     ["twice", text(`${name}\n${name}`), /must name a checkpoint, received/],
     ["junk", junk, /must name a checkpoint, received/],
     ["long", text("x".repeat(100_000)), /must name a checkpoint, received "x{76}\.\.\.: using/],
     ["outside", text("../../etc/passwd"), /must name a checkpoint, received "..\/..\/etc\/passwd"/],
     ["no checkpoint", text("best.safetensors"), /received "best.safetensors": using/],
-    ["one that is gone", text("step-00000007.safetensors"), /step-00000007.*: there is no such file/],
-    ["an older one", text("step-00000001.safetensors"), /names step-00000001.*not the newest: using/],
+    [
+      "one that is gone",
+      text("step-00000007.safetensors"),
+      /step-00000007.*: there is no such file/,
+    ],
+    [
+      "an older one",
+      text("step-00000001.safetensors"),
+      /names step-00000001.*not the newest: using/,
+    ],
   ];
   for (const [title, bytes, reason] of rows) {
     const { store, checkpoints, lines } = directory();
@@ -230,7 +242,10 @@ test("CheckpointDirectory.latest() takes the newest where `latest` is a folder, 
     await store.write("checkpoints/latest/file", text("x"));
     assert.equal((await checkpoints.latest())?.iteration, 2);
     assert.equal(lines.length, 1);
-    assert.match(lines[0], /^cannot read .*latest: it is not a regular file: using .*step-00000002/);
+    assert.match(
+      lines[0],
+      /^cannot read .*latest: it is not a regular file: using .*step-00000002/,
+    );
     await assert.rejects(checkpoints.save(3, state(3)), {
       name: "CheckpointError",
       message: /^cannot write .*latest: [^\n]*$/,
@@ -277,7 +292,11 @@ test("CheckpointDirectory.best() takes the copy of damaged best weights, with on
   ][] = [
     ["nothing", async () => {}, undefined],
     ["best cut", (s) => s.truncate(best, 100), /^checkpoints\/best\.safetensors: .*: using .*copy/],
-    ["best gone", (s) => s.remove(best), /^checkpoints\/best\.safetensors is missing: using .*copy/],
+    [
+      "best gone",
+      (s) => s.remove(best),
+      /^checkpoints\/best\.safetensors is missing: using .*copy/,
+    ],
     ["best older", (s) => older(s, best), /best.safetensors: holds iteration 4, the best is of 7/],
     ["copy cut", (s) => s.truncate(copy, 100), undefined],
     ["copy gone", (s) => s.remove(copy), undefined],
