@@ -27,7 +27,7 @@ const parts: Record<string, () => Promise<unknown> | unknown> = {
     return calls;
   },
   pairs: () => interruptTwice(50, 3),
-  inSave: () => killInSave({ runtimes, kills: 40, iterations: 60, seed: 4 }),
+  inSave: () => killInSave({ runtimes, kills: 60, iterations: 60, seed: 4 }),
   kills: () => killAtRandom({ runtimes, kills: 180, iterations: 120, seed: 5 }),
   soak: () => soak(100_000, "wasm"),
 };
