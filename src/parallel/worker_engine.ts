@@ -164,7 +164,8 @@ export class WorkerEngine implements Engine {
   /** A silent worker is lost after so long, in ms. */
   #limit(what: "iteration" | Split = "iteration"): number {
     const slowest = this.#slowest.get(what);
-    return slowest === undefined ? this.firstLimitMs : 2 * slowest + 1000;
+    // A first iteration that is only slow gets more time from every team.
+    return slowest === undefined ? this.firstLimitMs * 2 ** this.#restarts : 2 * slowest + 1000;
   }
 
   #took(what: "iteration" | Split, ms: number): void {
