@@ -90,7 +90,7 @@ const FORMATS: ReadonlyMap<string, Format> = new Map<string, Format>([
  * @param metadata Free text by key, stored in the header.
  * @throws {CheckpointError} For content that the format or `decodeSafetensors` does not accept: a
  * name with NUL or lone surrogates or equal to `__metadata__`, data that does not fit dtype and
- * shape, more than 16 axes, more than 25,000 names, a header above 10,000,000 bytes.
+ * shape, more than 16 axes, more than 100,000 names, a header above 40,000,000 bytes.
  */
 export function encodeSafetensors(
   tensors: Record<string, HostTensor>,
@@ -149,8 +149,8 @@ export function encodeSafetensors(
  *
  * Beyond the format's own rules it refuses NUL in tensor names, duplicate keys, unknown fields,
  * integers above 2^53 - 1, complex numbers and floats of 8 bits and less; and, so that it never takes
- * more memory than the file and 64 MiB, more than 16 axes, more than 25,000 tensors and metadata
- * entries, and a header above 10,000,000 bytes, spaces at its end not counted (the format: above
+ * more memory than the file and 256 MiB, more than 16 axes, more than 100,000 tensors and metadata
+ * entries, and a header above 40,000,000 bytes, spaces at its end not counted (the format: above
  * 100,000,000). Sizes are checked against the real bytes before anything is allocated.
  *
  * @param where The file, for error messages.

@@ -34,7 +34,7 @@ export const HEADER_LIMITS: {
   readonly bytes: number;
   readonly entries: number;
   readonly axes: number;
-} = { bytes: 10_000_000, entries: 25_000, axes: 16 };
+} = { bytes: 40_000_000, entries: 100_000, axes: 16 };
 
 /**
  * Parses header bytes.

@@ -14,7 +14,7 @@ import { commandOf, type Runtime } from "./processes.ts";
 const { bytes: LENGTH, entries: ENTRIES, axes: AXES } = HEADER_LIMITS;
 
 /** What reading may take beside the file, in MiB. */
-const MOST = 64;
+const MOST = 256;
 /** Bytes around the long text below. */
 const AROUND = 100;
 
