@@ -132,7 +132,6 @@ test("decodeSafetensors() and encodeSafetensors() have limits, so that memory ha
   const empty: HostTensor = { dtype: "U8", shape: [0], data: new Uint8Array(0) };
   const tensors = (n: number) =>
     Object.fromEntries(Array.from({ length: n }, (_, i) => [`${i}`, empty]));
-  decodeSafetensors(encodeSafetensors({}, { a: "x".repeat(39_999_975) }));
   const unwritten: [Record<string, HostTensor>, Record<string, string>, RegExp][] = [
     [tensors(100_000), { a: "" }, /at most 100000 tensors and metadata entries, received 100001$/],
     [
