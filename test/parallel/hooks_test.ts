@@ -13,7 +13,7 @@ import {
   tf,
 } from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
-import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
+import { Lines, series, smallConfig } from "../support/runs.ts";
 import { linearConfig, regression } from "../runner/support.ts";
 import { assertSame, filed, imports, partsConfig, runOf } from "./support.ts";
 
@@ -160,7 +160,7 @@ const rows: [title: string, config: () => RunConfig][] = [
               const only = { [name]: parameters[name] };
               other.set(run, buildOptimizer({ type: "SGD", params: { lr: 0.5 } }, only));
             }
-            const gradient = tf.clone(parameters[name]);
+            const gradient = tf.neg(parameters[name]);
             other.get(run)!.applyGradients({ [name]: gradient }, { scale: 0.01 });
             gradient.dispose();
           },
