@@ -169,6 +169,27 @@ const rows: [title: string, config: () => RunConfig][] = [
     },
   ],
   [
+    "a parameter that is frozen for a while, another from the beginning",
+    () =>
+      partsConfig({
+        optimizer: { type: "AdamW", params: { lr: 0.05 } },
+        train: { iterations: 6, batchSize: 5, clipGrad: { maxNorm: 0.1 } },
+        callbacks: [{
+          name: "Freezes",
+          trainStart(run: RunView) {
+            (run.model.parameters["tower0.bias"] as { trainable: boolean }).trainable = false;
+          },
+          iterationStart(run: RunView) {
+            const { parameters } = run.model;
+            for (const name of ["tower0.tied", "tower0.in", "tower0.bias"]) {
+              const frozen = run.state.iteration % 4 >= 2 || name.endsWith("bias");
+              (parameters[name] as { trainable: boolean }).trainable = !frozen;
+            }
+          },
+        }],
+      }),
+  ],
+  [
     "imputation",
     () =>
       smallConfig({
