@@ -1,6 +1,7 @@
 /** The workers of a run: how many, and what they are told. */
+import { wasmFolder } from "../backend/wasm.ts";
 import { ConfigError } from "../core/errors.ts";
-import { cores, runtime } from "../core/host.ts";
+import { baseUrl, cores, runtime } from "../core/host.ts";
 import { join } from "../core/options.ts";
 import { formOf } from "../data/data_form.ts";
 import type { WorkerSpec } from "../parallel/protocol.ts";
@@ -51,7 +52,7 @@ export function workerEngine(
   config: ResolvedConfig,
   workers: number,
   parts: EngineContext,
-  { imports = [], workerUrl, wasmPath }: CreateOptions,
+  { imports = [], workerUrl }: CreateOptions,
 ): WorkerEngine {
   const { model, optimizer, metrics, settings, backend, data, output } = parts;
   if (optimizer.needsClosure) {
@@ -77,7 +78,7 @@ export function workerEngine(
     seed: config.seed,
     backend,
     deterministic: config.deterministic,
-    wasmPath,
+    wasmPath: backend === "wasm" ? wasmFolder() : undefined,
     model: config.model,
     task: parts.task,
     rescale: config.rescale,
@@ -98,7 +99,7 @@ export function workerEngine(
     spec,
     metricWidth: settings.train.metrics ? metrics.reduce((sum, { size }) => sum + size, 0) : 0,
     output,
-    workerUrl,
+    workerUrl: workerUrl === undefined ? undefined : new URL(workerUrl, baseUrl()),
     maxRestarts: config.maxWorkerRestarts,
   });
 }

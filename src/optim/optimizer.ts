@@ -432,7 +432,8 @@ export class Optimizer extends tf.Optimizer {
 
   /** tfjs' form of the state: `iter`, then `<parameter>/<slot>`, numbers as scalars. */
   override async getWeights(): Promise<NamedTensor[]> {
-    return [await this.saveIterations(), ...toWeights(this.exportState())];
+    const weights = toWeights(this.exportState());
+    return [await this.saveIterations(), ...weights];
   }
 
   /** Takes over what {@link getWeights} gave; hyperparameters stay. */

@@ -4,13 +4,15 @@
  * workers is lost all end, and another team with memory of its own takes over, so that nothing a
  * lost worker may still write can be seen.
  */
-import { ConfigError, DataError, NonFiniteError } from "../core/errors.ts";
+import { CheckpointError, ConfigError, DataError, NonFiniteError } from "../core/errors.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import type { Split } from "../runner/engine.ts";
 import type { Arena } from "./arena.ts";
 import { post } from "./mailbox.ts";
 import type { WorkerSetup } from "./protocol.ts";
+import { SignsOfLife } from "./signs_of_life.ts";
 import { spawnWorker, type WorkerHandle } from "./spawn.ts";
+import { oneLine } from "./thread.ts";
 import type { TrainWorker } from "./train_worker.ts";
 
 /** A worker was lost or hangs: what it was at can be done again by another team. */
@@ -18,13 +20,7 @@ export class LostWorker extends Error {
   override readonly name = "LostWorker";
 }
 
-/** How long workers may take to build their parts, in ms. */
-const START_MS = 120_000;
-
-/** How long a worker may take to leave its loop between two commands, in ms. */
-const LEAVE_MS = 10_000;
-
-/** How often a team at work is looked after, in ms. */
+/** How often workers are looked after, in ms. */
 const WATCH_MS = 100;
 
 /** What a team is told beside the setup of its workers. */
@@ -37,59 +33,54 @@ export interface TeamOptions {
 /** The workers. */
 export class Team {
   readonly arena: Arena;
+  readonly #setup: Omit<WorkerSetup, "index" | "memory" | "layout">;
   readonly #handles: readonly WorkerHandle<TrainWorker>[];
   /** The pending `run` of each worker; empty while the team is at rest. */
   #runs: Promise<void>[] = [];
   #turn = 0;
   #batch: SharedArrayBuffer;
+  /** When each worker has answered last. */
+  readonly #answered: number[] = [];
   /** Why the team is lost. */
   #lost: string | undefined;
   #ended = false;
   /** Called when there is something to see in the shared memory. */
   #wake: () => void = () => {};
 
-  private constructor(
+  /** Starts the threads; {@link build} is next. */
+  constructor(
+    setup: Omit<WorkerSetup, "index" | "memory" | "layout">,
     arena: Arena,
-    batch: SharedArrayBuffer,
-    handles: readonly WorkerHandle<TrainWorker>[],
+    { workerUrl, name }: TeamOptions,
   ) {
     this.arena = arena;
-    this.#batch = batch;
-    this.#handles = handles;
-    handles.forEach((handle, i) => {
+    this.#batch = setup.batch;
+    this.#setup = setup;
+    this.#handles = Array.from({ length: arena.layout.workers }, (_, i) => {
+      const handle = spawnWorker<TrainWorker>({ url: workerUrl, name: `${name} ${i + 1}` });
       handle.onEnd = (reason) => {
         this.#lost ??= `worker ${i + 1} ended: ${reason}`;
         this.#wake();
       };
       handle.onNews = () => this.#wake();
+      return handle;
     });
   }
 
-  /** Starts the workers and has them build their parts. */
-  static async start(
-    setup: Omit<WorkerSetup, "index" | "memory" | "layout">,
-    arena: Arena,
-    { workerUrl, name }: TeamOptions,
-  ): Promise<Team> {
-    const { memory, layout } = arena;
-    const handles = Array.from(
-      { length: layout.workers },
-      (_, i) => spawnWorker<TrainWorker>({ url: workerUrl, name: `${name} ${i + 1}` }),
-    );
-    const team = new Team(arena, setup.batch, handles);
+  /**
+   * Has the workers build their parts. Here as below, `limit` is how long one of them may give no sign
+   * of life, in ms.
+   *
+   * @throws {LostWorker} If one ends, fails or hangs.
+   * @throws {ConfigError} Like the other errors that another team would only repeat.
+   */
+  async build(limit: number): Promise<void> {
+    const { memory, layout } = this.arena;
     try {
-      await Promise.all(
-        handles.map((handle, index) =>
-          team.#guard(
-            handle,
-            handle.remote.init({ ...setup, index, memory, layout }),
-            START_MS,
-            "start",
-          )
-        ),
-      );
+      await this.#all("start", limit, ({ remote }, index) => {
+        return remote.init({ ...this.#setup, index, memory, layout });
+      });
     } catch (error) {
-      await team.end();
       if (!(error instanceof ConfigError)) throw error;
       throw new ConfigError(
         "workers",
@@ -97,44 +88,29 @@ export class Team {
           "registers must be in a module that imports lists",
       );
     }
-    return team;
   }
 
   /**
    * Has all workers obey a command; resolves when they are done.
    *
-   * @param limit How long a worker may give no sign of life, in ms.
-   * @throws {LostWorker} If one ends, fails or hangs.
-   * @throws {ConfigError} Like the other errors of a run that its own model, loss or data throw.
+   * @throws As {@link build} does.
    */
   async command(kind: number, message: Uint8Array, limit: number): Promise<void> {
     this.#enter();
     const { arena } = this;
-    const { workers } = arena.layout;
     post(arena, message);
-    const since = performance.now();
-    const seen = Array.from({ length: workers }, (_, i) => ({ beat: arena.beatOf(i), at: since }));
+    const lives = this.#handles.map((_, i) => new SignsOfLife(arena, i));
     arena.command(kind);
     // Also wakes up to look for signs of life.
     const watch = setInterval(() => this.#wake(), WATCH_MS);
     try {
       for (;;) {
         const news = new Promise<void>((resolve) => this.#wake = resolve);
+        arena.news()?.then(() => this.#wake());
         if (arena.isDone) return;
-        if (arena.failed >= 0) await this.#failure(arena.failed);
+        if (arena.failed >= 0) await this.#failure(arena.failed, limit);
         if (this.#lost !== undefined) throw new LostWorker(this.#lost);
-        const now = performance.now();
-        seen.forEach((last, i) => {
-          const beat = arena.beatOf(i);
-          if (beat !== last.beat) seen[i] = { beat, at: now };
-          else if (now - last.at > limit) {
-            throw new LostWorker(
-              `worker ${i + 1} has given no sign of life for ${
-                ((now - last.at) / 1000).toFixed(1)
-              } s`,
-            );
-          }
-        });
+        lives.forEach((life, i) => refuseSilence(life.silence(), limit, i));
         await news;
       }
     } finally {
@@ -143,14 +119,12 @@ export class Team {
   }
 
   /** Takes the workers out of their loops, so that they hear messages. */
-  async leave(): Promise<void> {
+  async leave(limit: number): Promise<void> {
     if (this.#runs.length === 0) return;
     this.arena.setLeave(true);
     const runs = this.#runs;
     this.#runs = [];
-    await Promise.all(
-      this.#handles.map((handle, i) => this.#guard(handle, runs[i], LEAVE_MS, "leave its loop")),
-    );
+    await this.#all("leave its loop", limit, (_, i) => runs[i]);
   }
 
   /** Where batches are put. */
@@ -160,35 +134,35 @@ export class Team {
 
   /** Puts batches there from now on. */
   async takeBatch(batch: SharedArrayBuffer, limit: number): Promise<void> {
-    await this.leave();
-    await Promise.all(
-      this.#handles.map((handle) =>
-        this.#guard(handle, handle.remote.takeBatch(batch), limit, "take over a batch")
-      ),
-    );
+    await this.leave(limit);
+    await this.#all("take over a batch", limit, ({ remote }) => remote.takeBatch(batch));
     this.#batch = batch;
   }
 
   /** Has every worker take over the weights to be evaluated. */
   async startEvaluation(limit: number): Promise<void> {
-    await this.leave();
-    await Promise.all(
-      this.#handles.map((handle) =>
-        this.#guard(handle, handle.remote.startEvaluation(), limit, "take over weights")
-      ),
-    );
+    await this.leave(limit);
+    await this.#all("take over weights", limit, ({ remote }) => remote.startEvaluation());
   }
 
-  /** Has the next worker evaluate a batch. */
+  /**
+   * Has the next worker evaluate a batch, after those that it has been given already. Answers its sums,
+   * and how long it took.
+   */
   async evaluate(
     split: Split,
     batch: HostBatch,
     position: number,
     limit: number,
-  ): Promise<ArrayLike<number>> {
-    const handle = this.#handles[this.#turn++ % this.#handles.length];
-    const sums = handle.remote.evaluate(split, batch, position);
-    return await this.#guard(handle, sums, limit, "evaluate a batch");
+  ): Promise<{ sums: ArrayLike<number>; ms: number }> {
+    const i = this.#turn++ % this.#handles.length;
+    const sent = performance.now();
+    const answer = this.#handles[i].remote.evaluate(split, batch, position);
+    const sums = await this.#answer(i, answer, "evaluate a batch", limit);
+    const now = performance.now();
+    const ms = now - Math.max(sent, this.#answered[i] ?? sent);
+    this.#answered[i] = now;
+    return { sums, ms };
   }
 
   /** Ends the workers, whatever they are at. */
@@ -213,33 +187,61 @@ export class Team {
     });
   }
 
-  /** Throws what worker `index` has thrown. */
-  async #failure(index: number): Promise<never> {
-    await this.#guard(this.#handles[index], this.#runs[index], LEAVE_MS, "say how it failed");
-    throw new LostWorker(`worker ${index + 1} left its loop`);
+  /** Throws what worker `i` has thrown. */
+  async #failure(i: number, limit: number): Promise<never> {
+    await this.#answer(i, this.#runs[i], "say how it failed", limit);
+    throw new LostWorker(`worker ${i + 1} left its loop`);
   }
 
-  /** The answer of a worker; what is no fault of the run itself is a lost worker. */
-  async #guard<R>(
-    handle: WorkerHandle<TrainWorker>,
-    answer: Promise<R>,
-    ms: number,
+  async #all(
     what: string,
-  ): Promise<R> {
+    limit: number,
+    ask: (handle: WorkerHandle<TrainWorker>, i: number) => Promise<void>,
+  ): Promise<void> {
+    await Promise.all(
+      this.#handles.map((handle, i) => this.#answer(i, ask(handle, i), what, limit)),
+    );
+  }
+
+  /** The answer of worker `i`; what is no fault of the run itself is a lost worker. */
+  async #answer<R>(i: number, answer: Promise<R>, what: string, limit: number): Promise<R> {
+    const life = new SignsOfLife(this.arena, i);
+    let watch: ReturnType<typeof setInterval> | undefined;
+    const silence = new Promise<never>((_, reject) => {
+      watch = setInterval(() => {
+        try {
+          refuseSilence(life.silence(), limit, i);
+        } catch (error) {
+          reject(error);
+        }
+      }, WATCH_MS);
+    });
     try {
-      return await handle.call(answer, ms, what);
+      return await Promise.race([this.#handles[i].call(answer, Infinity, what), silence]);
     } catch (error) {
-      const { name, message } = error as Error;
-      const worker = `worker ${this.#handles.indexOf(handle) + 1}`;
-      throw ownError(name, message) ?? new LostWorker(this.#lost ?? `${worker}: ${message}`);
+      if (error instanceof LostWorker) throw error;
+      const message = oneLine(error);
+      const known = ownError((error as Error | null)?.name, message);
+      throw known ?? new LostWorker(this.#lost ?? `worker ${i + 1}: ${message}`);
+    } finally {
+      clearInterval(watch);
     }
   }
 }
 
+function refuseSilence(ms: number, limit: number, worker: number): void {
+  if (ms <= limit) return;
+  const seconds = (ms / 1000).toFixed(1);
+  throw new LostWorker(`worker ${worker + 1} has given no sign of life for ${seconds} s`);
+}
+
 /** Errors that another team would only repeat. */
-function ownError(name: string, message: string): Error | undefined {
+function ownError(name: string | undefined, message: string): Error | undefined {
   if (name === "ConfigError") return new ConfigError("", message);
   if (name === "DataError") return new DataError(message);
-  if (name === "NonFiniteError") return new NonFiniteError(0, message);
+  if (name === "CheckpointError") return new CheckpointError(message);
+  // Its message begins with the iteration.
+  const [, iteration, what] = /^iteration (\d+): (.*)$/.exec(message) ?? [];
+  if (name === "NonFiniteError" && what) return new NonFiniteError(Number(iteration), what);
   return undefined;
 }

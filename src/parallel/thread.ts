@@ -25,6 +25,12 @@ export interface Thread {
   kill(): void;
 }
 
+/**
+ * Deno: a worker whose heap is full ends the whole process, unless it has a limit of its own, which
+ * ends the worker. This one is what V8 takes by default where there is much memory.
+ */
+const OWN_HEAP = { resourceLimits: { maxOldGenerationSizeMb: 4096 } };
+
 /** Starts the module at `url`, by default `workers/train_worker.ts`. Throws what the runtime throws. */
 export function startThread(url: URL | undefined, name: string, events: ThreadEvents): Thread {
   const module = url ?? new URL("../../workers/train_worker.ts", import.meta.url);
@@ -33,7 +39,7 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
   if (threads === undefined || (runtime === "deno" && module.protocol !== "file:")) {
     return webThread(url, events);
   }
-  const worker = new threads.Worker(module, { name });
+  const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
   worker.on("message", events.message);
   worker.on("messageerror", (error) => events.failed(oneLine(error)));
   worker.on("error", (error) => events.failed(oneLine(error)));

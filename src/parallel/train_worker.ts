@@ -42,8 +42,10 @@ export class TrainWorker {
   /** Builds everything that is computed with. */
   async init(setup: WorkerSetup): Promise<void> {
     const { spec, memory, layout, index: worker, batch } = setup;
-    const parts = await buildWorkerParts(spec);
     const arena = new Arena(memory, layout);
+    const alive = () => arena.beat(worker);
+    alive();
+    const parts = await buildWorkerParts(spec, alive);
     const slices = slicesOf(layout, worker);
     const { pass, optimizer } = parts;
     this.#setup = setup;
@@ -81,7 +83,7 @@ export class TrainWorker {
           await computeUpdate(this.#update, read<UpdateMessage>(arena));
           arena.spend(index, "updateMs", performance.now() - begin);
         }
-        if (arena.done()) sendNews();
+        if (arena.done() && Atomics.waitAsync === undefined) sendNews();
       }
     } catch (error) {
       arena.fail(index);
@@ -102,7 +104,10 @@ export class TrainWorker {
     position: number,
   ): Promise<ArrayLike<number>> {
     const { pass, metrics } = this.#parts;
-    const random = evaluationRandom(this.#setup.spec.seed, split);
+    const { spec, index } = this.#setup;
+    // Batches queue up here; each of them is a sign of life.
+    this.#arena.beat(index);
+    const random = evaluationRandom(spec.seed, split);
     return await localLanes({ ...pass, metrics: metrics[split] }, random).run(batch, position);
   }
 

@@ -34,12 +34,14 @@ export async function computeUpdate(work: UpdateWork, message: UpdateMessage): P
     if (place === undefined || place.scope !== "element") continue;
     if (absent.has(slice.gradient)) copySlice(arena, place, slice);
     else updateSlice(arena, place, slice, byName.get(place.name)!, message);
+    arena.beat(worker);
   }
   const rules = rulesOf(live);
   for (const [rule, places] of byRule(work.wholes)) {
     const there = places.filter(({ gradient }) => !absent.has(gradient));
     for (const place of places) if (absent.has(place.gradient)) copyUnit(arena, place);
     await updateWholes(arena, rules[rule], rule, there, byName, message);
+    arena.beat(worker);
   }
   if (worker === 0) updateBuffers(arena, message);
 }

@@ -49,12 +49,7 @@ export interface WorkerEngineParts {
   readonly workerUrl?: string | URL;
   /** How often lost workers may be replaced. */
   readonly maxRestarts: number;
-  /** Called at each replacement. */
-  readonly onRestart?: () => void;
 }
-
-/** Before the first iteration is done, a worker may be silent for so long, in ms. */
-const FIRST_LIMIT_MS = 30_000;
 
 /** What is asked of the workers for one gradient. */
 interface Task {
@@ -74,14 +69,22 @@ interface Needs {
 /** Computes in workers. */
 export class WorkerEngine implements Engine {
   readonly workers: number;
+  /** How long a worker may be silent, in ms, before the first of what it is at is done. */
+  firstLimitMs = 30_000;
+  onRestart?: () => void;
   readonly #parts: WorkerEngineParts;
   readonly #state: TrainingState;
   #team: Team | undefined;
   #needs: Needs;
-  /** The longest command so far, in ms. */
-  #slowest: number | undefined;
+  /** The longest so far, in ms: an iteration, or a batch of an evaluation. */
+  readonly #slowest = new Map<"iteration" | Split, number>();
+  #gradientMs = 0;
   #restarts = 0;
+  /** Counted up by `rest` and `dispose`: what began before is not to be gone on with. */
+  #era = 0;
   #disposed = false;
+  /** The replacement during an evaluation, which all its batches wait for. */
+  #replacing: Promise<void> | undefined;
 
   constructor(parts: WorkerEngineParts) {
     this.workers = parts.workers;
@@ -98,12 +101,15 @@ export class WorkerEngine implements Engine {
     random: RandomStream,
   ): Promise<IterationGradient> {
     const task = { batch, bounds, iteration, random };
-    await this.#surviving(() => this.#compute(task));
-    return this.#gradientOf(task);
+    return await this.#surviving(async () => {
+      await this.#compute(task);
+      return this.#gradientOf(task);
+    });
   }
 
   async evaluation(split: Split): Promise<EvaluationLanes> {
     await this.#surviving(() => this.#startEvaluation());
+    this.#replacing = undefined;
     return {
       width: 2 * this.workers,
       run: (batch, position) => this.#evaluate(split, batch, position),
@@ -124,12 +130,15 @@ export class WorkerEngine implements Engine {
   }
 
   async rest(): Promise<void> {
+    if (this.#disposed) return;
+    this.#era++;
     this.#state.comeHome();
     await this.#end();
   }
 
   dispose(): void {
     this.#disposed = true;
+    this.#era++;
     this.#end().catch(() => {});
   }
 
@@ -140,16 +149,40 @@ export class WorkerEngine implements Engine {
     await team?.end();
   }
 
-  /** A silent worker is lost after so long, in ms. */
-  get #limit(): number {
-    return this.#slowest === undefined ? FIRST_LIMIT_MS : 2 * this.#slowest + 1000;
+  /** The team at work. */
+  get #live(): Team {
+    if (this.#team === undefined) throw new LostWorker("the workers have ended");
+    return this.#team;
   }
 
-  /** Has the workers obey, and remembers how long it took. */
-  async #command(team: Team, kind: number, message: Uint8Array): Promise<void> {
+  /** @throws {WorkerError} If the run was disposed, or has come to rest, since `era`. */
+  #refuseOver(era: number): void {
+    if (this.#disposed) throw new WorkerError("the run has been disposed");
+    if (era !== this.#era) throw new WorkerError("the call of the run is over");
+  }
+
+  /** A silent worker is lost after so long, in ms. */
+  #limit(what: "iteration" | Split = "iteration"): number {
+    const slowest = this.#slowest.get(what);
+    // A first iteration that is only slow gets more time from every team.
+    return slowest === undefined ? this.firstLimitMs * 2 ** this.#restarts : 2 * slowest + 1000;
+  }
+
+  #took(what: "iteration" | Split, ms: number): void {
+    this.#slowest.set(what, Math.max(this.#slowest.get(what) ?? 0, ms));
+  }
+
+  /** Has the workers obey; answers how long it took, in ms. */
+  async #command(team: Team, kind: number, message: Uint8Array): Promise<number> {
     const begin = performance.now();
-    await team.command(kind, message, this.#limit);
-    this.#slowest = Math.max(this.#slowest ?? 0, performance.now() - begin);
+    try {
+      await team.command(kind, message, this.#limit());
+      return performance.now() - begin;
+    } catch (error) {
+      // It may have been slow only: then the next team has more time.
+      if (this.#slowest.has("iteration")) this.#took("iteration", performance.now() - begin);
+      throw error;
+    }
   }
 
   /** Has the workers compute and add up the gradients of a batch. */
@@ -167,7 +200,7 @@ export class WorkerEngine implements Engine {
       metricsAt,
     });
     // The options of the groups, and the number of each parameter.
-    const update = encodeMessage(optimizer.paramGroups).length +
+    const update = encodeMessage(optionsOf(optimizer)).length +
       8 * Object.keys(model.parameters).length;
     const team = await this.#ready({
       batchBytes: bytes,
@@ -175,12 +208,12 @@ export class WorkerEngine implements Engine {
       chunks: chunks.length,
     });
     putBatch(batch, fields, team.batch);
-    await this.#command(team, GRADIENT, message);
+    this.#gradientMs = await this.#command(team, GRADIENT, message);
   }
 
   /** What the workers have computed, and the update that they can make with it. */
   #gradientOf(task: Task): IterationGradient {
-    const { arena } = this.#team!;
+    const { arena } = this.#live;
     const { layout } = arena;
     const chunks = chunkBounds(task.bounds.length, this.#parts.shards).length;
     const present = layout.gradients.map((_, g) =>
@@ -196,7 +229,7 @@ export class WorkerEngine implements Engine {
         get: () => {
           if (value === undefined) {
             // Of the arena at hand: another team has computed the same.
-            const { arena } = this.#team!;
+            const { arena } = this.#live;
             const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
             made.push(value = tf.keep(tf.tensor(values, [...layout.tensors[tensor].shape])));
           }
@@ -218,7 +251,7 @@ export class WorkerEngine implements Engine {
   }
 
   #totals({ batch, bounds }: Task, chunks: number, present: readonly boolean[]): Totals {
-    const { arena, batch: shared } = this.#team!;
+    const { arena, batch: shared } = this.#live;
     const { layout } = arena;
     const losses = new BinaryCounter<number>((a, b) => Math.fround(a + b));
     const counts = new BinaryCounter<{ value: number; exact: boolean }>((a, b) => {
@@ -266,15 +299,15 @@ export class WorkerEngine implements Engine {
   ): Promise<void> {
     const { optimizer, shards } = this.#parts;
     const { bounds } = task;
+    const groups = optionsOf(optimizer);
     const replaced = optimizer.resolve(given ?? {});
-    const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
     let computed = true;
     await this.#surviving(async () => {
       // Another team has nothing of what a lost one had computed.
       if (!computed) await this.#compute(task);
       computed = false;
-      const team = this.#team!;
+      const team = this.#live;
       const { gradients } = team.arena.layout;
       for (const [g, { name }] of gradients.entries()) {
         const gradient = replaced.get(name);
@@ -290,54 +323,51 @@ export class WorkerEngine implements Engine {
         averagedOver: bounds.length === 1 ? 0 : rows,
         lastChunk: chunkBounds(bounds.length, shards).length - 1,
       };
-      await this.#command(team, UPDATE, encodeMessage(message));
+      const ms = await this.#command(team, UPDATE, encodeMessage(message));
+      this.#took("iteration", this.#gradientMs + ms);
     });
     this.#state.commit();
   }
 
   async #startEvaluation(): Promise<void> {
     const team = await this.#ready(this.#needs);
-    await team.leave();
+    await team.leave(this.#limit());
     await this.#state.lend();
-    await team.startEvaluation(this.#limit);
+    await team.startEvaluation(this.#limit());
   }
 
   async #evaluate(split: Split, batch: HostBatch, position: number): Promise<ArrayLike<number>> {
-    // Batches queue up at a worker.
+    const era = this.#era;
     for (;;) {
+      await this.#replacing;
       const team = this.#team;
       try {
-        if (team === undefined) throw new LostWorker("the team has ended");
-        return await team.evaluate(split, batch, position, 2 * FIRST_LIMIT_MS);
+        if (team === undefined) throw new LostWorker("the workers have ended");
+        const { sums, ms } = await team.evaluate(split, batch, position, this.#limit(split));
+        this.#took(split, ms);
+        return sums;
       } catch (error) {
+        this.#refuseOver(era);
         if (!(error instanceof LostWorker)) throw error;
-        await this.#replaceForEvaluation(team, error);
+        if (this.#team === team) this.#replacing = this.#replaceForEvaluation(error);
       }
     }
   }
 
-  /** The replacement under way during an evaluation, which several batches may ask for at once. */
-  #replacing: Promise<void> | undefined;
-
-  async #replaceForEvaluation(lost: Team | undefined, error: LostWorker): Promise<void> {
-    if (this.#team !== lost && this.#replacing === undefined) return;
-    this.#replacing ??= (async () => {
-      try {
-        await this.#replace(error);
-        await this.#surviving(() => this.#startEvaluation());
-      } finally {
-        this.#replacing = undefined;
-      }
-    })();
-    await this.#replacing;
+  async #replaceForEvaluation(error: LostWorker): Promise<void> {
+    await this.#replace(error);
+    await this.#surviving(() => this.#startEvaluation());
   }
 
   /** Does `work`, again with another team as long as workers are lost over it. */
-  async #surviving(work: () => Promise<void>): Promise<void> {
+  async #surviving<T>(work: () => Promise<T>): Promise<T> {
+    const era = this.#era;
     for (;;) {
+      this.#refuseOver(era);
       try {
         return await work();
       } catch (error) {
+        this.#refuseOver(era);
         if (!(error instanceof LostWorker)) throw error;
         await this.#replace(error);
       }
@@ -346,16 +376,17 @@ export class WorkerEngine implements Engine {
 
   /** Ends a team that has lost a worker. */
   async #replace(error: LostWorker): Promise<void> {
-    const { output, maxRestarts, onRestart } = this.#parts;
+    const { output, maxRestarts } = this.#parts;
+    const era = this.#era;
     await this.#end();
-    if (this.#disposed) throw new WorkerError("the run was disposed");
+    this.#refuseOver(era);
     if (this.#restarts >= maxRestarts) {
       throw new WorkerError(
         `${error.message}; workers were replaced ${this.#restarts} times, as maxWorkerRestarts says`,
       );
     }
     this.#restarts++;
-    onRestart?.();
+    this.onRestart?.();
     output.line(`${error.message}: replacing the workers (${this.#restarts} of ${maxRestarts})`);
   }
 
@@ -375,23 +406,32 @@ export class WorkerEngine implements Engine {
     const fits = layout !== undefined && layout.mailbox.bytes >= mailboxBytes &&
       layout.chunks.count >= chunks && serves(layout, this.#parts.optimizer);
     if (!fits) {
+      const era = this.#era;
       // From the memory of the team that is gone or goes.
       this.#state.comeHome();
       await this.#end();
-      this.#team = await this.#newTeam();
+      this.#refuseOver(era);
+      this.#team = this.#newTeam();
+      await this.#team.build(this.firstLimitMs);
     } else if (batch!.byteLength < batchBytes) {
-      await this.#team!.takeBatch(new SharedArrayBuffer(batchBytes), this.#limit);
+      await this.#team!.takeBatch(new SharedArrayBuffer(batchBytes), this.#limit());
     }
-    await this.#state.leaveHome(this.#team!.arena);
-    return this.#team!;
+    const team = this.#live;
+    await this.#state.leaveHome(team.arena);
+    return team;
   }
 
-  async #newTeam(): Promise<Team> {
+  #newTeam(): Team {
     const { model, optimizer, spec, workerUrl } = this.#parts;
     const { batchBytes, mailboxBytes, chunks } = this.#needs;
     const { workers } = this;
     const arena = Arena.create(layoutOf(model, optimizer, { workers, chunks, mailboxBytes }));
     const batch = new SharedArrayBuffer(batchBytes);
-    return await Team.start({ spec, batch }, arena, { workerUrl, name: "downhill" });
+    return new Team({ spec, batch }, arena, { workerUrl, name: "downhill" });
   }
+}
+
+/** The options of each group, without the names of what it holds. */
+function optionsOf({ paramGroups }: Optimizer): Record<string, unknown>[] {
+  return paramGroups.map(({ names: _, ...options }) => options);
 }

@@ -1,5 +1,6 @@
 /** What a worker computes with, built from the config and the form of the data. */
 import { type BackendPreference, selectBackend } from "../backend/select.ts";
+import { ConfigError } from "../core/errors.ts";
 import { importModule } from "../core/import_module.ts";
 import { randomStream } from "../core/random.ts";
 import { dataOf } from "../data/data_form.ts";
@@ -23,15 +24,29 @@ export interface WorkerParts {
   readonly metrics: Record<"validation" | "test", readonly Metric[]>;
 }
 
-/** Builds them; the initial weights are replaced by those of the run. */
-export async function buildWorkerParts(spec: WorkerSpec): Promise<WorkerParts> {
-  for (const specifier of spec.imports) await importModule(specifier);
+/**
+ * Builds them; the initial weights are replaced by those of the run.
+ *
+ * @param alive Called after each step of the building, and after each leaf of a gradient.
+ */
+export async function buildWorkerParts(
+  spec: WorkerSpec,
+  alive: () => void,
+): Promise<WorkerParts> {
+  for (const specifier of spec.imports) {
+    await importModule(specifier);
+    alive();
+  }
   const { deterministic, seed, baseDirectory, wasmPath } = spec;
-  await selectBackend(spec.backend as BackendPreference, {
+  const lines: string[] = [];
+  const { name } = await selectBackend(spec.backend as BackendPreference, {
     deterministic,
-    log: () => {},
+    log: (line) => lines.push(line),
     ...(wasmPath === undefined ? {} : { wasmPath }),
   });
+  // Other bits than the run's.
+  if (name !== spec.backend) throw new ConfigError("workers", lines.join("; "));
+  alive();
   const { scaler } = dataOf(spec.form);
   const { type, params } = spec.task;
   const task = buildTask(type, { rescale: spec.rescale, scaler }, params);
@@ -40,6 +55,7 @@ export async function buildWorkerParts(spec: WorkerSpec): Promise<WorkerParts> {
     random: randomStream(seed, "init"),
     baseDirectory,
   });
+  alive();
   return {
     pass: {
       model,
@@ -47,7 +63,7 @@ export async function buildWorkerParts(spec: WorkerSpec): Promise<WorkerParts> {
       loss: buildLoss(spec.loss as never),
       trainMetrics: spec.trainMetrics ? metrics : [],
       hooks: new Hooks(await buildCallbacks(spec.callbacks as never)),
-      breathe: () => Promise.resolve(),
+      breathe: () => Promise.resolve(alive()),
     },
     optimizer: buildOptimizer(spec.optimizer as never, model.parameters),
     metrics: {

@@ -94,6 +94,7 @@ export class BaseIterationRunner implements RunView {
       meters,
       state: initialState(),
     };
+    this.#context.engine.onRestart = () => this.timing.restarts++;
     this.#evaluations = new Evaluations(this.#context);
     this.#loop = new TrainingLoop(this.#context, this.#evaluations);
   }

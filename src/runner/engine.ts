@@ -18,6 +18,8 @@ import type { Bounds } from "./leaves.ts";
 export interface Engine {
   /** 1: in this process. */
   readonly workers: number;
+  /** Called when workers that were lost are replaced. */
+  onRestart?: () => void;
   gradient(
     batch: HostBatch,
     bounds: Bounds,

@@ -28,29 +28,26 @@ export interface Training {
   kill(): boolean;
 }
 
-/** Starts child.ts. Node runs the transpiled copy, which `tools/build_tests.ts` makes. */
+/**
+ * The command that runs a script of this folder. Node runs the transpiled copy, which
+ * `tools/build_tests.ts` makes.
+ */
+export function commandOf(runtime: Runtime, name: string): [program: string, ...args: string[]] {
+  const script = (path: string) => join(root, path);
+  const file = `test/durability/${name}`;
+  const program = runtime === here
+    ? process.execPath
+    : runtime === "node"
+    ? "node"
+    : binary(runtime);
+  const deno = ["run", "-A", "--no-check", "--config", script("deno.json")];
+  if (runtime === "deno") return [program, ...deno, script(`${file}.ts`)];
+  return [program, script(runtime === "bun" ? `${file}.ts` : `build/node/${file}.js`)];
+}
+
+/** Starts child.ts. */
 export function start(runtime: Runtime, directory: string, settings: ChildSettings = {}): Training {
-  const script = (name: string) => join(root, name);
-  const commands: Record<Runtime, string[]> = {
-    deno: [
-      runtime === here ? process.execPath : binary("deno"),
-      "run",
-      "-A",
-      "--no-check",
-      "--config",
-      script("deno.json"),
-      script("test/durability/child.ts"),
-    ],
-    bun: [
-      runtime === here ? process.execPath : binary("bun"),
-      script("test/durability/child.ts"),
-    ],
-    node: [
-      runtime === here ? process.execPath : "node",
-      script("build/node/test/durability/child.js"),
-    ],
-  };
-  const [program, ...args] = commands[runtime];
+  const [program, ...args] = commandOf(runtime, "child");
   const child: ChildProcess = spawn(program, [...args, directory, JSON.stringify(settings)], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
