@@ -31,6 +31,9 @@ export async function computeGradient(
 ): Promise<void> {
   const { arena, worker } = work;
   const batch = batchIn(work.batch, message.fields);
+  for (const [name, variable] of Object.entries(work.pass.model.parameters)) {
+    variable.trainable = !message.frozen.includes(name);
+  }
   const random = new RandomStream(...message.random);
   const { bounds, chunks } = message;
   const begin = performance.now();

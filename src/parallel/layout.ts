@@ -172,8 +172,12 @@ export function layoutOf(
 
   const chunk = new Cursor();
   chunk.take(8 * HEADER.size);
-  const trained = trainable(model);
-  const trainedNames = Object.keys(trained);
+  const units = optimizer.units();
+  const trained = {
+    ...trainable(model),
+    ...Object.fromEntries(units.map((u) => [u.name, u.param])),
+  };
+  const trainedNames = names.filter((name) => Object.hasOwn(trained, name));
   const presentAt = chunk.take(trainedNames.length);
   let blocks = 0;
   const gradients = trainedNames.map((name): GradientPlace => {
@@ -190,7 +194,6 @@ export function layoutOf(
     moved: averaged.includes(buffer) ? chunk.take(4 * buffer.size) : undefined,
   }));
 
-  const units = optimizer.units();
   const rules = rulesOf(units);
   const gradientOf = new Map(trainedNames.map((name, i) => [trained[name], i]));
   const unitPlaces = units.filter(({ param }) => gradientOf.has(param)).map((unit): UnitPlace => {

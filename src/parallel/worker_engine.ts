@@ -196,6 +196,7 @@ export class WorkerEngine implements Engine {
       bounds,
       chunks,
       fields,
+      frozen: Object.keys(model.parameters).filter((name) => !model.parameters[name].trainable),
       metricsAt,
     });
     // The options of the groups, and the number of each parameter.

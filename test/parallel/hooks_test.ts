@@ -13,7 +13,7 @@ import {
   tf,
 } from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
-import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
+import { Lines, series, smallConfig } from "../support/runs.ts";
 import { linearConfig, regression } from "../runner/support.ts";
 import { assertSame, filed, imports, partsConfig, runOf } from "./support.ts";
 
@@ -160,13 +160,34 @@ const rows: [title: string, config: () => RunConfig][] = [
               const only = { [name]: parameters[name] };
               other.set(run, buildOptimizer({ type: "SGD", params: { lr: 0.5 } }, only));
             }
-            const gradient = tf.clone(parameters[name]);
+            const gradient = tf.neg(parameters[name]);
             other.get(run)!.applyGradients({ [name]: gradient }, { scale: 0.01 });
             gradient.dispose();
           },
         }],
       });
     },
+  ],
+  [
+    "a parameter that is frozen for a while, another from the beginning",
+    () =>
+      partsConfig({
+        optimizer: { type: "AdamW", params: { lr: 0.05 } },
+        train: { iterations: 6, batchSize: 5, clipGrad: { maxNorm: 0.1 } },
+        callbacks: [{
+          name: "Freezes",
+          trainStart(run: RunView) {
+            (run.model.parameters["tower0.bias"] as { trainable: boolean }).trainable = false;
+          },
+          iterationStart(run: RunView) {
+            const { parameters } = run.model;
+            for (const name of ["tower0.tied", "tower0.in", "tower0.bias"]) {
+              const frozen = run.state.iteration % 4 >= 2 || name.endsWith("bias");
+              (parameters[name] as { trainable: boolean }).trainable = !frozen;
+            }
+          },
+        }],
+      }),
   ],
   [
     "imputation",

@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { type CreateOptions, IterationRunner, type RunConfig, type Summary } from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
-import { Lines, type Overrides, smallConfig } from "../support/runs.ts";
+import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
 import "./components.ts";
 
@@ -29,6 +29,9 @@ export async function runOf(
   try {
     const summary = await run.train();
     await look(run);
+    // What another team would mend must not have gone wrong; a slow machine may.
+    const replaced = output.lines.filter((line) => line.includes("replacing the workers"));
+    assert.deepEqual(replaced.filter((line) => !line.includes("no sign of life")), []);
     return { summary, ...await filesOf(store), lines: output.lines, store };
   } finally {
     run.dispose();
@@ -93,5 +96,38 @@ export function partsConfig(overrides: Overrides = {}): RunConfig {
     train: { iterations: 4, batchSize: 5, accumulate: 2 },
     validation: { interval: 2 },
     ...overrides,
+  });
+}
+
+/** A masked forecast with batch statistics, dropout, clipping and accumulation, validated meanwhile. */
+export function forecast(workers: number, params: Record<string, unknown> = {}): RunConfig {
+  return smallConfig({
+    ...filed,
+    backend: "wasm",
+    shards: 4,
+    workers,
+    model: {
+      type: "PatchTST",
+      params: {
+        inputLength: 24,
+        outputLength: 4,
+        channels: 2,
+        patchLength: 8,
+        stride: 4,
+        width: 8,
+        heads: 2,
+        feedForward: 16,
+        layers: 2,
+        norm: "batch",
+        dropout: 0.3,
+        ...params,
+      },
+    },
+    data: {
+      type: "ForecastingArray",
+      params: { values: series(160, 80), channels: 2, inputLength: 24, outputLength: 4 },
+    },
+    train: { iterations: 6, batchSize: 8, accumulate: 2, clipGrad: { maxNorm: 0.5 } },
+    validation: { interval: 2 },
   });
 }
