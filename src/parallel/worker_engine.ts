@@ -381,8 +381,9 @@ export class WorkerEngine implements Engine {
     await this.#end();
     this.#refuseOver(era);
     if (this.#restarts >= maxRestarts) {
+      const times = `${this.#restarts} time${this.#restarts === 1 ? "" : "s"}`;
       throw new WorkerError(
-        `${error.message}; workers were replaced ${this.#restarts} times, as maxWorkerRestarts says`,
+        `${error.message}; workers were replaced ${times}, as maxWorkerRestarts says`,
       );
     }
     this.#restarts++;

@@ -1,0 +1,75 @@
+/** Workers that are lost in set phases and ways, one after the other. */
+import { strict as assert } from "node:assert";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Fault } from "../support/mortal.ts";
+import { type MortalRun, trainMortal } from "../support/mortal_runs.ts";
+import { withFolder } from "../support/runs.ts";
+
+/** Every phase and way. Two that strike at the start do not follow each other: both workers may take one. */
+export const everyFault: readonly Fault[] = [
+  { phase: "start", way: "hang" },
+  { phase: "gradient", way: "throw", after: 1 },
+  { phase: "start", way: "throw" },
+  { phase: "barrier", way: "exit" },
+  { phase: "start", way: "exit" },
+  { phase: "reduce", way: "throw", after: 2 },
+  { phase: "gradient", way: "hang", after: 2 },
+  { phase: "gradient", way: "exit", access: 20 },
+  { phase: "barrier", way: "throw", after: 1 },
+  { phase: "barrier", way: "hang", after: 2 },
+  { phase: "update", way: "throw", access: 9 },
+  { phase: "update", way: "exit", access: 5 },
+  { phase: "update", way: "hang", access: 3 },
+  { phase: "reduce", way: "exit" },
+  { phase: "evaluation", way: "exit", access: 2 },
+  { phase: "evaluation", way: "throw", after: 2 },
+  { phase: "evaluation", way: "hang", after: 2 },
+  { phase: "evaluation", way: "close", access: 3 },
+  { phase: "update", way: "close", access: 3 },
+  { phase: "gradient", way: "slow", after: 2 },
+];
+
+/** What came of it. */
+export interface FaultFigures {
+  struck: number;
+  replaced: number;
+}
+
+/** Trains with them; the end is that of a run in process. */
+export async function strikeAll(faults: readonly Fault[]): Promise<FaultFigures> {
+  return await withFolder(async (folder) => {
+    const iterations = 4 + 2 * faults.length;
+    const plain = await trainMortal(join(folder, "plain"), { workers: 1, iterations });
+    const directory = join(folder, "struck");
+    const run = await trainMortal(directory, { faults, iterations }, (engine) => {
+      // Not the half minute; a false alarm on a busy machine is harmless.
+      engine.firstLimitMs = 4000;
+    });
+    assertAlike(run, plain);
+    const struck = readdirSync(join(directory, "marks")).length;
+    const told = run.lines.filter((line) => line.includes(": replacing the workers ("));
+    assert.equal(run.restarts, told.length);
+    for (const { phase, way } of faults) {
+      const expected = said[way];
+      assert.ok(
+        expected === undefined || told.some((line) => expected.test(line)),
+        `${phase} ${way}`,
+      );
+    }
+    return { struck, replaced: told.length };
+  });
+}
+
+const said: Partial<Record<Fault["way"], RegExp>> = {
+  throw: /^worker [12]: struck by the test: /,
+  exit: /^worker [12] ended: it exited with code 3: /,
+  hang: /^worker [12] has given no sign of life for \d+\.\d s: /,
+};
+
+/** Equal weights and records. */
+export function assertAlike(run: MortalRun, plain: MortalRun): void {
+  assert.equal(run.error, undefined, run.lines.join("\n"));
+  assert.equal(run.summary?.weightsSha256, plain.summary?.weightsSha256);
+  assert.equal(run.metrics, plain.metrics);
+}
