@@ -63,7 +63,7 @@ async function main(): Promise<void> {
     workers: Number(query.get("workers") ?? 2),
   });
   const threads = workers === 1 ? "in the page" : `with ${workers} workers`;
-  status.textContent = `Done on ${backend} ${threads}: test loss ${test?.loss.toFixed(5)}, ` +
+  status.textContent = `Done on ${backend} ${threads}: test loss ${test?.loss.toPrecision(3)}, ` +
     `weights ${weightsSha256.slice(0, 8)}`;
 }
 

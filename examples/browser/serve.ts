@@ -30,14 +30,12 @@ export async function serve(
 ): Promise<Server> {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url!, "http://localhost");
-    const name = pathname === "/" ? "index.html" : pathname.slice(1);
+    const name = pathname.replace(/\/$/, "/index.html");
+    const type = TYPES[extname(name)];
     try {
-      const body = /^[\w.-]+$/.test(name) ? await readFile(join(folder, name)) : undefined;
-      response.writeHead(body === undefined ? 404 : 200, {
-        ...headers,
-        "content-type": TYPES[extname(name)] ?? "application/octet-stream",
-      });
-      response.end(body);
+      if (type === undefined || name.includes("/.")) throw new Error("nothing that is served");
+      const body = await readFile(join(folder, name));
+      response.writeHead(200, { ...headers, "content-type": type }).end(body);
     } catch {
       response.writeHead(404, headers).end();
     }

@@ -1,5 +1,5 @@
 /** Registers `Unruly`: a linear forecaster that in one worker of a page, once, throws or hangs. */
-import { type Batch, type ModelContext, nn, registerModel, tf } from "../../mod.ts";
+import { type Batch, nn, registerModel, tf } from "../../mod.ts";
 
 interface Params {
   readonly inputLength: number;

@@ -41,6 +41,7 @@ export async function train(
     seed: 3,
     backend: "wasm",
     shards: 2,
+    maxWorkerRestarts: 20,
     model: { type: "NLinear", params: { ...lengths, channels: 1 } },
     data: { type: "ForecastingArray", params: { ...lengths, values, channels: 1 } },
     optimizer: { type: "AdamW", params: { lr: 0.01 } },
