@@ -63,9 +63,12 @@ export { type GroupPlan, singleGroup } from "./src/optim/builder.ts";
 export {
   type OptimizerRule,
   type ParameterState,
+  type PlanEntry,
   scaledGradient,
   type Slot,
   type UpdateEntry,
+  type UpdatePlan,
+  type UpdateScope,
 } from "./src/optim/rule.ts";
 export type { OptimizerWrapper } from "./src/optim/wrapper.ts";
 export {

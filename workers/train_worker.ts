@@ -6,6 +6,7 @@
  *
  * @module
  */
+import "../src/model/models.ts";
 import { exposeWorker } from "../src/parallel/endpoint.ts";
 import { TrainWorker } from "../src/parallel/train_worker.ts";
 

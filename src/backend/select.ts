@@ -28,7 +28,7 @@ export interface SelectBackendOptions {
   deterministic?: boolean;
   /** Receives the line about the choice; default `console.info`. */
   log?: (line: string) => void;
-  /** Browsers: the folder that serves tfjs' .wasm files; default the folder of the script. */
+  /** Browsers: the folder that serves tfjs' .wasm files; default that of the page, or of a worker's script. */
   wasmPath?: string;
 }
 

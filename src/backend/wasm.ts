@@ -1,5 +1,5 @@
 /** tfjs' WebAssembly backend, without its threads and without its process listeners. */
-import { hostProcess, runtime } from "../core/host.ts";
+import { baseUrl, hostProcess, runtime } from "../core/host.ts";
 import * as tf from "../tensor/tf.ts";
 
 type Listener = (...args: unknown[]) => void;
@@ -8,6 +8,18 @@ const EVENTS = ["uncaughtException", "unhandledRejection"];
 
 /** tfjs' own factory, which the registry forgets when the backend is removed. */
 let factory: ReturnType<typeof tf.findBackendFactory> | null = null;
+
+/** The folder of tfjs' .wasm files, where one was named. */
+let folder: string | undefined;
+
+/**
+ * Where tfjs' .wasm files are, for the other threads of the program: as an address in a browser,
+ * where a thread takes a relative one from its own script, not from the page.
+ */
+export function wasmFolder(): string | undefined {
+  if (runtime !== "browser") return folder;
+  return new URL(folder ?? ".", baseUrl()).href;
+}
 
 /** Loads tfjs' module and remembers its factory; to be called before anyone removes the backend. */
 export async function loadWasm(): Promise<typeof import("@tensorflow/tfjs-backend-wasm")> {
@@ -22,7 +34,7 @@ export async function loadWasm(): Promise<typeof import("@tensorflow/tfjs-backen
  * The threaded build is never taken: its memory is shared, and our kernels and workers want the
  * private memory that the other two builds have in every runtime.
  *
- * @param path Where a browser finds tfjs' .wasm files (a folder); the script's own folder if left out.
+ * @param path Where a browser finds tfjs' .wasm files (a folder); that of the page, or of a worker's script, if left out.
  */
 export async function openWasm(path?: string): Promise<tf.KernelBackend> {
   const { setWasmPaths } = await loadWasm();
@@ -30,7 +42,7 @@ export async function openWasm(path?: string): Promise<tf.KernelBackend> {
   tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   const before = EVENTS.map(listeners);
   try {
-    if (path !== undefined) setWasmPaths(path.endsWith("/") ? path : `${path}/`);
+    if (path !== undefined) setWasmPaths(folder = path.endsWith("/") ? path : `${path}/`);
     return keepListeners(await factory());
   } catch (error) {
     if (runtime !== "browser") throw error;

@@ -4,6 +4,7 @@
  *     step-00000500.safetensors   a whole state; parameters and buffers under `model.`
  *     latest                      the name of the newest complete checkpoint
  *     best.safetensors            weights under their plain names
+ *     best-copy.safetensors       the same bytes: no other file holds these weights
  *     exception.safetensors       the state in which an error ended a run, if it is not to be resumed
  *
  * `latest` moves only after its checkpoint is complete, and files are pruned only by a call of
@@ -14,6 +15,7 @@
 import { CheckpointError, show } from "../core/errors.ts";
 import { TEMPORARY_NAME } from "./file_store.ts";
 import { decodeJson, encodeJson } from "./json.ts";
+import { MemoryStore } from "./memory_store.ts";
 import type { HostTensor } from "./safetensors.ts";
 import { decodeSealed, encodeSealed, type SealedContent } from "./sealed.ts";
 import type { Store } from "./store.ts";
@@ -50,7 +52,10 @@ export const MODEL_PREFIX: string = "model.";
 export const FORMAT: number = 2;
 
 const KEY = "downhill";
+const BEST: readonly string[] = ["best.safetensors", "best-copy.safetensors"];
 const EXCEPTION = "exception.safetensors";
+/** More than any name has. */
+const POINTER_BYTES = 200;
 const STEP_NAME = /^step-([0-9]{8,16})\.safetensors$/;
 
 /** Checkpoints in `folder` of `store`; `log` gets a line when a damaged one is passed over. */
@@ -58,6 +63,10 @@ export class CheckpointDirectory {
   readonly #store: Store;
   readonly #folder: string;
   readonly #log: (line: string) => void;
+  /** The checkpoints that were written or read here. */
+  readonly #known = new Set<number>();
+  /** What was said of the best weights. */
+  #told = "";
 
   constructor(store: Store, folder = "checkpoints", log: (line: string) => void = console.warn) {
     this.#store = store;
@@ -69,15 +78,18 @@ export class CheckpointDirectory {
   async save(iteration: number, state: CheckpointState): Promise<string> {
     const name = stepName(iteration);
     await this.#store.write(this.#at(name), await encodeFile("checkpoint", iteration, state));
+    this.#known.add(iteration);
     await this.#store.write(this.#at("latest"), new TextEncoder().encode(name));
     return this.#at(name);
   }
 
-  /** Replaces `best.safetensors`: the tensors under their plain names. */
+  /** Replaces `best.safetensors` and its copy: the tensors under their plain names. */
   async saveBest(iteration: number, state: CheckpointState): Promise<string> {
-    const name = this.#at("best.safetensors");
-    await this.#store.write(name, await encodeFile("weights", iteration, state));
-    return name;
+    const bytes = await encodeFile("weights", iteration, state);
+    // Memory has no files that could be damaged.
+    const names = this.#store instanceof MemoryStore ? BEST.slice(0, 1) : BEST;
+    for (const name of names) await this.#store.write(this.#at(name), bytes);
+    return this.#at(BEST[0]);
   }
 
   /** Replaces `exception.safetensors`, which only a person reads. */
@@ -88,27 +100,25 @@ export class CheckpointDirectory {
   }
 
   /**
-   * The checkpoint that `latest` names; if that one is missing or damaged, the newest that can be
-   * read, with one line in the log. Undefined if there is none at all.
+   * The newest checkpoint that can be read: by its number, because nothing vouches for the bytes of
+   * `latest`. One line in the log says so if it is not the one that `latest` names. Undefined if
+   * there is none at all.
    *
    * @throws {CheckpointError} If there are checkpoints and none can be read.
    */
   async latest(): Promise<Checkpoint | undefined> {
-    const steps = (await this.#steps()).reverse();
-    const pointer = await this.#pointer();
-    if (steps.length === 0 && pointer === undefined) return undefined;
-    const faults: string[] = [];
-    if (pointer === undefined) faults.push(`${this.#at("latest")} is missing`);
-    const pointed = pointer === undefined ? undefined : iterationOf(pointer);
-    if (pointer !== undefined && pointed === undefined) {
-      faults.push(`${this.#at("latest")} must name a checkpoint, received ${show(pointer)}`);
-    }
-    const candidates = pointed === undefined
-      ? steps
-      : [pointed, ...steps.filter((iteration) => iteration !== pointed)];
-    for (const iteration of candidates) {
+    const steps = await this.#steps();
+    const { named, fault } = await this.#pointer();
+    if (named === undefined && fault === undefined && steps.length === 0) return undefined;
+    const faults = fault === undefined ? [] : [fault];
+    if (fault === undefined && named === undefined) faults.push(`${this.#at("latest")} is missing`);
+    const candidates = new Set(named === undefined ? steps : [...steps, named]);
+    for (const iteration of [...candidates].sort((a, b) => b - a)) {
       try {
         const state = await this.load(iteration);
+        if (named !== undefined && named < iteration) {
+          faults.push(`${this.#at("latest")} names ${stepName(named)}, which is not the newest`);
+        }
         if (faults.length > 0) {
           this.#log(`${faults.join("; ")}: using ${this.#at(stepName(iteration))}`);
         }
@@ -135,16 +145,44 @@ export class CheckpointDirectory {
     if (found.iteration !== iteration) {
       throw new CheckpointError(`${name}: holds iteration ${found.iteration}`);
     }
+    this.#known.add(iteration);
     return found.state;
   }
 
   /**
-   * The best weights, or undefined if none were saved.
+   * The best weights, or undefined if there are none: from the copy, with a line, where
+   * `best.safetensors` is damaged or missing.
    *
-   * @throws {CheckpointError} If the file is damaged.
+   * @param since The iteration of the best validation that is known: older weights are not the best.
+   * @throws {CheckpointError} If there are such files and none can be used.
    */
-  async best(): Promise<Checkpoint | undefined> {
-    return await this.#read(this.#at("best.safetensors"), "weights");
+  async best(since = 0): Promise<Checkpoint | undefined> {
+    const faults: string[] = [];
+    let isThere = false;
+    for (const name of BEST.map((name) => this.#at(name))) {
+      try {
+        const found = await this.#read(name, "weights");
+        isThere ||= found !== undefined;
+        if (found !== undefined && found.iteration >= since) {
+          if (faults.length > 0) this.#tell(`${faults.join("; ")}: using ${name}`);
+          return found;
+        }
+        faults.push(
+          found === undefined
+            ? `${name} is missing`
+            : `${name}: holds iteration ${found.iteration}, the best is of ${since}`,
+        );
+      } catch (error) {
+        if (!(error instanceof CheckpointError)) throw error;
+        isThere = true;
+        faults.push(error.message);
+      }
+    }
+    if (!isThere) return undefined;
+    throw new CheckpointError(
+      `the best weights in ${this.#store.location} cannot be read: ${faults.join("; ")}; put a ` +
+        `copy of yours in their place, or remove the files to go on with the newest weights`,
+    );
   }
 
   /** The iterations that have a checkpoint, ascending. */
@@ -155,22 +193,27 @@ export class CheckpointDirectory {
   /**
    * Removes the checkpoints that `policy` does not keep, and what interrupted writes have left.
    *
-   * Checkpoints beyond the one `latest` names (from before a resume from an older one) neither
-   * count as newest nor are removed.
+   * Of checkpoints beyond the one `latest` names, those that were written or read here are of
+   * iterations that a run has gone back from, and go. Others, which could not be read, stay and do
+   * not count.
    */
   async prune(policy: KeepPolicy): Promise<void> {
     const { keep, every, at = [] } = policy;
     for (const name of await this.#store.list(this.#folder)) {
       if (TEMPORARY_NAME.test(name)) await this.#store.remove(this.#at(name));
     }
-    const pointer = await this.#pointer();
-    const latest = pointer === undefined ? undefined : iterationOf(pointer);
-    if (latest === undefined || keep === null) return;
-    const old = (await this.#steps()).filter((iteration) => iteration < latest);
+    const latest = (await this.#pointer()).named;
+    if (latest === undefined) return;
+    const steps = await this.#steps();
+    for (const iteration of steps) {
+      if (iteration > latest && this.#known.has(iteration)) await this.#remove(iteration);
+    }
+    if (keep === null) return;
+    const old = steps.filter((iteration) => iteration < latest);
     const counted = old.slice(0, Math.max(0, old.length - Math.max(0, keep - 1)));
     for (const iteration of counted) {
       if (at.includes(iteration) || (every !== undefined && iteration % every === 0)) continue;
-      await this.#store.remove(this.#at(stepName(iteration)));
+      await this.#remove(iteration);
     }
   }
 
@@ -178,7 +221,7 @@ export class CheckpointDirectory {
   async clear(): Promise<void> {
     await this.#store.remove(this.#at("latest"));
     for (const name of await this.#store.list(this.#folder)) {
-      const isOurs = iterationOf(name) !== undefined || name === "best.safetensors" ||
+      const isOurs = iterationOf(name) !== undefined || BEST.includes(name) ||
         name === EXCEPTION || TEMPORARY_NAME.test(name);
       if (isOurs) await this.#store.remove(this.#at(name));
     }
@@ -189,9 +232,32 @@ export class CheckpointDirectory {
     return names.map(iterationOf).filter((i) => i !== undefined).sort((a, b) => a - b);
   }
 
-  async #pointer(): Promise<string | undefined> {
-    const bytes = await this.#store.read(this.#at("latest"));
-    return bytes && new TextDecoder().decode(bytes).trim();
+  async #remove(iteration: number): Promise<void> {
+    await this.#store.remove(this.#at(stepName(iteration)));
+    this.#known.delete(iteration);
+  }
+
+  /** The iteration that `latest` names, or what is wrong with it; neither if it is missing. */
+  async #pointer(): Promise<{ named?: number; fault?: string }> {
+    const name = this.#at("latest");
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = await this.#store.read(name);
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+      return { fault: error.message };
+    }
+    if (bytes === undefined) return {};
+    const text = new TextDecoder().decode(bytes.subarray(0, POINTER_BYTES)).trim();
+    const named = iterationOf(text);
+    const fault = `${name} must name a checkpoint, received ${show(text)}`;
+    return named === undefined ? { fault } : { named };
+  }
+
+  /** Says what was not said just before. */
+  #tell(line: string): void {
+    if (line !== this.#told) this.#log(line);
+    this.#told = line;
   }
 
   async #read(name: string, kind: FileKind): Promise<Checkpoint | undefined> {

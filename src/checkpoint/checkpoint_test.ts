@@ -1,7 +1,11 @@
 import { strict as assert } from "node:assert";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { CheckpointError } from "../core/errors.ts";
 import { CheckpointDirectory, type CheckpointState, type KeepPolicy } from "./checkpoint.ts";
+import { FileStore } from "./file_store.ts";
 import { MemoryStore } from "./memory_store.ts";
 import { encodeSafetensors } from "./safetensors.ts";
 
@@ -17,6 +21,15 @@ function directory(): { store: MemoryStore; checkpoints: CheckpointDirectory; li
   const lines: string[] = [];
   const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => lines.push(line));
   return { store, checkpoints, lines };
+}
+
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = fs.mkdtempSync(join(tmpdir(), "downhill-checkpoint-"));
+  try {
+    await use(folder);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -43,9 +56,10 @@ test("CheckpointDirectory.save() and latest() return the state, to the bit", asy
 
 test("CheckpointDirectory orders checkpoints by number, not by text", async () => {
   const { store, checkpoints, lines } = directory();
-  for (const iteration of [99_999_999, 100_000_000, 5]) await checkpoints.save(iteration, state(1));
+  for (const iteration of [5, 99_999_999, 100_000_000]) await checkpoints.save(iteration, state(1));
   assert.deepEqual(await checkpoints.iterations(), [5, 99_999_999, 100_000_000]);
-  assert.equal((await checkpoints.latest())?.iteration, 5);
+  assert.equal((await checkpoints.latest())?.iteration, 100_000_000);
+  assert.deepEqual(lines, []);
   await store.remove("checkpoints/latest");
   assert.equal((await checkpoints.latest())?.iteration, 100_000_000);
   assert.deepEqual(lines, [
@@ -169,12 +183,74 @@ test("CheckpointDirectory.latest() reads format 1, which has no digests, with a 
   ]);
 });
 
-test("CheckpointDirectory.latest() refuses a pointer that leaves the folder", async () => {
-  const { store, checkpoints, lines } = directory();
-  await checkpoints.save(1, state(1));
-  await store.write("checkpoints/latest", text("../../etc/passwd"));
-  assert.equal((await checkpoints.latest())?.iteration, 1);
-  assert.match(lines[0], /must name a checkpoint, received "\.\.\/\.\.\/etc\/passwd"/);
+test("CheckpointDirectory.latest() takes the newest checkpoint whatever `latest` holds, with one line", async () => {
+  const name = "step-00000003.safetensors";
+  const junk = Uint8Array.from({ length: 1000 }, (_, i) => i * 37);
+  const rows: [title: string, bytes: Uint8Array | undefined, reason: RegExp | undefined][] = [
+    ["as written", text(name), undefined],
+    ["a line", text(`${name}\n`), undefined],
+    ["missing", undefined, /^checkpoints\/latest is missing: using/],
+    ["empty", text(""), /must name a checkpoint, received "": using/],
+    ["cut", text(name.slice(0, 11)), /must name a checkpoint, received "step-000000": using/],
+    [
+      "more",
+      text(`${name}.old`),
+      /must name a checkpoint, received "step-00000003.safetensors.old"/,
+    ],
+    ["NUL", text(`${name}\0`), /must name a checkpoint, received/],
+    ["twice", text(`${name}\n${name}`), /must name a checkpoint, received/],
+    ["junk", junk, /must name a checkpoint, received/],
+    ["long", text("x".repeat(100_000)), /must name a checkpoint, received "x{76}\.\.\.: using/],
+    ["outside", text("../../etc/passwd"), /must name a checkpoint, received "..\/..\/etc\/passwd"/],
+    ["no checkpoint", text("best.safetensors"), /received "best.safetensors": using/],
+    [
+      "one that is gone",
+      text("step-00000007.safetensors"),
+      /step-00000007.*: there is no such file/,
+    ],
+    [
+      "an older one",
+      text("step-00000001.safetensors"),
+      /names step-00000001.*not the newest: using/,
+    ],
+  ];
+  for (const [title, bytes, reason] of rows) {
+    const { store, checkpoints, lines } = directory();
+    for (const iteration of [1, 2, 3]) await checkpoints.save(iteration, state(iteration));
+    if (bytes === undefined) await store.remove("checkpoints/latest");
+    else await store.write("checkpoints/latest", bytes);
+    assert.equal((await checkpoints.latest())?.iteration, 3, title);
+    assert.equal(lines.length, reason === undefined ? 0 : 1, title);
+    if (reason === undefined) continue;
+    assert.match(lines[0], reason, title);
+    assert.match(lines[0], /: using checkpoints\/step-00000003\.safetensors$/, title);
+    assert.ok(!/[\n\0]/.test(lines[0]) && lines[0].length < 250, lines[0]);
+    // The next save puts it right.
+    await checkpoints.save(4, state(4));
+    assert.equal((await checkpoints.latest())?.iteration, 4, title);
+    assert.equal(lines.length, 1, title);
+  }
+});
+
+test("CheckpointDirectory.latest() takes the newest where `latest` is a folder, and a save says so", async () => {
+  await inFolder(async (folder) => {
+    const lines: string[] = [];
+    const store = new FileStore(folder);
+    const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => lines.push(line));
+    for (const iteration of [1, 2]) await checkpoints.save(iteration, state(iteration));
+    await store.remove("checkpoints/latest");
+    await store.write("checkpoints/latest/file", text("x"));
+    assert.equal((await checkpoints.latest())?.iteration, 2);
+    assert.equal(lines.length, 1);
+    assert.match(
+      lines[0],
+      /^cannot read .*latest: it is not a regular file: using .*step-00000002/,
+    );
+    await assert.rejects(checkpoints.save(3, state(3)), {
+      name: "CheckpointError",
+      message: /^cannot write .*latest: [^\n]*$/,
+    });
+  });
 });
 
 test("CheckpointDirectory.latest() never starts anew silently when all is damaged", async () => {
@@ -202,6 +278,90 @@ test("CheckpointDirectory.saveBest() keeps weights apart from checkpoints", asyn
   await assert.rejects(checkpoints.best(), CheckpointError);
 });
 
+test("CheckpointDirectory.best() takes the copy of damaged best weights, with one line", async () => {
+  const best = "checkpoints/best.safetensors", copy = "checkpoints/best-copy.safetensors";
+  const older = async (store: FileStore, name: string) => {
+    await new CheckpointDirectory(store, "old").saveBest(4, state(4));
+    await store.write(name, (await store.read("old/best.safetensors"))!);
+  };
+  const rows: [
+    title: string,
+    damage: (store: FileStore) => Promise<void>,
+    outcome: RegExp | undefined,
+    message?: RegExp,
+  ][] = [
+    ["nothing", async () => {}, undefined],
+    ["best cut", (s) => s.truncate(best, 100), /^checkpoints\/best\.safetensors: .*: using .*copy/],
+    [
+      "best gone",
+      (s) => s.remove(best),
+      /^checkpoints\/best\.safetensors is missing: using .*copy/,
+    ],
+    ["best older", (s) => older(s, best), /best.safetensors: holds iteration 4, the best is of 7/],
+    ["copy cut", (s) => s.truncate(copy, 100), undefined],
+    ["copy gone", (s) => s.remove(copy), undefined],
+    [
+      "both cut",
+      async (s) => (await s.truncate(best, 100), await s.truncate(copy, 99)),
+      undefined,
+      /^the best weights in .* cannot be read: .*best.safetensors: .*; .*copy.*; put a copy of yours in their place, or remove the files to go on with the newest weights$/,
+    ],
+    [
+      "best cut, copy gone",
+      async (s) => (await s.truncate(best, 100), await s.remove(copy)),
+      undefined,
+      /best-copy.safetensors is missing; put a copy/,
+    ],
+    [
+      "best cut, copy older",
+      async (s) => (await s.truncate(best, 100), await older(s, copy)),
+      undefined,
+      /best-copy.safetensors: holds iteration 4, the best is of 7; put a copy/,
+    ],
+  ];
+  for (const [title, damage, line, message] of rows) {
+    await inFolder(async (folder) => {
+      const lines: string[] = [];
+      const store = new FileStore(folder);
+      const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => lines.push(line));
+      await checkpoints.saveBest(7, state(7));
+      await damage(store);
+      if (message !== undefined) {
+        await assert.rejects(checkpoints.best(7), { name: "CheckpointError", message });
+        return;
+      }
+      for (let i = 0; i < 2; i++) {
+        const found = await checkpoints.best(7);
+        assert.equal(found?.iteration, 7, title);
+        assert.deepEqual(found?.state.tensors["model.w"].data, new Float32Array([7, -7]), title);
+      }
+      assert.equal(lines.length, line === undefined ? 0 : 1, title);
+      if (line !== undefined) assert.match(lines[0], line);
+      await checkpoints.clear();
+      assert.equal(await checkpoints.best(), undefined);
+    });
+  }
+});
+
+test("CheckpointDirectory.best() finds every changed byte of best.safetensors, and takes the copy", async () => {
+  await inFolder(async (folder) => {
+    const lines: string[] = [];
+    const store = new FileStore(folder);
+    const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => lines.push(line));
+    await checkpoints.saveBest(7, state(7));
+    const bytes = (await store.read("checkpoints/best.safetensors"))!;
+    const path = join(folder, "checkpoints", "best.safetensors");
+    for (let at = 0; at < bytes.length; at++) {
+      for (const damaged of [bytes.subarray(0, at), bytes.map((b, i) => i === at ? b ^ 8 : b)]) {
+        fs.writeFileSync(path, damaged);
+        assert.equal((await checkpoints.best())?.iteration, 7);
+        assert.match(lines.pop() ?? "", /^checkpoints\/best\.safetensors: .*: using .*best-copy/);
+        assert.equal(lines.length, 0);
+      }
+    }
+  });
+});
+
 test("CheckpointDirectory.prune() keeps newest, multiples, listed, latest and best", async () => {
   const rows: [KeepPolicy, number[]][] = [
     [{ keep: null }, [2, 4, 6, 8, 10, 12]],
@@ -226,14 +386,34 @@ test("CheckpointDirectory.prune() keeps newest, multiples, listed, latest and be
 });
 
 test("CheckpointDirectory.prune() does not count checkpoints beyond the latest", async () => {
-  const { store, checkpoints, lines } = directory();
+  const { store, checkpoints } = directory();
   for (const i of [1, 2, 3]) await checkpoints.save(i, state(i));
   await store.truncate("checkpoints/step-00000003.safetensors", 20);
-  assert.equal((await checkpoints.latest())?.iteration, 2);
-  await checkpoints.save(2, state(2));
-  await checkpoints.prune({ keep: 1 });
-  assert.equal((await checkpoints.latest())?.iteration, 2);
-  assert.equal(lines.length, 1);
+  const lines: string[] = [];
+  const resumed = new CheckpointDirectory(store, "checkpoints", (line) => lines.push(line));
+  assert.equal((await resumed.latest())?.iteration, 2);
+  await resumed.save(2, state(2));
+  await resumed.prune({ keep: 1 });
+  // What could not be read is left to whoever can.
+  assert.deepEqual(await resumed.iterations(), [2, 3]);
+  assert.equal((await resumed.latest())?.iteration, 2);
+  assert.equal(lines.length, 2);
+});
+
+test("CheckpointDirectory.prune() removes what a run that went back has left beyond the latest", async () => {
+  for (const keep of [1, null]) {
+    const { checkpoints, lines } = directory();
+    for (const i of [1, 2, 3, 4]) await checkpoints.save(i, state(i));
+    await checkpoints.load(2);
+    await checkpoints.save(3, state(30));
+    await checkpoints.prune({ keep, at: [4] });
+    assert.deepEqual(await checkpoints.iterations(), keep === null ? [1, 2, 3] : [3]);
+    assert.deepEqual(
+      (await checkpoints.latest())?.state.tensors["model.w"].data,
+      new Float32Array([30, -30]),
+    );
+    assert.deepEqual(lines, []);
+  }
 });
 
 test("CheckpointDirectory.save() refuses an iteration that is no count", async () => {

@@ -4,6 +4,10 @@
  * A write survives a crash at any instant: the bytes go to a temporary name in the same folder, in
  * a loop because Node and Bun report a full disk first as a short count, are synced, renamed over
  * the old file, and the folder is synced. What a crash leaves behind is a file `NAME.tmp-XXXXXXXX`.
+ *
+ * The directory itself may be a symbolic link, but none inside it is followed: whoever can write a
+ * link there must not make a run write somewhere else. A link that stands where a file is written
+ * whole is replaced like a file. (Between the look and the act a link can still be put in place.)
  */
 import type * as FileSystem from "node:fs";
 import { CheckpointError } from "../core/errors.ts";
@@ -16,14 +20,14 @@ import type { Store, StoreLock } from "./store.ts";
 /** The file operations used: those of `node:fs/promises`. */
 export type FileOperations = Pick<
   typeof FileSystem.promises,
-  "open" | "mkdir" | "rename" | "rm" | "readdir"
+  "open" | "mkdir" | "rename" | "rm" | "readdir" | "lstat"
 >;
 
 /** Those of the host, with a `mkdir` of its own, which is always recursive. */
 function hostFiles(): FileOperations {
-  const { open, rename, rm, readdir } = fileSystem().promises;
+  const { open, rename, rm, readdir, lstat } = fileSystem().promises;
   const mkdir = async (path: string): Promise<string | undefined> => await makeFolders(path);
-  return { open, rename, rm, readdir, mkdir: mkdir as FileOperations["mkdir"] };
+  return { open, rename, rm, readdir, lstat, mkdir: mkdir as FileOperations["mkdir"] };
 }
 
 /** The largest single read or write: beyond 2 GiB the runtimes differ. */
@@ -43,16 +47,22 @@ export class FileStore implements Store {
   }
 
   async read(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    return await readFile(this.#path(name), this.#operations);
+    return await this.#attempt("read", name, async (path) => {
+      await this.#refuseLinks(name, "file");
+      return await readFile(path, this.#operations);
+    });
   }
 
   async write(name: string, bytes: Uint8Array): Promise<void> {
-    await writeFile(this.#path(name), bytes, this.#operations);
+    await this.#attempt("write", name, async (path) => {
+      await this.#refuseLinks(name, "folders");
+      await writeFile(path, bytes, this.#operations);
+    });
   }
 
   async append(name: string, bytes: Uint8Array): Promise<void> {
-    const path = this.#path(name);
-    await attempt("append to", path, async () => {
+    await this.#attempt("append to", name, async (path) => {
+      await this.#refuseLinks(name, "file");
       const folder = pathModule().dirname(path);
       await makeFolder(folder, this.#operations);
       const file = await this.#operations.open(path, "a");
@@ -66,8 +76,8 @@ export class FileStore implements Store {
   }
 
   async truncate(name: string, length: number): Promise<void> {
-    const path = this.#path(name);
-    await attempt("truncate", path, async () => {
+    await this.#attempt("truncate", name, async (path) => {
+      await this.#refuseLinks(name, "file");
       const file = await openIfThere(path, "r+", this.#operations);
       const size = file === undefined ? 0 : (await file.stat()).size;
       const cut = async (): Promise<void> => {
@@ -82,13 +92,15 @@ export class FileStore implements Store {
   }
 
   async remove(name: string): Promise<void> {
-    const path = this.#path(name);
-    await attempt("remove", path, () => this.#operations.rm(path, { force: true }));
+    await this.#attempt("remove", name, async (path) => {
+      await this.#refuseLinks(name, "folders");
+      await this.#operations.rm(path, { force: true });
+    });
   }
 
   async list(folder: string): Promise<string[]> {
-    const path = folder === "" ? this.location : this.#path(folder);
-    return await attempt("list", path, async () => {
+    return await this.#attempt("list", folder, async (path) => {
+      if (folder !== "") await this.#refuseLinks(`${folder}/`, "folders");
       try {
         const entries = await this.#operations.readdir(path, { withFileTypes: true });
         return entries.filter((entry) => entry.isFile()).map((entry) => entry.name).sort();
@@ -111,9 +123,38 @@ export class FileStore implements Store {
     });
   }
 
-  #path(name: string): string {
-    checkFileName(name);
-    return pathModule().join(this.location, name);
+  /** Runs `act` on the path of `name`; its folder's is that of the empty name. */
+  async #attempt<T>(verb: string, name: string, act: (path: string) => Promise<T>): Promise<T> {
+    if (name !== "" || verb !== "list") checkFileName(name);
+    const path = pathModule().join(this.location, name);
+    return await attempt(verb, path, () => act(path));
+  }
+
+  /** Looks at the folders of `name`, and at the file itself, which must be a regular one. */
+  async #refuseLinks(name: string, upTo: "folders" | "file"): Promise<void> {
+    const parts = name.split("/");
+    if (upTo === "folders") parts.pop();
+    let path = this.location;
+    for (const [i, part] of parts.entries()) {
+      path = pathModule().join(path, part);
+      const found = await this.#look(path);
+      if (found === undefined) return;
+      if (found.isSymbolicLink()) {
+        throw new Error(`${path} is a symbolic link; none is followed inside a run directory`);
+      }
+      const isLast = upTo === "file" && i === parts.length - 1;
+      if (isLast && !found.isFile()) throw new Error("it is not a regular file");
+    }
+  }
+
+  /** Undefined if there is nothing. */
+  async #look(path: string): Promise<FileSystem.Stats | undefined> {
+    try {
+      return await this.#operations.lstat(path);
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR"].includes(code(error) as string)) return undefined;
+      throw error;
+    }
   }
 }
 

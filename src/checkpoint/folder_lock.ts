@@ -109,7 +109,10 @@ function findOther(
 ): string | undefined {
   const fs = fileSystem();
   const { join, basename } = pathModule();
-  for (const name of fs.readdirSync(folder)) {
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    // A link or a pipe is no run's.
+    if (!entry.isFile()) continue;
+    const { name } = entry;
     const path = join(folder, name);
     if (DRAFT_NAME.test(name) && !isFresh(path, own)) fs.rmSync(path, { force: true });
     if (!LOCK_NAME.test(name) || name === basename(own)) continue;

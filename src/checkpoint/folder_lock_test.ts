@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -140,8 +140,14 @@ test("lockFolder() leaves other files alone", async () => {
     for (const name of ["lock", "lock-1", "lock-0123abcd.txt", "config.json"]) {
       fs.writeFileSync(join(folder, name), "");
     }
+    // Neither a file, so that it is not read: a pipe would make it wait.
+    fs.mkdirSync(join(folder, "lock-00000003"));
+    spawnSync("mkfifo", [join(folder, "lock-00000004"), join(folder, "lock-00000005.new")]);
+    const names = fs.readdirSync(folder);
+    assert.ok(names.length >= 5);
     (await take(folder, lines)).release();
-    assert.equal(fs.readdirSync(folder).length, 4);
+    assert.deepEqual(fs.readdirSync(folder), names);
+    assert.deepEqual(lines, []);
   });
 });
 

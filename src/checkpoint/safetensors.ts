@@ -8,7 +8,13 @@
  * https://github.com/huggingface/safetensors#format
  */
 import { CheckpointError, show } from "../core/errors.ts";
-import { type Header, type HeaderEntry, METADATA_KEY, parseHeader } from "./safetensors_header.ts";
+import {
+  type Header,
+  HEADER_LIMITS,
+  type HeaderEntry,
+  METADATA_KEY,
+  parseHeader,
+} from "./safetensors_header.ts";
 
 /** Element types that have a typed array; F16 and BF16 are widened to F32 on reading. */
 export type Dtype =
@@ -84,7 +90,7 @@ const FORMATS: ReadonlyMap<string, Format> = new Map<string, Format>([
  * @param metadata Free text by key, stored in the header.
  * @throws {CheckpointError} For content that the format or `decodeSafetensors` does not accept: a
  * name with NUL or lone surrogates or equal to `__metadata__`, data that does not fit dtype and
- * shape, a header above 100,000,000 bytes.
+ * shape, more than 16 axes, more than 100,000 names, a header above 40,000,000 bytes.
  */
 export function encodeSafetensors(
   tensors: Record<string, HostTensor>,
@@ -97,6 +103,12 @@ export function encodeSafetensors(
   const fields: string[] = [];
   const keys = Object.keys(metadata);
   for (const key of keys) checkMetadata(key, metadata[key]);
+  if (names.length + keys.length > HEADER_LIMITS.entries) {
+    throw new CheckpointError(
+      `safetensors: a file must have at most ${HEADER_LIMITS.entries} tensors and metadata ` +
+        `entries, received ${names.length + keys.length}`,
+    );
+  }
   if (keys.length > 0) {
     const pairs = keys.map((key) => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`);
     fields.push(`"${METADATA_KEY}":{${pairs.join(",")}}`);
@@ -112,12 +124,13 @@ export function encodeSafetensors(
     );
   }
   const header = new TextEncoder().encode(`{${fields.join(",")}}`);
-  const headerBytes = Math.ceil(header.length / 8) * 8;
-  if (headerBytes > MAX_HEADER_BYTES) {
+  if (header.length > HEADER_LIMITS.bytes) {
     throw new CheckpointError(
-      `safetensors: the header must have at most ${MAX_HEADER_BYTES} bytes, received ${headerBytes}`,
+      `safetensors: the header must have at most ${HEADER_LIMITS.bytes} bytes, received ` +
+        `${header.length}`,
     );
   }
+  const headerBytes = Math.ceil(header.length / 8) * 8;
   const bytes = new Uint8Array(8 + headerBytes + end);
   new DataView(bytes.buffer).setUint32(0, headerBytes, true);
   bytes.set(header, 8);
@@ -135,7 +148,10 @@ export function encodeSafetensors(
  * Reads a file. Data is a view of `bytes` where it is aligned, else a copy; F16 and BF16 become F32.
  *
  * Beyond the format's own rules it refuses NUL in tensor names, duplicate keys, unknown fields,
- * integers above 2^53 - 1, complex numbers and floats of 8 bits and less. Sizes are checked against the real bytes before anything is allocated.
+ * integers above 2^53 - 1, complex numbers and floats of 8 bits and less; and, so that it never takes
+ * more memory than the file and 256 MiB, more than 16 axes, more than 100,000 tensors and metadata
+ * entries, and a header above 40,000,000 bytes, spaces at its end not counted (the format: above
+ * 100,000,000). Sizes are checked against the real bytes before anything is allocated.
  *
  * @param where The file, for error messages.
  * @throws {CheckpointError} At the first fault.
@@ -271,6 +287,9 @@ function checkTensor(name: string, { dtype, shape, data }: HostTensor): void {
   if (format?.array === undefined) return fail(`dtype cannot be written, received ${show(dtype)}`);
   if (!(data instanceof format.array)) {
     fail(`data of ${dtype} must be a ${format.array.name}, received ${show(data)}`);
+  }
+  if (shape.length > HEADER_LIMITS.axes) {
+    fail(`shape must have at most ${HEADER_LIMITS.axes} axes, received ${shape.length}`);
   }
   if (!shape.every((length) => Number.isSafeInteger(length) && length >= 0)) {
     fail(`shape must be integers >= 0, received ${show(shape)}`);

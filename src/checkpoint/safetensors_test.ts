@@ -80,6 +80,7 @@ const refused: Record<string, string> = {
   "8-bit float": "no array type holds it, and no weights of ours use it",
   complex: "no array type holds it, and no weights of ours use it",
   "no elements, length above 2^53": "a double cannot hold the length",
+  "17 axes": "reading must take no more memory than the file and a constant",
 };
 
 test("decodeSafetensors() accepts what Python accepts, but for a listed few", () => {
@@ -97,6 +98,52 @@ test("decodeSafetensors() accepts what Python accepts, but for a listed few", ()
     assert.equal(accepted, python && !Object.hasOwn(refused, title), title);
   }
   assert.deepEqual([...reasonsUsed].sort(), Object.keys(refused).sort());
+});
+
+test("decodeSafetensors() and encodeSafetensors() have limits, so that memory has one", () => {
+  const file = (header: string): Uint8Array => {
+    const bytes = new TextEncoder().encode(`        ${header}`);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
+    return bytes;
+  };
+  const list = (n: number, entry: (i: number) => string) =>
+    Array.from({ length: n }, (_, i) => entry(i)).join();
+  const named = (n: number) =>
+    list(n, (i) => `"${i}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`);
+  const texts = (n: number) => `"__metadata__":{${list(n, (i) => `"${i}":""`)}}`;
+  const long = (n: number) => `{"__metadata__":{"a":"${"x".repeat(n - 25)}"}}`;
+  // Python reads every file here; each limit is one more than the last file that is read.
+  const rows: [header: string, refusal?: RegExp][] = [
+    [`{${named(100_000)}}`],
+    [`{${named(100_001)}}`, /expected at most 100000 tensors and metadata entries$/],
+    [`{${texts(100_001)}}`, /expected at most 100000 tensors and metadata entries$/],
+    [
+      `{${named(90_000)},${texts(10_001)}}`,
+      /expected at most 100000 tensors and metadata entries$/,
+    ],
+    [`${long(40_000_000)}${" ".repeat(1000)}`],
+    [long(40_000_001), /at most 40000000 bytes before the spaces at its end, received 40000001$/],
+  ];
+  for (const [header, refusal] of rows) {
+    const read = () => decodeSafetensors(file(header), "x");
+    if (refusal === undefined) read();
+    else assert.throws(read, { name: "CheckpointError", message: refusal });
+  }
+  const empty: HostTensor = { dtype: "U8", shape: [0], data: new Uint8Array(0) };
+  const tensors = (n: number) =>
+    Object.fromEntries(Array.from({ length: n }, (_, i) => [`${i}`, empty]));
+  const unwritten: [Record<string, HostTensor>, Record<string, string>, RegExp][] = [
+    [tensors(100_000), { a: "" }, /at most 100000 tensors and metadata entries, received 100001$/],
+    [
+      {},
+      { a: "x".repeat(39_999_976) },
+      /header must have at most 40000000 bytes, received 40000001$/,
+    ],
+    [{ a: { ...empty, shape: Array(17).fill(0) } }, {}, /at most 16 axes, received 17$/],
+  ];
+  for (const [tensors, metadata, message] of unwritten) {
+    assert.throws(() => encodeSafetensors(tensors, metadata), { name: "CheckpointError", message });
+  }
 });
 
 test("encodeSafetensors() refuses what decodeSafetensors() refuses", () => {

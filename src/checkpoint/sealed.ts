@@ -9,7 +9,7 @@
  * reader of the format can open it. Digests find damage; they are no protection from an author.
  */
 import { CheckpointError, show } from "../core/errors.ts";
-import { sha256 } from "../core/sha256.ts";
+import { sha256, sha256InPlace } from "../core/sha256.ts";
 import {
   encodeSafetensors,
   type HostTensor,
@@ -28,7 +28,8 @@ export const HEADER_DIGEST: string = "downhill.sha256";
 export const TENSOR_DIGESTS: string = "downhill.tensors.sha256";
 
 const BLANK = "0".repeat(64);
-const BEFORE_DIGEST = `"${HEADER_DIGEST}":"`;
+const QUOTE = 0x22;
+const BEFORE_DIGEST = new TextEncoder().encode(`"${HEADER_DIGEST}":"`);
 
 /** `encodeSafetensors` with digests. */
 export async function encodeSealed(
@@ -72,13 +73,13 @@ export async function decodeSealed(bytes: Uint8Array, where: string): Promise<Se
       throw new CheckpointError(`${where}: damaged: the digests are incomplete`);
     }
     head.fill(0x30, at, at + BLANK.length);
-    if (await sha256(head) !== expected) {
+    if (await sha256InPlace(head) !== expected) {
       throw new CheckpointError(`${where}: damaged: the header does not have its digest`);
     }
     const digests = parseDigests(list);
     for (const { name, begin, end } of file.entries) {
       const data = file.data.subarray(begin, end) as Uint8Array<ArrayBuffer>;
-      if (await sha256(data) !== digests.get(name)) {
+      if (await sha256InPlace(data) !== digests.get(name)) {
         throw new CheckpointError(
           `${where}: damaged: tensor ${show(name)} does not have its digest`,
         );
@@ -111,8 +112,10 @@ function dataOffset(bytes: Uint8Array): number {
  * are escaped, and the parser refuses it as a field of a tensor.
  */
 function digestOffset(head: Uint8Array): number | undefined {
-  const found = new TextDecoder("latin1").decode(head).indexOf(BEFORE_DIGEST);
-  return found < 0 ? undefined : found + BEFORE_DIGEST.length;
+  const last = head.length - BEFORE_DIGEST.length;
+  for (let at = head.indexOf(QUOTE); at >= 0 && at <= last; at = head.indexOf(QUOTE, at + 1)) {
+    if (BEFORE_DIGEST.every((byte, i) => head[at + i] === byte)) return at + BEFORE_DIGEST.length;
+  }
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {

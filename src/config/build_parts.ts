@@ -34,6 +34,7 @@ import { loadersOf } from "./loaders.ts";
 import { checkMonitors, monitorOf } from "./monitors.ts";
 import { isStream, refuseDropped, refuseWithoutPart } from "./refusals.ts";
 import { settingsOf } from "./run_settings.ts";
+import { withSavedShards } from "./saved_shards.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
 import type { ResolvedConfig, RunConfig } from "./schema.ts";
 import { workerEngine, workersOf } from "./workers.ts";
@@ -58,7 +59,9 @@ export async function buildParts(
     (hasFileSystem || options.store !== undefined);
   const user = await buildCallbacks(config.callbacks);
   const callbacks = withDefaults(user, config, persistent);
-  const name = config.name ?? await runName(config);
+  // Not by the shards that come of the workers: the run may go on with others.
+  const { shards = 1 } = written;
+  const name = config.name ?? await runName({ ...config, shards });
   const directory = config.checkpoint === false ? "runs" : config.checkpoint.directory;
   const store = persistent && options.store !== undefined
     ? options.store
@@ -66,6 +69,7 @@ export async function buildParts(
     ? new FileStore(pathModule().resolve(directory, name))
     : new MemoryStore();
   const checkpoints = new CheckpointDirectory(store, "checkpoints", (line) => output.line(line));
+  if (persistent) config = await withSavedShards(config, written, store, checkpoints);
   const stored = purpose === "predict" ? await storedData(checkpoints, store) : undefined;
   const data = stored !== undefined ? dataOf(stored.contents.form) : await buildData(
     config.data as Parameters<typeof buildData>[0],

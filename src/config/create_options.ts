@@ -25,11 +25,12 @@ export interface CreateOptions {
   readonly output?: Output;
   readonly clock?: Clock;
   /**
-   * Where the module `downhill/worker` is, for runs with workers in a bundle that has moved it.
-   * Default: where the package has it.
+   * Where the module `downhill/worker` is, for runs with workers in a bundle: mostly
+   * `new URL("./worker.js", import.meta.url)`. A relative one is taken from the page or the working
+   * directory. Default: where the package has it.
    */
   readonly workerUrl?: string | URL;
-  /** Browsers: the folder that serves tfjs' .wasm files. Default: that of the script. */
+  /** Browsers: the folder that serves tfjs' .wasm files, to workers too. Default: that of the page. */
   readonly wasmPath?: string;
 }
 

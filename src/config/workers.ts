@@ -1,9 +1,11 @@
 /** The workers of a run: how many, and what they are told. */
+import { wasmFolder } from "../backend/wasm.ts";
 import { ConfigError } from "../core/errors.ts";
-import { cores, runtime } from "../core/host.ts";
+import { baseUrl, cores, runtime } from "../core/host.ts";
 import { join } from "../core/options.ts";
 import { formOf } from "../data/data_form.ts";
 import type { WorkerSpec } from "../parallel/protocol.ts";
+import { Optimizer } from "../optim/optimizer.ts";
 import { WorkerEngine } from "../parallel/worker_engine.ts";
 import type { Output } from "../report/console.ts";
 import type { Callback } from "../runner/hooks.ts";
@@ -50,13 +52,20 @@ export function workerEngine(
   config: ResolvedConfig,
   workers: number,
   parts: EngineContext,
-  { imports = [], workerUrl, wasmPath }: CreateOptions,
+  { imports = [], workerUrl }: CreateOptions,
 ): WorkerEngine {
   const { model, optimizer, metrics, settings, backend, data, output } = parts;
   if (optimizer.needsClosure) {
     throw new ConfigError(
       "workers",
-      `must be 1 for ${String(config.optimizer.type)}, whose update takes more than one gradient`,
+      `must be 1 for ${nameOf(config.optimizer.type)}, whose update takes more than one gradient`,
+    );
+  }
+  if (optimizer.applyGradients !== Optimizer.prototype.applyGradients) {
+    throw new ConfigError(
+      "workers",
+      `must be 1 for ${nameOf(config.optimizer.type)}, which makes its updates itself: ` +
+        "workers make those of rules",
     );
   }
   const callbacks = reachable(config.callbacks, parts.callbacks);
@@ -69,7 +78,7 @@ export function workerEngine(
     seed: config.seed,
     backend,
     deterministic: config.deterministic,
-    wasmPath,
+    wasmPath: backend === "wasm" ? wasmFolder() : undefined,
     model: config.model,
     task: parts.task,
     rescale: config.rescale,
@@ -84,14 +93,19 @@ export function workerEngine(
   return new WorkerEngine({
     workers,
     shards: settings.shards,
+    leaves: settings.train.accumulate * settings.shards,
     model,
     optimizer,
     spec,
     metricWidth: settings.train.metrics ? metrics.reduce((sum, { size }) => sum + size, 0) : 0,
     output,
-    workerUrl,
+    workerUrl: workerUrl === undefined ? undefined : new URL(workerUrl, baseUrl()),
     maxRestarts: config.maxWorkerRestarts,
   });
+}
+
+function nameOf(type: unknown): string {
+  return typeof type === "string" ? type : (type as { name?: string }).name ?? "this optimizer";
 }
 
 /** The callbacks with hooks inside the forward pass, as the config names them. */

@@ -129,6 +129,18 @@ export function lockFile(path: string): (() => void) | false | undefined {
   return locked === false ? false : undefined;
 }
 
+/** A SHA-256 that takes its bytes in parts, or undefined where the host has none. */
+export function partHasher(): PartHasher | undefined {
+  const crypto = hostProcess?.getBuiltinModule?.("node:crypto");
+  return (crypto as { createHash(name: string): PartHasher } | undefined)?.createHash("sha256");
+}
+
+/** As much of `node:crypto`'s Hash as is used. */
+export interface PartHasher {
+  update(bytes: Uint8Array): unknown;
+  digest(encoding: "hex"): string;
+}
+
 /** `node:util`. */
 export function utilModule(): typeof Util {
   return builtin("node:util") as typeof Util;
@@ -142,6 +154,12 @@ export function workerThreads(): typeof WorkerThreads | undefined {
 /** `path` from `folder`, absolute; as it is where there is no file system. */
 export function resolvePath(folder: string, path: string): string {
   return hasFileSystem ? pathModule().resolve(folder, path) : path;
+}
+
+/** What relative addresses are relative to: the page or, in a worker, its script; elsewhere the working directory. */
+export function baseUrl(): string {
+  if (hasFileSystem) return `${urlModule().pathToFileURL(".").href}/`;
+  return globalThis.document?.baseURI ?? location.href;
 }
 
 /** Whether the host has a file system. */

@@ -8,8 +8,13 @@
  */
 import { z } from "zod";
 import { ConfigError, show, suggest } from "./errors.ts";
+import { runtime } from "./host.ts";
 
 export { z };
+
+// Zod tries whether it may make functions from text, which the content security policy of a page
+// reports where it does not allow it.
+if (runtime === "browser") z.config({ jitless: true });
 
 /** A finite number. */
 export const number = (): z.ZodNumber => z.number({ error: "must be a finite number" });

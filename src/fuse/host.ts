@@ -94,7 +94,7 @@ function runWasm(
   const { wasm, dataIdMap } = backend as Partial<WasmBackend>;
   const memory = wasm?.asm?.memory;
   if (memory === undefined || dataIdMap === undefined) return false;
-  const run = wasmLoop(loop, memory);
+  const run = wasmLoop(loop, memory, true);
   if (run === undefined) return false;
   const { size } = operands.param;
   const written: WasmData[] = [];
@@ -113,7 +113,7 @@ function runWasm(
     if (data.memoryOffset === 0) throw new Error("an optimizer step: the WASM heap is full");
     values.push(data.memoryOffset);
   });
-  run(...values, ...written.map(({ memoryOffset }) => memoryOffset), ...inputs);
+  run(...values, ...inputs);
   for (const { id, memoryOffset } of written) {
     // XNNPACK's products and convolutions keep a packed copy of their weights until these go.
     wasm!.tfjs.disposeData(id);

@@ -58,14 +58,15 @@ export function updateMemory(
   memory: WebAssembly.Memory,
   operands: MemoryOperands<number>,
   count: number,
-  targets: Targets<number> = {},
+  targets?: Targets<number>,
 ): void {
   const [loop, inputs] = prepare(update, operands);
   const sources = loop.tensors.map((leaf) => at(leaf, operands));
   const written = loop.tensors.map((leaf, i) => target(leaf, targets) ?? sources[i]);
-  const run = wasmLoop(loop, memory);
+  const inPlace = targets === undefined;
+  const run = wasmLoop(loop, memory, inPlace);
   if (run !== undefined) {
-    const stored = written.filter((_, i) => loop.stores[i] !== undefined);
+    const stored = inPlace ? [] : written.filter((_, i) => loop.stores[i] !== undefined);
     run(count, ...sources, ...stored, ...inputs);
   } else {
     const array = (address: number) => new Float32Array(memory.buffer, address, count);
@@ -88,7 +89,7 @@ function at<T>(leaf: Leaf, { param, gradient, slots }: MemoryOperands<T>): T {
   return leaf.kind === "param" ? param : gradient;
 }
 
-function target<T>(leaf: Leaf, { param, slots }: Targets<T>): T | undefined {
+function target<T>(leaf: Leaf, { param, slots }: Targets<T> = {}): T | undefined {
   if (leaf.kind === "slot") return slots?.[leaf.name];
   return leaf.kind === "param" ? param : undefined;
 }
@@ -97,7 +98,7 @@ function target<T>(leaf: Leaf, { param, slots }: Targets<T>): T | undefined {
 function unwritten<T>(
   { param: value, slots: values }: Update,
   { param, slots }: MemoryOperands<T>,
-  targets: Targets<T>,
+  targets: Targets<T> = {},
 ): [from: T, to: T][] {
   const moved: [T, T][] = [];
   if (targets.param !== undefined && value === undefined) moved.push([param, targets.param]);

@@ -9,9 +9,18 @@ import { wasmModule } from "./wasm_module.ts";
 /** A function of numbers, addresses in bytes among them. */
 export type WasmRun = (...args: number[]) => number | void;
 
-/** The function of `loop` on `memory`, see `wasm_module.ts`; undefined where the runtime lacks SIMD. */
-export function wasmLoop(loop: Loop, memory: WebAssembly.Memory): WasmRun | undefined {
-  return wasmFunction(loop.key, memory, (shared) => wasmModule(loop, shared));
+/**
+ * The function of `loop` on `memory`, one of the two that `wasm_module.ts` describes; undefined where
+ * the runtime lacks SIMD.
+ */
+export function wasmLoop(
+  loop: Loop,
+  memory: WebAssembly.Memory,
+  inPlace: boolean,
+): WasmRun | undefined {
+  // A loop's key is long: as it is, its hash is known.
+  const key = inPlace ? loop.key : `${loop.key} elsewhere`;
+  return wasmFunction(key, memory, (shared) => wasmModule(loop, inPlace, shared));
 }
 
 /**

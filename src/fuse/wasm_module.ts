@@ -1,11 +1,12 @@
 /**
  * A loop as a WebAssembly module: four elements an instruction, the last few one by one.
  *
- * The module imports a memory and exports `run(count, address to load each tensor from..., address
- * to store each stored tensor to..., input...)`: in place where a tensor's two addresses are one,
- * otherwise the two must not overlap. Addresses need no alignment. The last elements run through the
- * same four-lane instructions with three lanes idle, so a result does not depend on where its
- * element lies. There is no fused multiply-add.
+ * The module imports a memory and exports `run(count, address of each tensor..., input...)`, which
+ * works in place, or `run(count, address of each tensor..., address to store each tensor with new
+ * values to..., input...)`, where the two addresses of a tensor are one or their elements do not
+ * overlap. (In place it needs fewer registers.) Addresses need no alignment. The last elements run
+ * through the same four-lane instructions with three lanes idle, so a result does not depend on where
+ * its element lies. There is no fused multiply-add.
  */
 import type { BinaryOp, CompareOp, UnaryOp } from "./expression.ts";
 import type { Instruction, Loop } from "./loop.ts";
@@ -15,14 +16,18 @@ import { F32, get, I32, moduleBytes, set, simd, turns, unsigned, V128 } from "./
 const TURN = 8;
 
 /** The module's bytes; `shared` says whether its memory is. */
-export function wasmModule(loop: Loop, shared: boolean): Uint8Array<ArrayBuffer> {
+export function wasmModule(
+  loop: Loop,
+  inPlace: boolean,
+  shared: boolean,
+): Uint8Array<ArrayBuffer> {
   const { code, tensors, stores, inputs } = loop;
   // Parameters and locals: the count, the addresses, the inputs, then four lanes an instruction.
-  const stored = stores.flatMap((value, tensor) => value === undefined ? [] : [tensor]);
+  const stored = stores.flatMap((value, tensor) => inPlace || value === undefined ? [] : [tensor]);
   const addresses = [...tensors, ...stored].map((_, i) => 1 + i);
   const places: Places = {
     load: (tensor) => 1 + tensor,
-    store: (tensor) => 1 + tensors.length + stored.indexOf(tensor),
+    store: (tensor) => 1 + (inPlace ? tensor : tensors.length + stored.indexOf(tensor)),
     lanes: (i) => 1 + addresses.length + inputs.length + i,
   };
   const splats = code.flatMap((step, i) =>

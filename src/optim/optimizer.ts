@@ -26,7 +26,7 @@ import {
   readState,
   type SavedState,
 } from "./state_dict.ts";
-import { firstSlots, StateStore } from "./state_store.ts";
+import { firstSlots, slotNames, StateStore } from "./state_store.ts";
 import { groupTable } from "./summary.ts";
 import { fromWeights, type NamedTensor, toWeights } from "./tfjs_weights.ts";
 
@@ -161,7 +161,8 @@ export class Optimizer extends tf.Optimizer {
    * finite, in evaluation mode, or where {@link perturb} has to come first; nothing is changed then.
    */
   override applyGradients(gradients: Gradients, options: ApplyOptions = {}): void {
-    const resolved = this.#check(gradients);
+    this.#checkHeldHere();
+    const resolved = this.resolve(gradients);
     if (this.perturbs && this.#before.size === 0) {
       throw new ConfigError(
         "optimizer",
@@ -217,7 +218,8 @@ export class Optimizer extends tf.Optimizer {
    * {@link restore} without an update, moves them back to the bit.
    */
   perturb(gradients: Gradients, options: ApplyOptions = {}): void {
-    const resolved = this.#check(gradients);
+    this.#checkHeldHere();
+    const resolved = this.resolve(gradients);
     this.restore();
     const entries = new Map<OptimizerRule, GradientEntry[]>();
     for (const { group, rule, variables } of this.#members) {
@@ -430,7 +432,8 @@ export class Optimizer extends tf.Optimizer {
 
   /** tfjs' form of the state: `iter`, then `<parameter>/<slot>`, numbers as scalars. */
   override async getWeights(): Promise<NamedTensor[]> {
-    return [await this.saveIterations(), ...toWeights(this.exportState())];
+    const weights = toWeights(this.exportState());
+    return [await this.saveIterations(), ...weights];
   }
 
   /** Takes over what {@link getWeights} gave; hyperparameters stay. */
@@ -462,6 +465,11 @@ export class Optimizer extends tf.Optimizer {
   sharedState(rule: OptimizerRule): Readonly<Record<string, tf.Variable>> | undefined {
     this.#recall();
     return this.#states.shared.get(rule);
+  }
+
+  /** The names of the slots that a parameter needs under the present options. */
+  slotsOf({ rule, param, group }: Unit): string[] {
+    return slotNames(rule, this.paramGroups[group], param);
   }
 
   /** The slots beside `known` that a parameter needs under the present options, as new tensors. */
@@ -544,9 +552,12 @@ export class Optimizer extends tf.Optimizer {
     return parameters;
   }
 
-  /** The gradients by name, if an update can be made with them now. */
-  #check(gradients: Gradients): Map<string, tf.Tensor> {
-    this.#checkHeldHere();
+  /**
+   * The gradients by the first names of their parameters, if an update can be made with them now.
+   *
+   * @throws {ConfigError} As {@link applyGradients} does.
+   */
+  resolve(gradients: Gradients): Map<string, tf.Tensor> {
     const resolved = resolveGradients(gradients, this.adopt(gradients));
     checkWhole(this.#members);
     this.paramGroups.forEach(({ lr, train_mode }, i) => {

@@ -107,6 +107,11 @@ export class StateStore {
   }
 }
 
+/** The names of the slots that a parameter needs under these options. */
+export function slotNames(rule: OptimizerRule, options: Options, param: tf.Variable): string[] {
+  return Object.keys(rule.slots).filter((key) => needs(rule.slots[key], options, param));
+}
+
 /** The slots that a parameter needs under these options beside `known`, as new tensors. */
 export function firstSlots(
   rule: OptimizerRule,
@@ -114,11 +119,9 @@ export function firstSlots(
   param: tf.Variable,
   known: readonly string[],
 ): Record<string, tf.Tensor> {
-  const missing = Object.entries(rule.slots).filter(([key, slot]) =>
-    !known.includes(key) && needs(slot, options, param)
-  );
+  const missing = slotNames(rule, options, param).filter((key) => !known.includes(key));
   return tf.tidy(() =>
-    Object.fromEntries(missing.map(([key, slot]) => [key, firstValue(slot, options, param)]))
+    Object.fromEntries(missing.map((key) => [key, firstValue(rule.slots[key], options, param)]))
   );
 }
 

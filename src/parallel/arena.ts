@@ -5,7 +5,15 @@ import { CONTROL_BYTES, HEADER, type Layout } from "./layout.ts";
 const PAGE = 65536;
 
 /** The control words, Int32. */
-const COMMAND = 0, KIND = 1, LEAVE = 2, NEXT = 3, ARRIVED = 4, DONE = 5, FAILED = 6, CURRENT = 7;
+const COMMAND = 0,
+  KIND = 1,
+  LEAVE = 2,
+  NEXT = 3,
+  ARRIVED = 4,
+  DONE = 5,
+  FAILED = 6,
+  CURRENT = 7,
+  NEWS = 8;
 
 /** What a worker does in an iteration: takes over the parameters, computes, waits for the others, adds up, updates. */
 export interface PhaseTimes {
@@ -110,7 +118,7 @@ export class Arena {
 
   /** Gives all workers a command. */
   command(kind: number): void {
-    for (const word of [NEXT, ARRIVED, DONE, FAILED]) Atomics.store(this.words, word, 0);
+    for (const word of [NEXT, ARRIVED, DONE, FAILED, NEWS]) Atomics.store(this.words, word, 0);
     Atomics.store(this.words, KIND, kind);
     Atomics.add(this.words, COMMAND, 1);
     Atomics.notify(this.words, COMMAND);
@@ -124,6 +132,16 @@ export class Arena {
   /** The number of the worker that failed, counted from 0; -1 if none has. */
   get failed(): number {
     return Atomics.load(this.words, FAILED) - 1;
+  }
+
+  /**
+   * Resolves when the workers are done or one has failed; `undefined` where the runtime cannot wait
+   * so, and the workers' messages tell.
+   */
+  news(): Promise<unknown> | undefined {
+    if (Atomics.waitAsync === undefined) return undefined;
+    const { async, value } = Atomics.waitAsync(this.words, NEWS, 0);
+    return async ? value : Promise.resolve();
   }
 
   /** Counts up while the worker lives. */
@@ -206,12 +224,20 @@ export class Arena {
 
   /** The worker is done with the command; answers whether it is the last. */
   done(): boolean {
-    return Atomics.add(this.words, DONE, 1) + 1 === this.layout.workers;
+    const isLast = Atomics.add(this.words, DONE, 1) + 1 === this.layout.workers;
+    if (isLast) this.#tell();
+    return isLast;
+  }
+
+  #tell(): void {
+    Atomics.store(this.words, NEWS, 1);
+    Atomics.notify(this.words, NEWS);
   }
 
   /** The worker cannot go on. */
   fail(worker: number): void {
     Atomics.compareExchange(this.words, FAILED, 0, worker + 1);
+    this.#tell();
   }
 }
 

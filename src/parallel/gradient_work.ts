@@ -11,7 +11,7 @@ import { batchIn } from "./batch_places.ts";
 import { HEADER } from "./layout.ts";
 import type { Slice } from "./ownership.ts";
 import type { GradientMessage } from "./protocol.ts";
-import { store } from "./state_access.ts";
+import { store, storeFloats } from "./state_access.ts";
 
 /** What a gradient is computed with. */
 export interface GradientWork {
@@ -31,6 +31,9 @@ export async function computeGradient(
 ): Promise<void> {
   const { arena, worker } = work;
   const batch = batchIn(work.batch, message.fields);
+  for (const [name, variable] of Object.entries(work.pass.model.parameters)) {
+    variable.trainable = !message.frozen.includes(name);
+  }
   const random = new RandomStream(...message.random);
   const { bounds, chunks } = message;
   const begin = performance.now();
@@ -93,14 +96,6 @@ async function storeChunk(
     const rows = new Float32Array(batch, metricsAt + 4 * row * width, sum.metricSums.size);
     rows.set(await sum.metricSums.data() as Float32Array);
   }
-}
-
-/** A gradient of another type is converted, as an update converts it. */
-async function storeFloats(arena: Arena, address: number, tensor: tf.Tensor): Promise<void> {
-  if (tensor.dtype === "float32") return await store(arena, address, tensor);
-  const floats = tf.cast(tensor, "float32");
-  await store(arena, address, floats);
-  floats.dispose();
 }
 
 /** Adds the chunks of a slice into chunk 0, in the tree of the leaves, and takes the sums of squares. */

@@ -68,7 +68,7 @@ export interface UnitPlace {
   readonly rule: number;
   readonly scope: UpdateScope;
   readonly slots: Readonly<Record<string, SlotPlace>>;
-  /** Names of its numbers; in double precision from `numbersAt` on, after one that says whether there is state. */
+  /** Names of its numbers; in double precision from `numbersAt` on, after the mark of {@link markOf}. */
   readonly numbers: readonly string[];
   readonly numbersAt: number;
 }
@@ -123,6 +123,30 @@ export function rulesOf(units: readonly Unit[]): OptimizerRule[] {
   return [...new Set(units.map(({ rule }) => rule))];
 }
 
+/** Says of a unit's state whether there is any (0: none), and which of its slots have been made. */
+export function markOf({ slots }: UnitPlace, made: readonly string[]): number {
+  return Object.keys(slots).reduce(
+    (mark, name, i) => made.includes(name) ? mark + 2 ** (i + 1) : mark,
+    1,
+  );
+}
+
+/** The slots that have been made. */
+export function madeSlots({ slots }: UnitPlace, mark: number): string[] {
+  return Object.keys(slots).filter((_, i) => Math.floor(mark / 2 ** (i + 1)) % 2 === 1);
+}
+
+/** Whether an update by the optimizer's present options finds its place in the layout. */
+export function serves(layout: Layout, optimizer: Optimizer): boolean {
+  const places = new Map(layout.units.map((place) => [place.name, place]));
+  return optimizer.units().every((unit) => {
+    const place = places.get(unit.name);
+    return place === undefined ||
+      scopeOf(unit.rule, optimizer.paramGroups[unit.group]) === place.scope &&
+        optimizer.slotsOf(unit).every((name) => Object.hasOwn(place.slots, name));
+  });
+}
+
 /** What the layout depends on beside model and optimizer. */
 export interface LayoutOptions {
   readonly workers: number;
@@ -148,8 +172,12 @@ export function layoutOf(
 
   const chunk = new Cursor();
   chunk.take(8 * HEADER.size);
-  const trained = trainable(model);
-  const trainedNames = Object.keys(trained);
+  const units = optimizer.units();
+  const trained = {
+    ...trainable(model),
+    ...Object.fromEntries(units.map((u) => [u.name, u.param])),
+  };
+  const trainedNames = names.filter((name) => Object.hasOwn(trained, name));
   const presentAt = chunk.take(trainedNames.length);
   let blocks = 0;
   const gradients = trainedNames.map((name): GradientPlace => {
@@ -166,7 +194,6 @@ export function layoutOf(
     moved: averaged.includes(buffer) ? chunk.take(4 * buffer.size) : undefined,
   }));
 
-  const units = optimizer.units();
   const rules = rulesOf(units);
   const gradientOf = new Map(trainedNames.map((name, i) => [trained[name], i]));
   const unitPlaces = units.filter(({ param }) => gradientOf.has(param)).map((unit): UnitPlace => {

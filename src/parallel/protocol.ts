@@ -60,6 +60,8 @@ export interface GradientMessage {
   /** Leaves of each chunk. */
   readonly chunks: Ranges;
   readonly fields: readonly FieldPlace[];
+  /** The parameters that are not trainable now. */
+  readonly frozen: readonly string[];
   /** Where the metric sums of row 0 go in the batch's buffer. */
   readonly metricsAt: number;
 }

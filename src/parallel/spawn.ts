@@ -96,17 +96,15 @@ export function spawnWorker<T>(
   };
 
   async function terminate(): Promise<void> {
+    const failed = over !== undefined;
     close(over ?? "it was terminated");
     if (thread === undefined) return;
     const patience = setTimeout(gone, LAST_MS);
-    if (runtime === "deno") {
-      thread.post(LEAVE);
-      await ended;
-      thread.kill();
-    } else {
-      thread.kill();
-      if (thread.tells) await ended;
-    }
+    const asks = runtime === "deno" && !failed;
+    if (asks) thread.post(LEAVE);
+    else thread.kill();
+    if (asks || thread.tells) await ended;
+    if (asks) thread.kill();
     clearTimeout(patience);
   }
 

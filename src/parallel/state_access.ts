@@ -22,6 +22,18 @@ export function load(
   tensor.dispose();
 }
 
+/** Copies a gradient to `address`; one of another type is converted, as an update converts it. */
+export async function storeFloats(
+  arena: Arena,
+  address: number,
+  tensor: tf.Tensor,
+): Promise<void> {
+  if (tensor.dtype === "float32") return await store(arena, address, tensor);
+  const floats = tf.cast(tensor, "float32");
+  await store(arena, address, floats);
+  floats.dispose();
+}
+
 /** Copies the values of a tensor to `address`. */
 export async function store(arena: Arena, address: number, tensor: tf.Tensor): Promise<void> {
   const { dtype, size } = tensor;

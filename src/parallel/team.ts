@@ -33,12 +33,12 @@ export interface TeamOptions {
 /** The workers. */
 export class Team {
   readonly arena: Arena;
-  readonly batch: SharedArrayBuffer;
   readonly #setup: Omit<WorkerSetup, "index" | "memory" | "layout">;
   readonly #handles: readonly WorkerHandle<TrainWorker>[];
   /** The pending `run` of each worker; empty while the team is at rest. */
   #runs: Promise<void>[] = [];
   #turn = 0;
+  #batch: SharedArrayBuffer;
   /** When each worker has answered last. */
   readonly #answered: number[] = [];
   /** Why the team is lost. */
@@ -54,7 +54,7 @@ export class Team {
     { workerUrl, name }: TeamOptions,
   ) {
     this.arena = arena;
-    this.batch = setup.batch;
+    this.#batch = setup.batch;
     this.#setup = setup;
     this.#handles = Array.from({ length: arena.layout.workers }, (_, i) => {
       const handle = spawnWorker<TrainWorker>({ url: workerUrl, name: `${name} ${i + 1}` });
@@ -76,9 +76,18 @@ export class Team {
    */
   async build(limit: number): Promise<void> {
     const { memory, layout } = this.arena;
-    await this.#all("start", limit, ({ remote }, index) => {
-      return remote.init({ ...this.#setup, index, memory, layout });
-    });
+    try {
+      await this.#all("start", limit, ({ remote }, index) => {
+        return remote.init({ ...this.#setup, index, memory, layout });
+      });
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      throw new ConfigError(
+        "workers",
+        `a worker cannot build what this thread has built (${error.message}); what a program ` +
+          "registers must be in a module that imports lists",
+      );
+    }
   }
 
   /**
@@ -97,6 +106,7 @@ export class Team {
     try {
       for (;;) {
         const news = new Promise<void>((resolve) => this.#wake = resolve);
+        arena.news()?.then(() => this.#wake());
         if (arena.isDone) return;
         if (arena.failed >= 0) await this.#failure(arena.failed, limit);
         if (this.#lost !== undefined) throw new LostWorker(this.#lost);
@@ -115,6 +125,18 @@ export class Team {
     const runs = this.#runs;
     this.#runs = [];
     await this.#all("leave its loop", limit, (_, i) => runs[i]);
+  }
+
+  /** Where batches are put. */
+  get batch(): SharedArrayBuffer {
+    return this.#batch;
+  }
+
+  /** Puts batches there from now on. */
+  async takeBatch(batch: SharedArrayBuffer, limit: number): Promise<void> {
+    await this.leave(limit);
+    await this.#all("take over a batch", limit, ({ remote }) => remote.takeBatch(batch));
+    this.#batch = batch;
   }
 
   /** Has every worker take over the weights to be evaluated. */

@@ -59,6 +59,11 @@ export class TrainWorker {
     this.#seen = arena.commands;
   }
 
+  /** Looks for batches there from now on. */
+  takeBatch(batch: SharedArrayBuffer): void {
+    this.#gradient = { ...this.#gradient, batch };
+  }
+
   /** Obeys commands until it is told to leave; an error ends it, and with it the team. */
   async run(): Promise<void> {
     const { index } = this.#setup;
@@ -78,7 +83,7 @@ export class TrainWorker {
           await computeUpdate(this.#update, read<UpdateMessage>(arena));
           arena.spend(index, "updateMs", performance.now() - begin);
         }
-        if (arena.done()) sendNews();
+        if (arena.done() && Atomics.waitAsync === undefined) sendNews();
       }
     } catch (error) {
       arena.fail(index);

@@ -7,9 +7,9 @@ import type { Model } from "../model/model.ts";
 import { joinKey, sharedKey } from "../optim/named_state.ts";
 import type { ImportedState, Optimizer } from "../optim/optimizer.ts";
 import type { CopiedOptimizerState } from "../runner/engine.ts";
-import type * as tf from "../tensor/tf.ts";
+import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
-import { modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
+import { madeSlots, markOf, modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
 import { load, store } from "./state_access.ts";
 
 /** The state, and its moves. */
@@ -20,8 +20,8 @@ export class TrainingState {
   #arena: Arena | undefined;
   /** Whether the model here is older than the state that is away. */
   #stale = false;
-  /** What the variables held when they were last alike: others have been assigned since. */
-  #alike: object[] = [];
+  /** What the variables held when they were last alike. Held so that no update in place escapes. */
+  #alike: tf.Tensor[] = [];
 
   constructor(model: Model, optimizer: Optimizer) {
     this.#optimizer = optimizer;
@@ -38,7 +38,7 @@ export class TrainingState {
       this.#optimizer.handOver({ fetch, changed: () => this.#reloaded() });
       this.#stale = false;
     } else if (!this.#stale) {
-      await this.#storeVariables(arena, (i) => this.#variables[i].dataId !== this.#alike[i]);
+      await this.#storeVariables(arena, (i) => this.#isChanged(i));
     }
     if (!this.#stale) this.#noteAlike();
   }
@@ -55,6 +55,7 @@ export class TrainingState {
     const arena = this.#arena;
     if (arena === undefined || !this.#stale) return;
     const { tensors } = arena.layout;
+    this.#forgetAlike();
     this.#variables.forEach((variable, i) => {
       load(arena, arena.current + tensors[i].at, tensors[i], variable);
     });
@@ -111,10 +112,21 @@ export class TrainingState {
     if (this.#arena === undefined) return;
     this.#optimizer.handOver(undefined);
     this.#arena = undefined;
+    this.#forgetAlike();
+  }
+
+  #isChanged(i: number): boolean {
+    return this.#variables[i].dataId !== this.#alike[i].dataId;
   }
 
   #noteAlike(): void {
-    this.#alike = this.#variables.map(({ dataId }) => dataId);
+    this.#forgetAlike();
+    this.#alike = this.#variables.map((variable) => tf.keep(tf.clone(variable)));
+  }
+
+  #forgetAlike(): void {
+    tf.dispose(this.#alike);
+    this.#alike = [];
   }
 
   /** On both sides, since an update writes only what it trains. */
@@ -145,7 +157,7 @@ export class TrainingState {
         if (!known.includes(name)) slots[name].dispose();
       }
       const at = (current + place.numbersAt) / 8;
-      doubles[at] = Number(state !== undefined);
+      doubles[at] = state === undefined ? 0 : markOf(place, known);
       place.numbers.forEach((name, i) => doubles[at + 1 + i] = state?.numbers[name] ?? 0);
     }
     const rules = rulesOf([...units.values()]);
@@ -169,14 +181,15 @@ export class TrainingState {
     const { layout, current, doubles } = arena;
     const tensors: HostState["tensors"] = {};
     const numbers: Record<string, Record<string, number>> = {};
-    const made = (place: UnitPlace): boolean => doubles[(current + place.numbersAt) / 8] === 1;
+    const markIn = (place: UnitPlace): number => doubles[(current + place.numbersAt) / 8];
     for (const place of layout.units) {
-      const slots = Object.entries(place.slots);
-      if (!made(place) || slots.length + place.numbers.length === 0) continue;
+      const slots = madeSlots(place, markIn(place));
+      if (markIn(place) === 0 || slots.length + place.numbers.length === 0) continue;
       const at = (current + place.numbersAt) / 8 + 1;
       const values = place.numbers.map((name, i) => [name, doubles[at + i]] as const);
       numbers[place.name] = Object.fromEntries(values);
-      for (const [slot, { at, size, shape }] of slots) {
+      for (const slot of slots) {
+        const { at, size, shape } = place.slots[slot];
         const data = arena.floatsAt(current + at, size).slice();
         tensors[joinKey(place.name, slot)] = { data, shape };
       }
@@ -184,7 +197,9 @@ export class TrainingState {
     const units = this.#optimizer.units();
     const rules = rulesOf(units);
     for (const { rule, names, at } of layout.shared) {
-      if (!layout.units.some((place) => place.rule === rule && made(place))) continue;
+      if (!layout.units.some((place) => place.rule === rule && markIn(place) !== 0)) {
+        continue;
+      }
       const { group } = units.find((unit) => unit.rule === rules[rule])!;
       const values = arena.floatsAt(current + at, names.length);
       names.forEach((name, i) => {

@@ -7,8 +7,7 @@ import type { Optimizer, ParamGroup, Unit } from "../optim/optimizer.ts";
 import type { OptimizerRule, ParameterState, UpdateEntry } from "../optim/rule.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
-import type { SlotPlace, UnitPlace } from "./layout.ts";
-import { rulesOf } from "./layout.ts";
+import { madeSlots, markOf, rulesOf, type SlotPlace, type UnitPlace } from "./layout.ts";
 import type { Slice } from "./ownership.ts";
 import type { UpdateMessage } from "./protocol.ts";
 import { load, store } from "./state_access.ts";
@@ -60,26 +59,26 @@ function byRule(places: readonly UnitPlace[]): Map<number, UnitPlace[]> {
 /** A unit's numbers before the update, and the slots that it has only since now. */
 function stateOf(
   { doubles, current }: Arena,
-  { numbers, numbersAt, slots }: UnitPlace,
+  place: UnitPlace,
   rule: OptimizerRule,
   options: ParamGroup,
 ): { numbers: Record<string, number>; created: Set<string> } {
-  const at = (current + numbersAt) / 8;
-  if (doubles[at] === 0) {
-    return { numbers: { ...rule.numbers?.(options) }, created: new Set(Object.keys(slots)) };
-  }
-  const known = numbers.map((name, i) => [name, doubles[at + 1 + i]] as const);
-  return { numbers: Object.fromEntries(known), created: new Set() };
+  const at = (current + place.numbersAt) / 8;
+  const made = madeSlots(place, doubles[at]);
+  const created = new Set(Object.keys(place.slots).filter((name) => !made.includes(name)));
+  if (doubles[at] === 0) return { numbers: { ...rule.numbers?.(options) }, created };
+  const known = place.numbers.map((name, i) => [name, doubles[at + 1 + i]] as const);
+  return { numbers: Object.fromEntries(known), created };
 }
 
 function writeNumbers(
   { doubles, next }: Arena,
-  { numbers: names, numbersAt }: UnitPlace,
+  place: UnitPlace,
   numbers: Record<string, number>,
 ): void {
-  const at = (next + numbersAt) / 8;
-  doubles[at] = 1;
-  names.forEach((name, i) => doubles[at + 1 + i] = numbers[name]);
+  const at = (next + place.numbersAt) / 8;
+  doubles[at] = markOf(place, Object.keys(place.slots));
+  place.numbers.forEach((name, i) => doubles[at + 1 + i] = numbers[name]);
 }
 
 function updateSlice(

@@ -27,10 +27,10 @@ import { type Bounds, chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
 import { placesOf, putBatch } from "./batch_places.ts";
-import { HEADER, layoutOf } from "./layout.ts";
+import { HEADER, layoutOf, serves } from "./layout.ts";
 import { encodeMessage } from "./mailbox.ts";
 import { GRADIENT, UPDATE, type UpdateMessage, type WorkerSpec } from "./protocol.ts";
-import { store } from "./state_access.ts";
+import { storeFloats } from "./state_access.ts";
 import { LostWorker, Team } from "./team.ts";
 import { TrainingState } from "./training_state.ts";
 
@@ -38,6 +38,8 @@ import { TrainingState } from "./training_state.ts";
 export interface WorkerEngineParts {
   readonly workers: number;
   readonly shards: number;
+  /** Those of a whole batch. */
+  readonly leaves: number;
   readonly model: Model;
   readonly optimizer: Optimizer;
   readonly spec: WorkerSpec;
@@ -73,7 +75,7 @@ export class WorkerEngine implements Engine {
   readonly #parts: WorkerEngineParts;
   readonly #state: TrainingState;
   #team: Team | undefined;
-  #needs: Needs = { batchBytes: 0, mailboxBytes: 0, chunks: 0 };
+  #needs: Needs;
   /** The longest so far, in ms: an iteration, or a batch of an evaluation. */
   readonly #slowest = new Map<"iteration" | Split, number>();
   #gradientMs = 0;
@@ -87,6 +89,8 @@ export class WorkerEngine implements Engine {
   constructor(parts: WorkerEngineParts) {
     this.workers = parts.workers;
     this.#parts = parts;
+    const chunks = chunkBounds(parts.leaves, parts.shards).length;
+    this.#needs = { batchBytes: 0, mailboxBytes: 16384, chunks };
     this.#state = new TrainingState(parts.model, parts.optimizer);
   }
 
@@ -160,7 +164,8 @@ export class WorkerEngine implements Engine {
   /** A silent worker is lost after so long, in ms. */
   #limit(what: "iteration" | Split = "iteration"): number {
     const slowest = this.#slowest.get(what);
-    return slowest === undefined ? this.firstLimitMs : 2 * slowest + 1000;
+    // A first iteration that is only slow gets more time from every team.
+    return slowest === undefined ? this.firstLimitMs * 2 ** this.#restarts : 2 * slowest + 1000;
   }
 
   #took(what: "iteration" | Split, ms: number): void {
@@ -182,7 +187,7 @@ export class WorkerEngine implements Engine {
 
   /** Has the workers compute and add up the gradients of a batch. */
   async #compute({ batch, bounds, iteration, random }: Task): Promise<void> {
-    const { shards, optimizer, metricWidth } = this.#parts;
+    const { shards, model, optimizer, metricWidth } = this.#parts;
     const chunks = chunkBounds(bounds.length, shards);
     const { fields, metricsAt, bytes } = placesOf(batch, batchSize(batch) * metricWidth);
     const message = encodeMessage({
@@ -191,12 +196,15 @@ export class WorkerEngine implements Engine {
       bounds,
       chunks,
       fields,
+      frozen: Object.keys(model.parameters).filter((name) => !model.parameters[name].trainable),
       metricsAt,
     });
-    const options = encodeMessage(optimizer.paramGroups).length;
+    // The options of the groups, and the number of each parameter.
+    const update = encodeMessage(optionsOf(optimizer)).length +
+      8 * Object.keys(model.parameters).length;
     const team = await this.#ready({
       batchBytes: bytes,
-      mailboxBytes: 4096 + Math.max(message.length, options),
+      mailboxBytes: 256 + Math.max(message.length, update),
       chunks: chunks.length,
     });
     putBatch(batch, fields, team.batch);
@@ -291,7 +299,8 @@ export class WorkerEngine implements Engine {
   ): Promise<void> {
     const { optimizer, shards } = this.#parts;
     const { bounds } = task;
-    const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
+    const groups = optionsOf(optimizer);
+    const replaced = optimizer.resolve(given ?? {});
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
     let computed = true;
     await this.#surviving(async () => {
@@ -301,11 +310,12 @@ export class WorkerEngine implements Engine {
       const team = this.#live;
       const { gradients } = team.arena.layout;
       for (const [g, { name }] of gradients.entries()) {
-        const gradient = given?.[name];
-        if (gradient !== undefined) await store(team.arena, team.arena.gradientAt(0, g), gradient);
+        const gradient = replaced.get(name);
+        if (gradient === undefined) continue;
+        await storeFloats(team.arena, team.arena.gradientAt(0, g), gradient);
       }
       const isAbsent = (g: number) =>
-        given === undefined ? !present[g] : given[gradients[g].name] === undefined;
+        given === undefined ? !present[g] : !replaced.has(gradients[g].name);
       const message: UpdateMessage = {
         scale,
         groups,
@@ -383,15 +393,19 @@ export class WorkerEngine implements Engine {
 
   /** A team at work on shared memory that is large enough and holds the training state. */
   async #ready(needs: Needs): Promise<Team> {
+    const had = this.#needs;
     this.#needs = {
-      batchBytes: Math.max(this.#needs.batchBytes, needs.batchBytes),
-      mailboxBytes: Math.max(this.#needs.mailboxBytes, needs.mailboxBytes),
-      chunks: Math.max(this.#needs.chunks, needs.chunks),
+      batchBytes: Math.max(had.batchBytes, needs.batchBytes),
+      // With room to spare: the digits of rates and iterations come and go.
+      mailboxBytes: had.mailboxBytes < needs.mailboxBytes
+        ? 2 * needs.mailboxBytes
+        : had.mailboxBytes,
+      chunks: Math.max(had.chunks, needs.chunks),
     };
     const { batchBytes, mailboxBytes, chunks } = this.#needs;
     const { arena: { layout } = {}, batch } = this.#team ?? {};
-    const fits = layout !== undefined && batch!.byteLength >= batchBytes &&
-      layout.mailbox.bytes >= mailboxBytes && layout.chunks.count >= chunks;
+    const fits = layout !== undefined && layout.mailbox.bytes >= mailboxBytes &&
+      layout.chunks.count >= chunks && serves(layout, this.#parts.optimizer);
     if (!fits) {
       const era = this.#era;
       // From the memory of the team that is gone or goes.
@@ -400,6 +414,8 @@ export class WorkerEngine implements Engine {
       this.#refuseOver(era);
       this.#team = this.#newTeam();
       await this.#team.build(this.firstLimitMs);
+    } else if (batch!.byteLength < batchBytes) {
+      await this.#team!.takeBatch(new SharedArrayBuffer(batchBytes), this.#limit());
     }
     const team = this.#live;
     await this.#state.leaveHome(team.arena);
@@ -414,4 +430,9 @@ export class WorkerEngine implements Engine {
     const batch = new SharedArrayBuffer(batchBytes);
     return new Team({ spec, batch }, arena, { workerUrl, name: "downhill" });
   }
+}
+
+/** The options of each group, without the names of what it holds. */
+function optionsOf({ paramGroups }: Optimizer): Record<string, unknown>[] {
+  return paramGroups.map(({ names: _, ...options }) => options);
 }

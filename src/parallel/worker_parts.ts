@@ -1,5 +1,6 @@
 /** What a worker computes with, built from the config and the form of the data. */
 import { type BackendPreference, selectBackend } from "../backend/select.ts";
+import { ConfigError } from "../core/errors.ts";
 import { importModule } from "../core/import_module.ts";
 import { randomStream } from "../core/random.ts";
 import { dataOf } from "../data/data_form.ts";
@@ -37,11 +38,14 @@ export async function buildWorkerParts(
     alive();
   }
   const { deterministic, seed, baseDirectory, wasmPath } = spec;
-  await selectBackend(spec.backend as BackendPreference, {
+  const lines: string[] = [];
+  const { name } = await selectBackend(spec.backend as BackendPreference, {
     deterministic,
-    log: () => {},
+    log: (line) => lines.push(line),
     ...(wasmPath === undefined ? {} : { wasmPath }),
   });
+  // Other bits than the run's.
+  if (name !== spec.backend) throw new ConfigError("workers", lines.join("; "));
   alive();
   const { scaler } = dataOf(spec.form);
   const { type, params } = spec.task;

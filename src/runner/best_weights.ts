@@ -35,15 +35,28 @@ export async function keepIfBest(
   saver.keepBest(state.iteration, { tensors: await readTensors(modelTensors(model)), meta });
 }
 
-/** Runs `work` with the best weights and puts the present ones back; without any, runs `otherwise`. */
+/**
+ * Runs `work` with the best weights and puts the present ones back; without any, runs `otherwise`. A
+ * run whose best weights are gone forgets them, in a line: nothing is said of weights that are not used.
+ */
 export async function withBestWeights<T>(
-  { parts: { model, fingerprint, store, settings }, saver }: RunContext,
+  { parts: { model, fingerprint, store, settings, output }, saver, state }: RunContext,
   work: (best: Checkpoint) => Promise<T>,
   otherwise: () => Promise<T>,
   { anyData = false }: BestWeightsOptions = {},
 ): Promise<T> {
-  const best = await saver.best();
-  if (best === undefined) return await otherwise();
+  const best = await saver.best(state.best?.iteration);
+  if (best === undefined) {
+    if (state.best !== undefined) {
+      const { iteration } = state.best;
+      output.line(
+        `${store.location}: the best weights, of iteration ${iteration}, are missing: ` +
+          `using those of iteration ${state.iteration}`,
+      );
+      state.best = undefined;
+    }
+    return await otherwise();
+  }
   const { meta } = best.state;
   const now = anyData ? { ...fingerprint, ...savedData(meta) } : fingerprint;
   refuseDifference(meta.fingerprint, now, store.location, settings.allowChanged);

@@ -77,10 +77,10 @@ export class Saver {
     this.check();
   }
 
-  /** The best weights, whether they could be written or not. */
-  async best(): Promise<Checkpoint | undefined> {
+  /** The best weights, whether they could be written or not; in files they are not older than `since`. */
+  async best(since?: number): Promise<Checkpoint | undefined> {
     await this.settle();
-    return this.#best ?? await this.#parts.checkpoints.best();
+    return this.#best ?? await this.#parts.checkpoints.best(since);
   }
 
   /** Runs what writes files: a fault of theirs ends the run, or is told in a line, as `onError` says. */

@@ -1,4 +1,5 @@
 /** The batches of training, the next one loaded while workers compute. */
+import { macrotask } from "../core/clock.ts";
 import { DataLoader, type Loader } from "../data/loader.ts";
 import type { HostBatch } from "../data/dataset.ts";
 
@@ -24,7 +25,8 @@ export class TrainingBatches {
   /** Begins to load batch `k`; an error is that of {@link load}. */
   loadAhead(k: number): void {
     if (!this.#loadsAhead) return;
-    const batch = (async () => await this.#loader.load(k))();
+    // Not before the workers have been told what to do.
+    const batch = macrotask().then(() => this.#loader.load(k));
     batch.catch(() => {});
     this.#next = { k, batch };
   }

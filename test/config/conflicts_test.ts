@@ -138,7 +138,7 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   ["a horizon twice", { test: { horizons: [1, 1] } }, /^test\.horizons\[1\]: must not repeat/],
   // Numbers that do not go together.
   ["shards > batch", { shards: 9 }, /^shards: must be at most train\.batchSize \(8\), received 9$/],
-  ["workers", { workers: 2 }, /^workers: must be 1 in this version .*, received 2$/],
+  ["no worker", { workers: 0 }, /^workers: must be an integer >= 1, received 0$/],
   [
     "horizon beyond the target",
     { test: { horizons: [5] } },

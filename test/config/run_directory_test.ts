@@ -44,6 +44,7 @@ test("the run directory holds every promised file", async () => {
       "timings.jsonl",
     ]);
     assert.deepEqual(readdirSync(join(at, "checkpoints")).sort(), [
+      "best-copy.safetensors",
       "best.safetensors",
       "latest",
       "step-00000005.safetensors",

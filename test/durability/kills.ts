@@ -96,5 +96,5 @@ export async function killInSave(plan: KillPlan): Promise<KillFigures> {
   return figures;
 }
 
-/** Calls between the opening of a checkpoint's temporary file and the pruning of old ones. */
-const CALLS = 20;
+/** Calls from the opening of a checkpoint's temporary file to the removal of an old one. */
+const CALLS = 30;

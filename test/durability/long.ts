@@ -10,6 +10,7 @@ import { damageAll } from "./damage.ts";
 import { failEveryCall, kinds } from "./faults.ts";
 import { killAtRandom, killInSave } from "./kills.ts";
 import { readMutations } from "./mutations.ts";
+import { readerMemory } from "./reader_memory.ts";
 import { interruptTwice } from "./pairs.ts";
 import { soak } from "./soak.ts";
 
@@ -17,6 +18,7 @@ const runtimes = ["deno", "bun", "node"] as const;
 
 const parts: Record<string, () => Promise<unknown> | unknown> = {
   mutations: () => readMutations(1_000_000, 1),
+  memory: () => readerMemory(runtimes),
   damage: () => damageAll(1, 10_000, 2),
   crashes: () => replayCrashes(8),
   faults: async () => {
@@ -25,7 +27,7 @@ const parts: Record<string, () => Promise<unknown> | unknown> = {
     return calls;
   },
   pairs: () => interruptTwice(50, 3),
-  inSave: () => killInSave({ runtimes, kills: 40, iterations: 60, seed: 4 }),
+  inSave: () => killInSave({ runtimes, kills: 60, iterations: 60, seed: 4 }),
   kills: () => killAtRandom({ runtimes, kills: 180, iterations: 120, seed: 5 }),
   soak: () => soak(100_000, "wasm"),
 };

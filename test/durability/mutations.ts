@@ -12,7 +12,7 @@ import { Draws } from "./draws.ts";
 export interface MutationFigures {
   refused: number;
   accepted: number;
-  /** The longest that one file took, in ms. */
+  /** The longest that one file took, in ms, the best of three where that was more than 5 ms. */
   slowest: number;
 }
 
@@ -110,8 +110,21 @@ export function readMutations(count: number, seed: number): MutationFigures {
       assert.ok(!error.message.includes("\n"), error.message);
       figures.refused++;
     }
-    figures.slowest = Math.max(figures.slowest, performance.now() - began);
+    let took = performance.now() - began;
+    // Once may be the garbage of all files before, or another program.
+    for (let again = 0; again < 2 && took > 5; again++) took = Math.min(took, timeOf(bytes));
+    figures.slowest = Math.max(figures.slowest, took);
   }
   assert.equal(({} as Record<string, unknown>).dtype, undefined);
   return figures;
+}
+
+function timeOf(bytes: Uint8Array): number {
+  const began = performance.now();
+  try {
+    decodeSafetensors(bytes);
+  } catch {
+    // Refused as before.
+  }
+  return performance.now() - began;
 }

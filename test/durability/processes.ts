@@ -28,36 +28,40 @@ export interface Training {
   kill(): boolean;
 }
 
-/** Starts child.ts. */
-export function start(runtime: Runtime, directory: string, settings: ChildSettings = {}): Training {
-  return launch(runtime, "test/durability/child", [directory, JSON.stringify(settings)]);
-}
-
 /**
- * Starts a module of the repository, named without its extension. Node runs the transpiled copy, which
+ * The command that runs a script of this folder. Node runs the transpiled copy, which
  * `tools/build_tests.ts` makes.
  */
-export function launch(runtime: Runtime, module: string, args: readonly string[]): Training {
-  const source = join(root, `${module}.ts`);
+export function commandOf(runtime: Runtime, name: string): [program: string, ...args: string[]] {
+  const script = (path: string) => join(root, path);
+  const file = `test/durability/${name}`;
   const program = runtime === here
     ? process.execPath
     : runtime === "node"
     ? "node"
     : binary(runtime);
-  const flags: Record<Runtime, string[]> = {
-    deno: [
-      "run",
-      "-A",
-      "--no-check",
-      "--v8-flags=--expose-gc",
-      "--config",
-      join(root, "deno.json"),
-      source,
-    ],
-    bun: [source],
-    node: ["--expose-gc", join(root, "build", "node", `${module}.js`)],
-  };
-  const child: ChildProcess = spawn(program, [...flags[runtime], ...args], {
+  const deno = [
+    "run",
+    "-A",
+    "--no-check",
+    "--v8-flags=--expose-gc",
+    "--config",
+    script("deno.json"),
+  ];
+  if (runtime === "deno") return [program, ...deno, script(`${file}.ts`)];
+  if (runtime === "bun") return [program, script(`${file}.ts`)];
+  return [program, "--expose-gc", script(`build/node/${file}.js`)];
+}
+
+/** Starts child.ts. */
+export function start(runtime: Runtime, directory: string, settings: ChildSettings = {}): Training {
+  return launch(runtime, "child", [directory, JSON.stringify(settings)]);
+}
+
+/** Starts a script of this folder. */
+export function launch(runtime: Runtime, name: string, args: readonly string[]): Training {
+  const [program, ...command] = commandOf(runtime, name);
+  const child: ChildProcess = spawn(program, [...command, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
   });

@@ -1,9 +1,10 @@
 /** A run whose disk is full or refuses: it stops with one line, or goes on, and the old checkpoint stays. */
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { IterationRunner, type RunConfig } from "../../mod.ts";
+import { type Callback, IterationRunner, type RunConfig } from "../../mod.ts";
 import { CheckpointDirectory } from "../../src/checkpoint/checkpoint.ts";
 import { FileStore } from "../../src/checkpoint/file_store.ts";
 import { buildParts } from "../../src/config/build_parts.ts";
@@ -154,6 +155,57 @@ test("a run on a disk of 1 MiB: stop and continue, for real", async () => {
           `${kept?.iteration}`,
         );
         spawnSync("rm", ["-r", join(folder, onError)]);
+      }
+    } finally {
+      spawnSync("umount", [folder]);
+    }
+  });
+});
+
+test("a run whose directory becomes read-only: stop and continue, for real", async (t) => {
+  await withFolder(async (folder) => {
+    const mount = (options: string) =>
+      spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder]).status === 0;
+    if (!mount("size=4m")) return t.skip("mount is not allowed");
+    try {
+      for (const onError of ["stop", "continue"] as const) {
+        let closed = false;
+        const close: Callback = {
+          name: "ProgressBar",
+          // While a file is open for writing there, that is refused.
+          iterationEnd: async (run) => {
+            for (let tries = 0; run.state.iteration === 9 && !closed && tries < 40; tries++) {
+              closed = mount("remount,ro");
+              await new Promise((resolve) => setTimeout(resolve, 5));
+            }
+          },
+        };
+        const settings = config(folder, onError, { name: onError });
+        const output = new Lines();
+        const run = await IterationRunner.create({ ...settings, callbacks: [close] }, { output });
+        const result = await run.train().catch((error: Error) => error);
+        run.dispose();
+        if (!closed) return t.skip("Deno holds its lock file open");
+        if (onError === "stop") {
+          assert.match(String(result), /^CheckpointError: cannot [^\n]*(EROFS|read-only)[^\n]*$/i);
+        } else {
+          assert.equal((result as Summary).iterations, 20);
+          assert.ok(told(output.lines).length > 0);
+        }
+        const checkpoints = new CheckpointDirectory(new FileStore(join(folder, onError)));
+        assert.ok([6, 8].includes((await checkpoints.latest())!.iteration));
+        // It does not begin either, in one line.
+        await assert.rejects(trainOnce(settings), {
+          name: "CheckpointError",
+          message: /^cannot lock [^\n]*$/,
+        });
+        assert.ok(mount("remount,rw"));
+        // This process lives, and could not remove its lock.
+        const place = join(folder, onError);
+        for (const name of readdirSync(place)) {
+          if (name.startsWith("lock-")) rmSync(join(place, name));
+        }
+        assert.equal((await trainOnce(settings)).summary.iterations, 20);
       }
     } finally {
       spawnSync("umount", [folder]);

@@ -89,6 +89,12 @@ export class SimulatedDisk {
     return {
       open: (path: string, flags: string) => act("open", path, () => this.#open(path, flags)),
       mkdir: (path: string) => act("mkdir", path, () => this.#makeFolders(path)),
+      lstat: (path: string) =>
+        act("lstat", path, () => {
+          const inode = this.#names.get(path);
+          if (inode === undefined) throw fault("ENOENT", path);
+          return { isSymbolicLink: () => false, isFile: () => !inode.isFolder };
+        }),
       rename: (from: string, to: string) => act("rename", to, () => this.#rename(from, to)),
       rm: (path: string) =>
         act("rm", path, () => {

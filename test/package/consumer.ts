@@ -1,5 +1,6 @@
 /** What a TypeScript user writes; it is compiled against the declarations of the package, not run. */
 import {
+  type CreateOptions,
   type DataContext,
   type DataSplits,
   defineConfig,
@@ -22,7 +23,11 @@ const config = defineConfig({
   optimizer: { type: "Adam", params: { lr: 1e-3 } },
   train: { iterations: 3, batchSize: 8 },
 });
-const runner: IterationRunner = await IterationRunner.create(config);
+const createOptions: CreateOptions = { workerUrl: new URL("./worker.js", import.meta.url) };
+const runner: IterationRunner = await IterationRunner.create(
+  { ...config, workers: 2 },
+  createOptions,
+);
 const summary = await runner.train();
 const iterations: number = summary.iterations;
 const scores: Record<string, number> = await runner.test();
@@ -56,6 +61,9 @@ const data = (_params: unknown, { seed }: DataContext): DataSplits => ({
 
 // @ts-expect-error -- the declarations are precise: a number is no string
 const wrong: string = summary.iterations;
+// @ts-expect-error -- a worker's module is named by a URL
+const nowhere: CreateOptions = { workerUrl: 1 };
+export type Worker = typeof import("downhill/worker");
 // @ts-expect-error -- a run needs a model
 const missing = defineConfig({ loss: "mse" });
-export { data, loss, missing, optimizer, scheduler, wrong };
+export { data, loss, missing, nowhere, optimizer, scheduler, wrong };

@@ -10,8 +10,8 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
+import { basename, join } from "node:path";
+import { after, test, type TestContext } from "node:test";
 import { chromium } from "playwright-core";
 import { binary, root } from "../../tools/project.ts";
 
@@ -26,19 +26,51 @@ const folder = mkdtempSync(join(tmpdir(), "downhill-package-"));
 after(() => rmSync(folder, { recursive: true }));
 install();
 
-const runtimes: [string, string[]][] = [
+interface Trained {
+  workers: number;
+  iterations: number;
+  weightsSha256: string;
+  backend: string;
+}
+
+const deno = [binary("deno"), "run", "--no-lock", "--no-prompt"];
+/** What a run needs, with workers or without. */
+const narrow = ["--allow-read=.", "--allow-write=runs", "--allow-sys=hostname"];
+const runtimes: [string, string[], string[]?][] = [
   ["Node", [process.execPath]],
   ["Bun", [binary("bun"), "run"]],
-  ["Deno", [binary("deno"), "run", "-A", "--no-lock"]],
+  ["Deno", [...deno, "-A"], [...deno, ...narrow]],
 ];
-for (const [name, [program, ...args]] of runtimes) {
+for (const [name, [program, ...args], command = [program, ...args]] of runtimes) {
   test(`the installed package trains under ${name}`, () => {
     const output = run(program, [...args, "consumer.mjs"], folder);
     checkResult(JSON.parse(output.trim().split("\n").at(-1)!));
   });
+  test(`the installed package trains with workers under ${name}`, () => {
+    rmSync(join(folder, "runs"), { recursive: true, force: true });
+    const output = run(command[0], [...command.slice(1), "workers.mjs"], folder);
+    checkWorkers(JSON.parse(output.trim().split("\n").at(-1)!));
+  });
 }
 
-test("the installed command trains from a config file", () => {
+test("the installed package trains with workers in a bundle for Node", async () => {
+  const outdir = join(folder, "bundle");
+  await build({
+    absWorkingDir: folder,
+    entryPoints: { app: "workers.mjs", worker: "downhill/worker" },
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    external: ["@tensorflow/*"],
+    logLevel: "error",
+  });
+  const output = run(process.execPath, ["app.js"], outdir);
+  checkWorkers(JSON.parse(output.trim().split("\n").at(-1)!));
+});
+
+test("the installed command trains from a config file, with workers in every runtime", () => {
   const rows = Array.from({ length: 120 }, (_, i) => `${Math.sin(i / 7)},${Math.cos(i / 5)}`);
   writeFileSync(join(folder, "series.csv"), ["a,b", ...rows].join("\n"));
   const lengths = { inputLength: 12, outputLength: 4 };
@@ -56,11 +88,31 @@ test("the installed command trains from a config file", () => {
     loss: "mse",
     optimizer: { type: "SGD", params: { lr: 1e-2 } },
     train: { iterations: 3, batchSize: 8 },
+    deterministic: true,
+    shards: 2,
   };
   writeFileSync(join(folder, "command.json"), JSON.stringify(config));
-  run(join(folder, "node_modules/.bin/downhill"), ["train", "command.json"], folder);
-  const summary = join(folder, "runs/command/summary.json");
-  assert.equal(JSON.parse(readFileSync(summary, "utf8")).iterations, 3);
+  const train = ([program, ...args]: string[], name: string): Trained => {
+    run(program, [
+      ...args,
+      "train",
+      "command.json",
+      ...name === "command" ? [] : [
+        "--set",
+        "workers=2",
+        "--set",
+        `name=${name}`,
+      ],
+    ], folder);
+    return JSON.parse(readFileSync(join(folder, "runs", name, "summary.json"), "utf8"));
+  };
+  const one = train([join(folder, "node_modules/.bin/downhill")], "command");
+  assert.deepEqual([one.workers, one.iterations], [1, 3]);
+  for (const [name, args, command = args] of runtimes) {
+    const two = train([...command, "node_modules/downhill/dist/cli.js"], name);
+    assert.deepEqual([two.workers, two.iterations], [2, 3], name);
+    assert.equal(two.weightsSha256, one.weightsSha256, name);
+  }
 });
 
 test("the declarations of the installed package are complete and precise", () => {
@@ -80,24 +132,57 @@ test("the declarations of the installed package are complete and precise", () =>
 });
 
 test("the installed package trains in a browser, bundled", async (t) => {
+  const result = await inBrowser(t, { app: "consumer.mjs" }, "consumerResult");
+  if (result !== undefined) checkResult(result as Result);
+});
+
+test("the installed package trains with workers in a browser, bundled", async (t) => {
+  const wasm = "tfjs-backend-wasm-simd";
+  const entryPoints = {
+    app: "workers.mjs",
+    worker: "downhill/worker",
+    [wasm]: `./node_modules/@tensorflow/tfjs-backend-wasm/dist/${wasm}.wasm`,
+  };
+  const result = await inBrowser(t, entryPoints, "workersResult");
+  if (result !== undefined) checkWorkers(result as Trained[]);
+});
+
+/** Bundles each entry point, opens a page with app.js, and resolves to a global it sets; undefined without a browser. */
+async function inBrowser(
+  t: TestContext,
+  entryPoints: Record<string, string>,
+  global: string,
+): Promise<unknown> {
   const executablePath = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
   if (!existsSync(executablePath)) {
     assert.notEqual(process.env.DOWNHILL_REQUIRE_BROWSER, "1", `${executablePath} does not exist`);
     return t.skip(`${executablePath} does not exist`);
   }
-  const { outputFiles: [bundle] } = await build({
+  const { outputFiles } = await build({
     absWorkingDir: folder,
-    entryPoints: ["consumer.mjs"],
+    entryPoints,
+    outdir: folder,
     bundle: true,
+    splitting: true,
     format: "esm",
     platform: "browser",
+    loader: { ".wasm": "copy" },
     write: false,
     logLevel: "error",
   });
-  const server = createServer((request, response) => {
-    const script = request.url === "/bundle.js";
-    response.setHeader("content-type", script ? "text/javascript" : "text/html");
-    response.end(script ? bundle.contents : `<script type="module" src="/bundle.js"></script>`);
+  const files = new Map(outputFiles.map(({ path, contents }) => [`/${basename(path)}`, contents]));
+  files.set("/", new TextEncoder().encode(`<script type="module" src="/app.js"></script>`));
+  const server = createServer(({ url = "" }, response) => {
+    response.writeHead(files.has(url) ? 200 : 404, {
+      "content-type": url.endsWith("js")
+        ? "text/javascript"
+        : url.endsWith("wasm")
+        ? "application/wasm"
+        : "text/html",
+      "cross-origin-opener-policy": "same-origin",
+      "cross-origin-embedder-policy": "require-corp",
+    });
+    response.end(files.get(url));
   }).listen(0, "127.0.0.1");
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   try {
@@ -107,13 +192,13 @@ test("the installed package trains in a browser, bundled", async (t) => {
       server.listening ? resolve(0) : server.once("listening", resolve)
     );
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    const done = page.waitForFunction("globalThis.consumerResult", undefined, { timeout: 60_000 });
-    checkResult(await (await Promise.race([done, crash])).jsonValue() as Result);
+    const done = page.waitForFunction(`globalThis.${global}`, undefined, { timeout: 60_000 });
+    return await (await Promise.race([done, crash])).jsonValue();
   } finally {
     await browser.close();
     server.close();
   }
-});
+}
 
 function install(): void {
   run("npm", ["pack", "--silent", "--pack-destination", folder], root);
@@ -121,7 +206,7 @@ function install(): void {
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
   const flags = ["--no-audit", "--no-fund", "--prefer-offline"];
   run("npm", ["install", ...flags, `./downhill-${version}.tgz`], folder);
-  for (const file of ["consumer.mjs", "consumer.ts"]) {
+  for (const file of ["consumer.mjs", "consumer.ts", "workers.mjs"]) {
     cpSync(join(root, "test/package", file), join(folder, file));
   }
 }
@@ -132,6 +217,12 @@ function checkResult({ finished, iterations, test, scores }: Result): void {
     assert.ok(test[key] > 0 && Number.isFinite(test[key]), `test ${key} is ${test[key]}`);
     assert.ok(scores[key] > 0 && Number.isFinite(scores[key]), `${key} is ${scores[key]}`);
   }
+}
+
+/** One worker in process and two threads: the same weights. */
+function checkWorkers([one, two]: Trained[]): void {
+  assert.deepEqual([one.workers, one.iterations, one.backend], [1, 5, "wasm"]);
+  assert.deepEqual(two, { ...one, workers: 2 });
 }
 
 /** Runs a program to its end and returns what it printed. */

@@ -19,7 +19,7 @@ const expected: Record<string, string> = {
 
 test("train() rejects and the process ends, whatever the workers were at when the run ended", async () => {
   await withFolder(async (folder) => {
-    const endings = launch(here, "test/parallel/endings", [folder]);
+    const endings = launch(here, "worker_endings", [folder]);
     const limit = setTimeout(() => endings.kill(), 240_000);
     const { status, output } = await endings.ended;
     clearTimeout(limit);

@@ -29,6 +29,7 @@ test("every cadence is its own; log, validation and checkpoint also come at the 
     assert.deepEqual(at("test"), [5, 10, 11]);
     const files = readdirSync(join(directory, "run", "checkpoints")).sort();
     assert.deepEqual(files, [
+      "best-copy.safetensors",
       "best.safetensors",
       "latest",
       "step-00000004.safetensors",

@@ -11,7 +11,8 @@ import { bundle } from "./script.ts";
 
 const PROGRAMS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-const FLAGS = [
+/** Flags with which headless Chromium has WebGPU on its software adapter. */
+export const FLAGS: string[] = [
   "--headless=new",
   "--no-sandbox",
   "--no-first-run",

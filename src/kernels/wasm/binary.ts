@@ -17,13 +17,14 @@ type Loop = KernelExports["f32_add"];
 /** tfjs' kernel name, the loops for two float32 or int32 tensors, and whether the result is bool. */
 interface Row {
   readonly kernel: string;
-  readonly float: (exports: KernelExports) => Loop;
+  readonly float?: (exports: KernelExports) => Loop;
   readonly int?: (exports: KernelExports) => Loop;
   readonly isTest?: boolean;
 }
 
 const ROWS: readonly Row[] = [
   { kernel: "Add", float: (e) => e.f32_add, int: (e) => e.i32_add },
+  { kernel: "FloorDiv", int: (e) => e.i32_floor_div },
   { kernel: "Maximum", float: (e) => e.f32_maximum, int: (e) => e.i32_maximum },
   { kernel: "Minimum", float: (e) => e.f32_minimum, int: (e) => e.i32_minimum },
   { kernel: "Multiply", float: (e) => e.f32_mul, int: (e) => e.i32_mul },

@@ -72,6 +72,24 @@ test("binary kernels equal the cpu backend under every broadcast, in float32 and
   }
 });
 
+test("floorDiv of int32 is exact and equals the cpu backend, over 0 too", async () => {
+  await useKernels();
+  const ends = [-(2 ** 31), 1 - 2 ** 31, 2 ** 31 - 1];
+  const list = [...ends, -33554433, 16777217, 715827883, -7, -3, -2, -1, 0, 1, 2, 3, 7];
+  const { length } = list;
+  for (const op of [tf.floorDiv, tf.div]) {
+    const { cpu, wasm } = await onBoth(() =>
+      op(tf.tensor2d(list, [length, 1], "int32"), tf.tensor1d(list, "int32"))
+    );
+    const exact = list.flatMap((a) => list.map((b) => Math.floor(a / b) | 0));
+    assert.deepEqual([Array.from(wasm), Array.from(cpu)], [exact, exact]);
+  }
+  const { cpu, wasm } = await onBoth(() =>
+    tf.floorDiv(tf.tensor1d([1, 0, 1], "bool"), tf.tensor1d([1, 1, 0], "bool"))
+  );
+  assert.deepEqual(wasm, cpu);
+});
+
 test("pow is within 1 ulp and has the limits of C", async () => {
   await useKernels();
   const bases: number[] = [];

@@ -68,7 +68,7 @@ function callsOf(n: number): Call[] {
     ...(["f32_moving_average", "f32_moving_average_grad"] as const).map((name): Call => ({
       name,
       sizes: [2 * n * i, 2 * n * i],
-      run: (k, [x, y], scratch) => k[name](2, n, i, 3, x, y, scratch),
+      run: (k, [x, y], scratch) => k[name](2, n, i, 3, n, i, x, y, scratch),
     })),
     {
       name: "line_means",

@@ -5,7 +5,7 @@
  * context at its first kernel. The heap grows: addresses stay valid and views do not, so views are
  * made at each use, and addresses are unsigned (the heap passes 2 GiB).
  */
-import * as tf from "../../tensor/tf.ts";
+import type * as tf from "../../tensor/tf.ts";
 import { fastestTile } from "./tiles.ts";
 import { instantiateKernels, type KernelExports } from "./module.ts";
 
@@ -30,6 +30,14 @@ export interface WasmBackend extends tf.KernelBackend {
     get(id: object): WasmData;
   };
   makeOutput(shape: number[], dtype: tf.DataType, memoryOffset?: number): tf.TensorInfo;
+  /** Makes the data of `dataId`; with unset elements if `values` are null. */
+  move(
+    dataId: object,
+    values: tf.backend_util.BackendValues | null,
+    shape: number[],
+    dtype: tf.DataType,
+    refCount: number,
+  ): void;
   incRef(id: object): void;
 }
 
@@ -41,8 +49,8 @@ export interface KernelOptions {
   tile?: number;
 }
 
-/** Scratch memory that one kernel may ask for. */
-const LIMIT = 256 * 2 ** 20;
+/** Scratch memory that is kept, in bytes; a larger block is given back at the next request. */
+const KEPT = 256 * 2 ** 20;
 
 /** Room for shapes and strides, in 32-bit numbers. */
 const LIST = 256;
@@ -56,6 +64,9 @@ export class KernelContext {
   #scratch = 0;
   #scratchBytes = 0;
   #list = 0;
+  /** Outputs since the outermost kernel began, and how many kernels deep it is. */
+  readonly #made: object[] = [];
+  #depth = 0;
 
   constructor(backend: WasmBackend, options: KernelOptions) {
     this.backend = backend;
@@ -69,6 +80,25 @@ export class KernelContext {
     this.#exports = instantiateKernels(this.backend.wasm.asm.memory, fused);
     this.#tile = tile;
     this.#options = options;
+  }
+
+  /** What `kernel` answers; if it throws, the outputs that it had made are disposed. */
+  run<I, A, R>(
+    kernel: (context: KernelContext, inputs: I, attributes: A) => R,
+    inputs: I,
+    attributes: A,
+  ): R {
+    const first = this.#made.length;
+    this.#depth++;
+    try {
+      return kernel(this, inputs, attributes);
+    } catch (error) {
+      for (const id of this.#made.slice(first)) this.backend.disposeData(id, true);
+      throw error;
+    } finally {
+      this.#depth--;
+      if (this.#depth === 0) this.#made.length = 0;
+    }
   }
 
   /** The module's functions. */
@@ -91,16 +121,8 @@ export class KernelContext {
     if (shape.some((size) => size < 0)) {
       throw new Error(`a tensor's sizes must be at least 0, received [${shape}]`);
     }
-    const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
-    const tooLarge = (): Error =>
-      new Error(`out of memory: a ${dtype} tensor of shape [${shape}] does not fit`);
-    // malloc would take the size modulo 2^32.
-    if (bytes >= 2 ** 32) throw tooLarge();
     const result = this.backend.makeOutput(shape, dtype);
-    if (bytes > 0 && this.address(result) === 0) {
-      this.backend.disposeData(result.dataId);
-      throw tooLarge();
-    }
+    this.#made.push(result.dataId);
     return result;
   }
 
@@ -115,11 +137,11 @@ export class KernelContext {
    * grown as needed and freed with the backend's memory.
    */
   scratch(bytes: number): number {
-    if (bytes > this.#scratchBytes) {
-      if (bytes > LIMIT) throw new Error(`a kernel asks for ${bytes} bytes of scratch memory`);
+    if (bytes < 0) bytes += 2 ** 32; // as an i32 of the module
+    if (bytes > this.#scratchBytes || this.#scratchBytes > KEPT) {
       if (this.#scratch !== 0) this.backend.wasm._free(this.#scratch);
-      this.#scratchBytes = 0;
-      const size = 2 ** Math.ceil(Math.log2(bytes));
+      this.#scratch = this.#scratchBytes = 0;
+      const size = bytes > KEPT ? bytes : 2 ** Math.ceil(Math.log2(bytes));
       this.#scratch = this.#allocate(size);
       this.#scratchBytes = size;
     }
@@ -137,7 +159,8 @@ export class KernelContext {
   }
 
   #allocate(bytes: number): number {
-    const address = this.backend.wasm._malloc(bytes + 16) >>> 0;
+    // malloc would take the size modulo 2^32.
+    const address = bytes < 2 ** 32 - 16 ? this.backend.wasm._malloc(bytes + 16) >>> 0 : 0;
     if (address === 0) throw new Error(`out of memory: no ${bytes} bytes of scratch memory`);
     return address;
   }

@@ -46,7 +46,7 @@ const MISREAD: Readonly<Record<string, Test>> = {
   ...rowsOf("AvgPool AvgPool3D AvgPool3DGrad AvgPoolGrad BatchMatMul Dilation2D", isMixed),
   ...rowsOf("Dilation2DBackpropFilter Dilation2DBackpropInput FusedBatchNorm LRN LRNGrad", isMixed),
   ...rowsOf("MaxPool MaxPool3D MaxPool3DGrad MaxPoolGrad", isMixed),
-  ...rowsOf("Atan2 Mod Prelu _FusedMatMul", isMixed),
+  ...rowsOf("Atan2 FloorDiv Mod Prelu _FusedMatMul", isMixed),
   MaxPoolWithArgmax: () => true,
   ScatterNd: ({ updates }) => updates.dtype === "bool",
   Select: ({ t, e }) => t.dtype !== e.dtype,

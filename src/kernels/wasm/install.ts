@@ -7,6 +7,7 @@
 import { declareDilatedGradients } from "../../tensor/convolution_gradients.ts";
 import * as tf from "../../tensor/tf.ts";
 import { KernelContext, type KernelOptions, type WasmBackend } from "./context.ts";
+import { guardHeap, unguardHeap } from "./heap.ts";
 import type { Attributes, Inputs, Kernel } from "./kernel.ts";
 import { kernels } from "./table.ts";
 
@@ -26,6 +27,8 @@ export function installKernels(wanted: KernelOptions = {}): void {
   if (replaced !== null) return;
   replaced = new Map();
   declareDilatedGradients(BACKEND, true);
+  const live = tf.engine().registry[BACKEND];
+  if (live !== undefined) guardHeap(live as WasmBackend);
   for (const [kernelName, kernel] of Object.entries(kernels)) {
     const stock = tf.getKernel(kernelName, BACKEND);
     replaced.set(kernelName, stock);
@@ -47,6 +50,7 @@ export function uninstallKernels(): void {
   }
   replaced = null;
   declareDilatedGradients(BACKEND, false);
+  unguardHeap();
 }
 
 /** The kernels' context on a live wasm backend; undefined on tfjs' threaded build. */
@@ -57,6 +61,7 @@ export function contextOf(backend: tf.KernelBackend): KernelContext | undefined 
     if (!(memory.buffer instanceof ArrayBuffer)) return undefined;
     context = new KernelContext(backend as WasmBackend, options);
     contexts.set(backend, context);
+    guardHeap(backend as WasmBackend);
   }
   context.configure(options);
   return context;
@@ -70,7 +75,7 @@ function withFallback(
   return (call) => {
     const context = contextOf(call.backend as tf.KernelBackend);
     const result = context &&
-      kernel(context, call.inputs as Inputs, (call.attrs ?? {}) as Attributes);
+      context.run(kernel, call.inputs as Inputs, (call.attrs ?? {}) as Attributes);
     if (result !== undefined) return result;
     if (stock !== undefined) return stock(call);
     const inputs = Object.values(call.inputs as Inputs).map((x) => `${x.dtype} [${x.shape}]`);

@@ -8,7 +8,10 @@ import { contextOf, installKernels, uninstallKernels } from "./install.ts";
 import { kernels } from "./table.ts";
 
 const names = Object.keys(kernels);
-const entries = (): unknown[] => names.map((name) => tf.getKernel(name, "wasm")?.kernelFunc);
+const entries = (): unknown[] => [
+  (tf.backend() as WasmBackend).move,
+  ...names.map((name) => tf.getKernel(name, "wasm")?.kernelFunc),
+];
 const heapBytes = (): number => (tf.backend() as WasmBackend).wasm.HEAPU8.byteLength;
 
 /** Forward and gradients of a dense layer with a softmax, and a few copies. */
@@ -106,4 +109,48 @@ test("a tensor that does not fit is an error, and leaves nothing behind", async 
   }
   assert.equal(tf.memory().numTensors, before);
   assert.deepEqual([...await take(tf.exp([0]))], [1]);
+});
+
+test("a full heap is one line from kernels and uploads, and numbers are right again afterwards", async () => {
+  await useKernels();
+  const backend = tf.backend() as WasmBackend;
+  const counts = (): number[] => [tf.memory().numTensors, backend.numDataIds()];
+  const atFirst = counts();
+  const full = (shape: string, dtype = "float32"): { message: string } => ({
+    message: `out of memory: a ${dtype} tensor of shape [${shape}] does not fit`,
+  });
+  const [x, row, tall] = [tf.ones([300, 1]), tf.ones([1, 300]), tf.ones([2000, 20])];
+  // Elements that nobody sets take addresses and no memory.
+  const hole = backend.makeOutput([100_000], "bool");
+  const blocks: tf.TensorInfo[] = [];
+  for (let bytes = 2 ** 27; bytes >= 2 ** 16; bytes /= 2) {
+    assert.throws(() => {
+      for (let i = 0; i < 100; i++) blocks.push(backend.makeOutput([bytes], "bool"));
+    }, full(`${bytes}`, "bool"));
+  }
+  const check = (what: string, compute: () => tf.Tensor, shape: string, dtype?: string): void => {
+    const before = counts();
+    assert.throws(() => tf.tidy(compute), full(shape, dtype), what);
+    assert.deepEqual(counts(), before, what);
+  };
+  check("a kernel of ours", () => tf.add(x, row), "300,300");
+  check("a product", () => tf.matMul(x, row), "300,300");
+  check("tfjs' Fill", () => tf.fill([300, 300], 2), "300,300");
+  check("tfjs' LinSpace", () => tf.linspace(0, 1, 90000), "90000");
+  check("an upload", () => tf.tensor1d(new Float32Array(90000).fill(3)), "90000");
+  check("integers", () => tf.tensor1d(new Int32Array(90000).fill(3)), "90000", "int32");
+  check("zeros", () => tf.zeros([1000, 100]), "1000,100");
+  check("a gradient", () => tf.grad((x) => tf.sum(tf.mul(x, row)))(x), "300,300");
+  // Room for one of two outputs, which goes again.
+  backend.disposeData(hole.dataId);
+  check("a split", () => tf.split(tall, 2)[0], "1000,20");
+  for (const { dataId } of blocks) backend.disposeData(dataId);
+  assert.deepEqual(
+    [...await take(tf.tidy(() => tf.sum(tf.matMul(x, row), 1)))],
+    Array(300).fill(300),
+  );
+  const last = tf.tidy(() => tf.slice(tf.fill([25e6], 7), [25e6 - 2], [2]));
+  assert.deepEqual([...await take(last)], [7, 7]);
+  tf.dispose([x, row, tall]);
+  assert.deepEqual(counts(), atFirst);
 });

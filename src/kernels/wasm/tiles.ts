@@ -10,7 +10,7 @@ import { runtime } from "../../core/host.ts";
 export const TILES: readonly number[] = [408, 508, 608, 312];
 
 /**
- * The fastest tile of bench/kernels_bench.ts: V8 before version 12 (Node 20) spills more than eight
+ * The fastest tile of bench/kernel_table.ts: V8 before version 12 (Node 20) spills more than eight
  * or nine sums, later ones keep twelve; JavaScriptCore gains a little by the wider one.
  */
 export function fastestTile(fused: boolean): number {

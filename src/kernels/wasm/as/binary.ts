@@ -7,7 +7,7 @@
  *         rows of `columns` elements; nothing past the last element is touched.
  * Order:  four lanes at a time and the tail in the same lanes: bits do not depend on positions.
  */
-import { loadPart, storePart } from "./lanes";
+import { joinHigh, joinLow, loadPart, storePart } from "./lanes";
 import { leakyRelu4 } from "./math";
 import { pow4 } from "./pow";
 
@@ -441,6 +441,39 @@ export function i32_squared_difference(
   y: usize,
 ): void {
   map<SquaredDifferenceInt>(rows, columns, a, aRow, aColumn, b, bRow, bColumn, y);
+}
+
+class FloorDivInt extends Lanes {
+  @inline
+  of(a: v128, b: v128): v128 {
+    // In float64, where the quotients of 32-bit integers never round up to the next integer; -2^31
+    // over -1 is the one that is out of range.
+    const high = floorDivLow(joinHigh(a, a), joinHigh(b, b));
+    const quotient = joinLow(floorDivLow(a, b), high);
+    const exact = v128.bitselect(i32x4.neg(a), quotient, i32x4.eq(b, i32x4.splat(-1)));
+    return v128.andnot(exact, i32x4.eq(b, i32x4.splat(0)));
+  }
+}
+
+/** Rounded down; 0 where b is 0, and modulo 2^32, as JavaScript makes an int32 of the quotient. */
+export function i32_floor_div(
+  rows: i32,
+  columns: i32,
+  a: usize,
+  aRow: usize,
+  aColumn: usize,
+  b: usize,
+  bRow: usize,
+  bColumn: usize,
+  y: usize,
+): void {
+  map<FloorDivInt>(rows, columns, a, aRow, aColumn, b, bRow, bColumn, y);
+}
+
+@inline
+function floorDivLow(a: v128, b: v128): v128 {
+  const quotient = f64x2.div(f64x2.convert_low_i32x4_s(a), f64x2.convert_low_i32x4_s(b));
+  return i32x4.trunc_sat_f64x2_s_zero(f64x2.floor(quotient));
 }
 
 class Equal extends Lanes {

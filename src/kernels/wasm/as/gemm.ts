@@ -346,33 +346,23 @@ function direct(
       }
       const fromA = a + (((p as usize) * aColumn) << 2);
       const add = p > 0;
-      let i = 0;
-      if (columns <= 4) {
-        for (; i + 8 <= m; i += 8) {
-          const at = fromA + (((i as usize) * aRow) << 2);
-          const to = c + (i as usize) * cStep + floats(j);
-          lastColumns(8, columns, steps, at, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
-        }
-      }
-      for (; i + 4 <= m; i += 4) {
-        const at = fromA + (((i as usize) * aRow) << 2);
-        const to = c + (i as usize) * cStep + floats(j);
-        rowsTimes(4, columns, steps, at, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
-      }
-      for (; i < m; i++) {
-        const at = fromA + (((i as usize) * aRow) << 2);
-        const to = c + (i as usize) * cStep + floats(j);
-        rowsTimes(1, columns, steps, at, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
+      // What is left of whole vectors comes by itself, eight rows at a time.
+      const narrow = columns <= 4 ? columns : columns & 3;
+      const wide = columns - narrow;
+      const to = c + floats(j);
+      if (wide) rowsTimes(wide, m, steps, fromA, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
+      if (narrow) {
+        columnsTimes(narrow, m, steps, fromA, aRow << 2, aColumn << 2, from + floats(wide), bStep, to + floats(wide), cStep, add);
       }
     }
   }
 }
 
-/** `rows` (4 or 1, a constant) rows of C: blocks of eight and four columns, and a last part. */
+/** m rows of n columns, a multiple of four. */
 @inline
 function rowsTimes(
-  rows: i32,
   n: i32,
+  m: i32,
   k: i32,
   a: usize,
   aRow: usize,
@@ -383,16 +373,58 @@ function rowsTimes(
   cStep: usize,
   add: bool,
 ): void {
-  let j = 0;
-  for (; j + 8 <= n; j += 8) {
-    blockTimes(rows, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+  let i = 0;
+  for (; i + 4 <= m; i += 4) {
+    let j = 0;
+    for (; j + 8 <= n; j += 8) {
+      blockTimes(4, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+    }
+    if (j < n) blockTimes(4, 4, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+    a += 4 * aRow;
+    c += 4 * cStep;
   }
-  if (j + 4 < n) {
-    blockTimes(rows, 4, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
-    j += 4;
+  for (; i < m; i++) {
+    let j = 0;
+    for (; j + 8 <= n; j += 8) {
+      blockTimes(1, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+    }
+    if (j < n) blockTimes(1, 4, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+    a += aRow;
+    c += cStep;
   }
-  if (j < n) {
-    lastColumns(rows, n - j, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+}
+
+/** m rows of 1 to 4 columns. */
+@inline
+function columnsTimes(
+  columns: i32,
+  m: i32,
+  k: i32,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+  add: bool,
+): void {
+  let i = 0;
+  for (; i + 8 <= m; i += 8) {
+    lastColumns(8, columns, k, a, aRow, aStep, b, bStep, c, cStep, add);
+    a += 8 * aRow;
+    c += 8 * cStep;
+  }
+  if (i + 4 <= m) {
+    lastColumns(4, columns, k, a, aRow, aStep, b, bStep, c, cStep, add);
+    a += 4 * aRow;
+    c += 4 * cStep;
+    i += 4;
+  }
+  for (; i < m; i++) {
+    lastColumns(1, columns, k, a, aRow, aStep, b, bStep, c, cStep, add);
+    a += aRow;
+    c += cStep;
   }
 }
 

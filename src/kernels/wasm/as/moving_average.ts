@@ -7,13 +7,10 @@
  * Order:  a window of c is cut into blocks of m, the whole part of the root of c, and less than 2 m
  *         left over. Sums of m neighbours are taken once for all windows; those of the blocks and
  *         what is left are added in rising order: |error| <= (3 m + 3) 2^-24 mean |x|.
+ * Pieces: `steps` of time and `width` channels at a time change no bit. `scratch` has room for
+ *         (3 steps + 4 h) width floats: a piece with h steps on both sides, its sums, its averages.
  */
 import { loadPart, storePart } from "./lanes";
-
-/** Bytes of scratch memory that both functions need. */
-export function f32_moving_average_scratch(time: i32, channels: i32, half: i32): i32 {
-  return ((time + 4 * half + (time + 2 * half)) * channels) << 2;
-}
 
 @inline
 function floats(n: i32): usize {
@@ -141,21 +138,15 @@ export function f32_moving_average(
   time: i32,
   channels: i32,
   half: i32,
+  steps: i32,
+  width: i32,
   x: usize,
   y: usize,
   scratch: usize,
 ): void {
-  const row = floats(channels);
-  const size = (time as usize) * row;
-  const edge = (half as usize) * row;
-  const sums = scratch + size + 4 * edge;
+  const size = (time as usize) * floats(channels);
   for (let b = 0; b < batch; b++) {
-    for (let t = 0; t < half; t++) {
-      memory.copy(scratch + (t as usize) * row, x, row);
-      memory.copy(scratch + edge + size + (t as usize) * row, x + size - row, row);
-    }
-    memory.copy(scratch + edge, x, size);
-    windows(time * channels, scratch, row, 2 * half + 1, y, sums);
+    averages(time, channels, half, steps, width, false, x, y, scratch);
     x += size;
     y += size;
   }
@@ -170,35 +161,109 @@ export function f32_moving_average_grad(
   time: i32,
   channels: i32,
   half: i32,
+  steps: i32,
+  width: i32,
   dy: usize,
   dx: usize,
   scratch: usize,
 ): void {
   const row = floats(channels);
   const size = (time as usize) * row;
-  const edge = (half as usize) * row;
-  const sums = scratch + size + 4 * edge;
-  memory.fill(scratch, 0, 2 * edge);
-  memory.fill(scratch + 2 * edge + size, 0, 2 * edge);
   for (let b = 0; b < batch; b++) {
-    memory.copy(scratch + 2 * edge, dy, size);
-    windows(time * channels, scratch + edge, row, 2 * half + 1, dx, sums);
+    averages(time, channels, half, steps, width, true, dy, dx, scratch);
     for (let t = 0; t < half; t++) {
-      overhang(channels, scratch + (t as usize) * row, half, row, dx);
-      overhang(channels, scratch + edge + size + (t as usize) * row, half, row, dx + size - row);
+      const first = max(0, time + t - half);
+      overhang(channels, dy, min(t + 1, time), row, 2 * half + 1, dx);
+      overhang(
+        channels,
+        dy + (first as usize) * row,
+        time - first,
+        row,
+        2 * half + 1,
+        dx + size - row,
+      );
     }
     dy += size;
     dx += size;
   }
 }
 
-/** dx += the mean over the 2 half + 1 rows from x on. */
-function overhang(n: i32, x: usize, half: i32, row: usize, dx: usize): void {
-  const count = 2 * half + 1;
+/** Averages of [time, channels], with zeros or the end steps again beyond the ends. */
+function averages(
+  time: i32,
+  channels: i32,
+  half: i32,
+  steps: i32,
+  width: i32,
+  withZeros: bool,
+  x: usize,
+  y: usize,
+  scratch: usize,
+): void {
+  const row = floats(channels);
+  for (let c = 0; c < channels; c += width) {
+    const n = min(width, channels - c);
+    const line = floats(n);
+    for (let t = 0; t < time; t += steps) {
+      const count = min(steps, time - t);
+      const sums = scratch + ((count + 2 * half) as usize) * line;
+      const to = y + (t as usize) * row + floats(c);
+      const means = n == channels ? to : sums + ((count + 2 * half) as usize) * line;
+      gather(t - half, t + count + half, time, n, row, withZeros, x + floats(c), scratch);
+      windows(count * n, scratch, line, 2 * half + 1, means, sums);
+      if (n < channels) copyRows(count, line, means, line, to, row);
+    }
+  }
+}
+
+/** Copies steps `from` <= t < `end` of n channels, of which some may lie beyond the ends. */
+function gather(
+  from: i32,
+  end: i32,
+  time: i32,
+  n: i32,
+  row: usize,
+  withZeros: bool,
+  x: usize,
+  to: usize,
+): void {
+  const line = floats(n);
+  for (let t = from; t < min(end, 0); t++, to += line) beyond(line, withZeros, x, to);
+  const first = max(from, 0);
+  const count = min(end, time) - first;
+  copyRows(count, line, x + (first as usize) * row, row, to, line);
+  to += (count as usize) * line;
+  const last = x + ((time - 1) as usize) * row;
+  for (let t = max(from, time); t < end; t++, to += line) beyond(line, withZeros, last, to);
+}
+
+@inline
+function beyond(bytes: usize, withZeros: bool, x: usize, to: usize): void {
+  if (withZeros) memory.fill(to, 0, bytes);
+  else memory.copy(to, x, bytes);
+}
+
+function copyRows(
+  rows: i32,
+  bytes: usize,
+  x: usize,
+  xStep: usize,
+  y: usize,
+  yStep: usize,
+): void {
+  if (xStep == yStep) {
+    memory.copy(y, x, (rows as usize) * xStep);
+    return;
+  }
+  for (let i = 0; i < rows; i++, x += xStep, y += yStep) memory.copy(y, x, bytes);
+}
+
+/** dx += the sum of `count` rows from x on, over `divisor`. */
+function overhang(n: i32, x: usize, count: i32, row: usize, divisor: i32, dx: usize): void {
   for (let j = 0; j < n; j++) {
     let s: f32 = 0;
     for (let k = 0; k < count; k++) s += load<f32>(x + (k as usize) * row);
-    store<f32>(dx, load<f32>(dx) + s / (count as f32));
+    store<f32>(dx, load<f32>(dx) + s / (divisor as f32));
     x += 4;
     dx += 4;
   }

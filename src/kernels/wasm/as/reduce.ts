@@ -6,6 +6,7 @@
  *         eight rows at a time in a tree, and those sums in a tree. Both trees depend on the length
  *         alone. |error| <= (20 + log2(n / 256)) 2^-24 sum |x| for rows, (3 + log2 n) for columns.
  */
+import { Fold, foldColumns, foldRows } from "./fold";
 import { loadPart, storePart } from "./lanes";
 import { foldLanes } from "./lanes_sum";
 
@@ -164,80 +165,14 @@ function leaf(rows: i32, x: usize, step: usize, lanes: i32): v128 {
   return s;
 }
 
-/** A combination of two vectors, NaN if either is, that needs no order; a type argument. */
-abstract class Fold {
-  abstract of(a: v128, b: v128): v128;
-  abstract start(): f32;
-}
-
-@inline
-function foldRows<F extends Fold>(rows: i32, columns: i32, x: usize, y: usize): void {
-  const f = changetype<F>(0);
-  const start = f32x4.splat(f.start());
-  for (let i = 0; i < rows; i++) {
-    let s = start;
-    let t = start;
-    let j = 0;
-    for (; j + 8 <= columns; j += 8) {
-      s = f.of(s, v128.load(x));
-      t = f.of(t, v128.load(x, 16));
-      x += 32;
-    }
-    if (j + 4 <= columns) {
-      s = f.of(s, v128.load(x));
-      x += 16;
-      j += 4;
-    }
-    s = f.of(s, t);
-    s = f.of(s, v128.shuffle<f32>(s, start, 2, 3, 4, 4));
-    s = f.of(s, v128.shuffle<f32>(s, start, 1, 4, 4, 4));
-    for (; j < columns; j++) {
-      s = f.of(s, v128.load_splat<f32>(x));
-      x += 4;
-    }
-    v128.store_lane<f32>(y, s, 0);
-    y += 4;
-  }
-}
-
-@inline
-function foldColumns<F extends Fold>(
-  outer: i32,
-  rows: i32,
-  columns: i32,
-  x: usize,
-  y: usize,
-): void {
-  const f = changetype<F>(0);
-  const size = floats(columns);
-  for (let o = 0; o < outer; o++) {
-    memory.copy(y, x, size);
-    x += size;
-    for (let i = 1; i < rows; i++) {
-      let j = 0;
-      for (; j + 4 <= columns; j += 4) {
-        const at = y + floats(j);
-        v128.store(at, f.of(v128.load(at), v128.load(x + floats(j))));
-      }
-      for (; j < columns; j++) {
-        const at = y + floats(j);
-        const s = f.of(v128.load_splat<f32>(at), v128.load_splat<f32>(x + floats(j)));
-        v128.store_lane<f32>(at, s, 0);
-      }
-      x += size;
-    }
-    y += size;
-  }
-}
-
 class Max extends Fold {
   @inline
   of(a: v128, b: v128): v128 {
     return v128.bitselect(b, a, v128.or(f32x4.lt(a, b), f32x4.ne(b, b)));
   }
   @inline
-  start(): f32 {
-    return -Infinity;
+  start(): v128 {
+    return f32x4.splat(-Infinity);
   }
 }
 
@@ -263,8 +198,8 @@ class Min extends Fold {
     return v128.bitselect(b, a, v128.or(f32x4.gt(a, b), f32x4.ne(b, b)));
   }
   @inline
-  start(): f32 {
-    return Infinity;
+  start(): v128 {
+    return f32x4.splat(Infinity);
   }
 }
 
@@ -290,8 +225,8 @@ class Prod extends Fold {
     return f32x4.mul(a, b);
   }
   @inline
-  start(): f32 {
-    return 1;
+  start(): v128 {
+    return f32x4.splat(1);
   }
 }
 

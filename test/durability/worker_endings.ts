@@ -1,6 +1,6 @@
 /**
  * Runs with workers that end in the middle, in a process that has to end by itself afterwards:
- * `endings.ts FOLDER`. Prints how each ended, and the threads left at the end.
+ * `worker_endings.ts FOLDER`. Prints how each ended, and the threads left at the end.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,0 +1,111 @@
+/** Components for the tests of workers, which import this module as the coordinator does. */
+import { appendFileSync } from "node:fs";
+import { threadId } from "node:worker_threads";
+import {
+  type Batch,
+  type Callback,
+  type ForwardContext,
+  type Model,
+  type ModelContext,
+  type RandomStream,
+  registerCallback,
+  registerModel,
+  tf,
+} from "../../mod.ts";
+
+/**
+ * What is unlike a plain matrix, over inputs [rows, 3] and targets [rows, 2], `towers` times: a
+ * parameter of three blocks, one under two names, one that some leaves do not reach, one that none
+ * reaches, one to freeze, and buffers of every type.
+ */
+class Parts implements Model {
+  readonly parameters: Record<string, tf.Variable> = {};
+  readonly buffers: Record<string, tf.Variable> = {
+    mean: held(() => tf.zeros([7])),
+    passes: held(() => tf.scalar(0, "int32")),
+    odd: held(() => tf.tensor1d([false, false, true], "bool")),
+    fixed: held(() => tf.tensor1d([0.1, 1 / 3, 1e-7, 123.456])),
+  };
+  readonly #towers: number;
+
+  constructor({ towers = 1 }: { towers?: number }, { random }: ModelContext) {
+    this.#towers = towers;
+    for (let t = 0; t < towers; t++) {
+      for (const [name, shape] of Object.entries(shapes)) {
+        const full = `tower${t}.${name}`;
+        const values = new Float32Array(tf.util.sizeFromShape(shape));
+        random.fork(full).normal(values, 0, 0.3);
+        this.parameters[full] = tf.tidy(() => tf.variable(tf.tensor(values, shape)));
+      }
+      this.parameters[`tower${t}.again`] = this.parameters[`tower${t}.tied`];
+    }
+  }
+
+  forward({ inputs }: Batch, { training, random }: ForwardContext) {
+    if (training) tf.tidy(() => this.#count(inputs));
+    const towers = Array.from(
+      { length: this.#towers },
+      (_, t) => this.#tower(t, inputs, training, random.fork(t)),
+    );
+    return {
+      prediction: tf.div(tf.addN(towers.map(({ prediction }) => prediction)), towers.length),
+      aux_loss: tf.addN(towers.map(({ rows }) => tf.mean(tf.square(rows)))),
+    };
+  }
+
+  #tower(t: number, inputs: tf.Tensor, training: boolean, random: RandomStream) {
+    const named = (name: string): tf.Tensor2D =>
+      this.parameters[`tower${t}.${name}`] as tf.Tensor2D;
+    const times = (x: tf.Tensor, name: string) => tf.matMul(x as tf.Tensor2D, named(name));
+    let x: tf.Tensor = tf.tanh(tf.sub(times(inputs, "in"), this.buffers.mean));
+    x = times(tf.tanh(times(x, "tied")), "again");
+    // Most leaves go another way, in some iterations all.
+    const [draw] = random.uniform(new Float32Array(1));
+    if (!training || draw < 0.2) x = tf.add(x, times(x, "branch"));
+    x = tf.add(x, times(x, "frozen"));
+    const rows = tf.gather(named("table"), tf.tensor1d([1, 96, 40], "int32"));
+    const prediction = tf.add(tf.add(times(x, "out"), named("bias")), tf.mean(rows));
+    return { prediction, rows };
+  }
+
+  #count(inputs: tf.Tensor): void {
+    const { mean, passes, odd } = this.buffers;
+    const now = tf.mul(tf.mean(inputs), 0.1);
+    mean.assign(tf.add(tf.mul(mean, 0.9), now));
+    passes.assign(tf.add(passes, tf.scalar(1, "int32")));
+    odd.assign(tf.logicalNot(odd));
+  }
+}
+
+const shapes: Record<string, number[]> = {
+  in: [3, 7],
+  table: [97, 89],
+  tied: [7, 7],
+  branch: [7, 7],
+  unused: [5],
+  frozen: [7, 7],
+  out: [7, 2],
+  bias: [2],
+};
+
+function held(make: () => tf.Tensor): tf.Variable {
+  return tf.tidy(() => tf.variable(make(), false));
+}
+
+/** Writes into a file how many tensors each thread has when a leaf's loss is computed. */
+class TensorLog implements Callback {
+  readonly name = "TensorLog";
+  readonly #file: string;
+
+  constructor({ file }: Record<string, unknown>) {
+    this.#file = String(file);
+  }
+
+  loss<T>(value: T, { iteration }: { iteration: number }): T {
+    appendFileSync(this.#file, `${threadId} ${iteration} ${tf.memory().numTensors}\n`);
+    return value;
+  }
+}
+
+registerModel("TestParts", Parts);
+registerCallback("TensorLog", TensorLog);

@@ -1,0 +1,144 @@
+/** What cannot reach a worker, and how many workers there are, in a line each. */
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import {
+  buildOptimizer,
+  Curriculum,
+  IterationRunner,
+  type Model,
+  Optimizer,
+  registerModel,
+  registerOptimizer,
+  type RunConfig,
+  tf,
+} from "../../mod.ts";
+import { singleGroup } from "../../src/optim/builder.ts";
+import { sgd } from "../../src/optim/sgd.ts";
+import { useBackend } from "../support/backend.ts";
+import { Lines, type Overrides } from "../support/runs.ts";
+import { imports, partsConfig } from "./support.ts";
+
+/** Registered here alone: the workers do not import this file. */
+registerModel("Unlisted", () => model());
+registerOptimizer("SelfMade", SelfMade());
+
+function model(): Model {
+  const weight = tf.variable(tf.zeros([3, 2]));
+  return {
+    parameters: { weight },
+    forward: ({ inputs }) => tf.matMul(inputs as tf.Tensor2D, weight as tf.Tensor2D),
+  };
+}
+
+/** An optimizer of a program that makes its updates in its own way. */
+function SelfMade() {
+  return class extends Optimizer {
+    constructor(params: Record<string, unknown>, parameters?: Record<string, tf.Variable>) {
+      super(singleGroup(sgd, params), parameters);
+    }
+    override applyGradients(gradients: never): void {
+      super.applyGradients(gradients);
+    }
+  };
+}
+
+function adam(params: Record<string, unknown>, parameters?: Record<string, tf.Variable>) {
+  return buildOptimizer({ type: "Adam", params }, parameters);
+}
+
+const code = "cannot reach a worker; register it under a name in a module that imports lists";
+
+const rows: [what: string, overrides: Overrides, message: string][] = [
+  [
+    "a class for a model",
+    { model: { type: model } },
+    `model.type: a function or class ${code}`,
+  ],
+  [
+    "a function in the params of a model",
+    { model: { type: "TestParts", params: { init: () => 0 } } },
+    `model.params.init: a function or class ${code}`,
+  ],
+  [
+    "an object of a class in the params of a model",
+    { model: { type: "TestParts", params: { deep: [{ since: new Date(0) }] } } },
+    `model.params.deep[0].since: an object of a class ${code}`,
+  ],
+  [
+    "a loss that is a function",
+    { loss: () => (prediction: tf.Tensor) => ({ sum: tf.sum(prediction), count: 1 }) },
+    `loss: a function or class ${code}`,
+  ],
+  [
+    "an optimizer that is a function",
+    { optimizer: { type: adam as never, params: { lr: 0.1 } } },
+    `optimizer.type: a function or class ${code}`,
+  ],
+  [
+    "a callback with a hook in the forward pass that is an object",
+    { callbacks: ["EMA", new Curriculum({ prediction_length: 2, interval: 1 })] },
+    `callbacks[1]: an object of a class ${code}`,
+  ],
+  [
+    "a callback with a hook in the forward pass that has closures",
+    { callbacks: [{ name: "Mine", loss: (value: unknown) => value }] },
+    `callbacks[0].loss: a function or class ${code}`,
+  ],
+  [
+    "an optimizer that makes its updates itself",
+    { optimizer: { type: "SelfMade", params: { lr: 0.1 } } },
+    "workers: must be 1 for SelfMade, which makes its updates itself: workers make those of rules",
+  ],
+  ["no workers", { workers: 0 }, "workers: must be an integer >= 1, received 0"],
+  [
+    "part of a worker",
+    { workers: 1.5 },
+    'workers: must be an integer >= 1 or "auto", received 1.5',
+  ],
+  ["a word", { workers: "x" as never }, 'workers: must be an integer >= 1 or "auto", received "x"'],
+];
+
+async function create(overrides: Overrides): Promise<IterationRunner> {
+  const config: RunConfig = partsConfig({ workers: 2, checkpoint: false, name: undefined });
+  return await IterationRunner.create({ ...config, ...overrides } as RunConfig, {
+    imports,
+    output: new Lines(),
+  });
+}
+
+await useBackend("wasm");
+for (const [what, overrides, message] of rows) {
+  test(`a run with workers refuses ${what}`, async () => {
+    const tensors = tf.memory().numTensors;
+    await assert.rejects(create(overrides), { name: "ConfigError", message });
+    // The model that the function above makes is not disposed by those who refuse it.
+    assert.ok(tf.memory().numTensors <= tensors + 1);
+  });
+}
+
+test("a run whose model no module of imports registers says so", async () => {
+  const run = await create({ model: { type: "Unlisted" } });
+  await assert.rejects(run.train(), {
+    name: "ConfigError",
+    message:
+      /^workers: a worker cannot build what this thread has built \(model\.type: unknown model "Unlisted".*\); what a program registers must be in a module that imports lists$/,
+  });
+  run.dispose();
+});
+
+test('workers "auto" are as many as there are cores, with 4 shards', async () => {
+  const run = await create({ workers: "auto", shards: undefined });
+  assert.equal(run.settings.shards, 4);
+  run.dispose();
+});
+
+test("what only the coordinator uses may be closures", async () => {
+  const seen: number[] = [];
+  const run = await create({
+    train: { iterations: 2, batchSize: 5 },
+    callbacks: [{ name: "Mine", updateEnd: () => void seen.push(seen.length) }],
+  });
+  await run.train();
+  run.dispose();
+  assert.deepEqual(seen, [0, 1]);
+});
