@@ -40,15 +40,28 @@ export function commandOf(runtime: Runtime, name: string): [program: string, ...
     : runtime === "node"
     ? "node"
     : binary(runtime);
-  const deno = ["run", "-A", "--no-check", "--config", script("deno.json")];
+  const deno = [
+    "run",
+    "-A",
+    "--no-check",
+    "--v8-flags=--expose-gc",
+    "--config",
+    script("deno.json"),
+  ];
   if (runtime === "deno") return [program, ...deno, script(`${file}.ts`)];
-  return [program, script(runtime === "bun" ? `${file}.ts` : `build/node/${file}.js`)];
+  if (runtime === "bun") return [program, script(`${file}.ts`)];
+  return [program, "--expose-gc", script(`build/node/${file}.js`)];
 }
 
 /** Starts child.ts. */
 export function start(runtime: Runtime, directory: string, settings: ChildSettings = {}): Training {
-  const [program, ...args] = commandOf(runtime, "child");
-  const child: ChildProcess = spawn(program, [...args, directory, JSON.stringify(settings)], {
+  return launch(runtime, "child", [directory, JSON.stringify(settings)]);
+}
+
+/** Starts a script of this folder. */
+export function launch(runtime: Runtime, name: string, args: readonly string[]): Training {
+  const [program, ...command] = commandOf(runtime, name);
+  const child: ChildProcess = spawn(program, [...command, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
   });

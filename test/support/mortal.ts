@@ -148,7 +148,7 @@ registerModel<MortalParams>("Mortal", (params, context): Model => {
     { inputLength: 12, outputLength: 4, channels: 2, hidden, dropout: 0.2 },
     context,
   );
-  const mean = tf.variable(tf.scalar(0), false);
+  const mean = tf.tidy(() => tf.variable(tf.scalar(0), false));
   return {
     parameters: mlp.parameters,
     buffers: { mean },
