@@ -4,7 +4,9 @@
  *
  *     deno run -A bench/workers_bench.ts [speed] [cost] [memory] [--rounds 5] [--write FILE]
  *
- * speed: 1 worker with 1 shard and 2 workers with 2 shards take turns; the median of their ratios.
+ * speed: 1 worker with 1 shard and 2 workers with 2 shards take turns. Samples a second are those of
+ * the median iteration, from the end of an update to the end of the next, once the engines have
+ * compiled what is hot (the second half of a run); the ratio is the median over rounds.
  * cost: phases of an iteration with 2 workers for models of 10k, 1M and 10M parameters.
  * memory: what the process holds with 1 and with 4 workers.
  */
@@ -53,21 +55,21 @@ const workloads: Record<string, Workload> = {
     model: { type: "PatchTST", params: { ...series, norm: "layer", dropout: 0 } },
     data: drawn([336, 7], [96, 7], 512),
     batchSize: 64,
-    iterations: 25,
+    iterations: 60,
     bar: 1.7,
   },
   transformer_block: {
     model: { type: "TransformerBlock", params: {} },
     data: drawn([42, 64], [42, 64], 512),
     batchSize: 64,
-    iterations: 60,
+    iterations: 200,
     bar: 1.7,
   },
   dlinear: {
     model: { type: "DLinear", params: series },
     data: drawn([336, 7], [96, 7], 2048),
     batchSize: 256,
-    iterations: 100,
+    iterations: 400,
     bar: 1.4,
   },
 };
@@ -91,10 +93,14 @@ function configOf(
 }
 
 async function speedOf(config: RunConfig): Promise<{ samples: number; loss: number }> {
-  const run = await IterationRunner.create(config, { imports });
+  const ends: number[] = [];
+  const callback = { name: "ends", updateEnd: () => void ends.push(performance.now()) };
+  const run = await IterationRunner.create({ ...config, callbacks: [callback] }, { imports });
   try {
-    const { samplesPerSecond } = await run.train();
-    return { samples: samplesPerSecond, loss: run.lastLoss };
+    await run.train();
+    const times = ends.slice(1).map((end, k) => end - ends[k]);
+    const ms = median(times.slice(times.length >> 1));
+    return { samples: 1000 * config.train.batchSize! / ms, loss: run.lastLoss };
   } finally {
     run.dispose();
   }
@@ -147,8 +153,8 @@ async function cost(): Promise<void> {
     await run.train();
     run.dispose();
     const of = (name: string): number => median(laps.slice(5).map((lap) => lap[name]));
-    // Two gradients are read and one is written, then read again for its squares.
-    const bandwidth = (4 * 4 * size) / (of("reduceMs") * 2e6) * 2;
+    // Two gradients are read and one is written (and, from the cache, read again for its squares).
+    const bandwidth = 3 * 4 * size / (of("reduceMs") * 1e6);
     say(
       `| ${size} | ` + ["iterationMs", "loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"]
         .map((name) => of(name).toFixed(2)).join(" | ") +

@@ -17,6 +17,7 @@ test("resolveConfig fills in the documented defaults", () => {
     backend: "auto",
     deterministic: false,
     workers: 1,
+    maxWorkerRestarts: 3,
     shards: 1,
     model: 0,
     data: 0,

@@ -37,7 +37,7 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
   const threads = workerThreads();
   // Deno's worker_threads take no https: (a package of JSR).
   if (threads === undefined || (runtime === "deno" && module.protocol !== "file:")) {
-    return webThread(url, events);
+    return webThread(url, module, events);
   }
   const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
   worker.on("message", events.message);
@@ -52,7 +52,7 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
   };
 }
 
-function webThread(url: URL | undefined, events: ThreadEvents): Thread {
+function webThread(url: URL | undefined, module: URL, events: ThreadEvents): Thread {
   // Bundlers look for the second form, word for word.
   const worker = url !== undefined
     ? new Worker(url, { type: "module" })
@@ -61,7 +61,9 @@ function webThread(url: URL | undefined, events: ThreadEvents): Thread {
   worker.onmessageerror = () => events.failed("it sent a message that cannot be read");
   worker.onerror = (event) => {
     event.preventDefault();
-    events.failed(oneLine(event.message ?? "its module cannot be loaded"));
+    // Errors of loading have no message.
+    const { message = `its module cannot be loaded: ${module} (workerUrl names it)` } = event;
+    events.failed(oneLine(message));
   };
   return {
     tells: false,

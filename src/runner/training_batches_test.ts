@@ -28,10 +28,14 @@ test("TrainingBatches loads a batch ahead once, and another one if that is asked
   const batches = new TrainingBatches(new DataLoader(dataset), true);
   assert.equal(await first(batches, 0), 0);
   batches.loadAhead(1);
+  // The workers come first.
+  assert.deepEqual(gathered, [0]);
+  await turn();
   assert.deepEqual(gathered, [0, 1]);
   assert.equal(await first(batches, 1), 1);
   assert.deepEqual(gathered, [0, 1]);
   batches.loadAhead(2);
+  await turn();
   assert.equal(await first(batches, 4), 4);
   assert.equal(await first(batches, 2), 2);
   assert.deepEqual(gathered, [0, 1, 2, 4, 2]);

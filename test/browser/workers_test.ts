@@ -173,6 +173,16 @@ describe("workers in a page", {
     });
   });
 
+  test("a worker whose module is not there ends the run with its address", async () => {
+    await open("assets/", ISOLATION, async (page) => {
+      const config = { workers: 2, maxWorkerRestarts: 1 };
+      await assert.rejects(
+        train(page, config, { workerUrl: "nowhere.js" }),
+        /WorkerError: .* its module cannot be loaded: http:.*\/assets\/nowhere\.js \(workerUrl names it\)/,
+      );
+    });
+  });
+
   test("on WebGPU one worker is the default; two give its numbers", async () => {
     await open("assets/", ISOLATION, async (page) => {
       const config: Partial<RunConfig> = {

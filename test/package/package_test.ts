@@ -5,12 +5,22 @@
  */
 import { build } from "esbuild";
 import { strict as assert } from "node:assert";
-import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, test, type TestContext } from "node:test";
 import { chromium } from "playwright-core";
 import { binary, root } from "../../tools/project.ts";
@@ -33,22 +43,21 @@ interface Trained {
   backend: string;
 }
 
-const deno = [binary("deno"), "run", "--no-lock", "--no-prompt"];
 /** What a run needs, with workers or without. */
-const narrow = ["--allow-read=.", "--allow-write=runs", "--allow-sys=hostname"];
-const runtimes: [string, string[], string[]?][] = [
+const permissions = ["--allow-read=.", "--allow-write=runs", "--allow-sys=hostname"];
+const runtimes: [string, string[]][] = [
   ["Node", [process.execPath]],
   ["Bun", [binary("bun"), "run"]],
-  ["Deno", [...deno, "-A"], [...deno, ...narrow]],
+  ["Deno", [binary("deno"), "run", "--no-lock", "--no-prompt", ...permissions]],
 ];
-for (const [name, [program, ...args], command = [program, ...args]] of runtimes) {
+for (const [name, [program, ...args]] of runtimes) {
   test(`the installed package trains under ${name}`, () => {
     const output = run(program, [...args, "consumer.mjs"], folder);
     checkResult(JSON.parse(output.trim().split("\n").at(-1)!));
   });
   test(`the installed package trains with workers under ${name}`, () => {
     rmSync(join(folder, "runs"), { recursive: true, force: true });
-    const output = run(command[0], [...command.slice(1), "workers.mjs"], folder);
+    const output = run(program, [...args, "workers.mjs"], folder);
     checkWorkers(JSON.parse(output.trim().split("\n").at(-1)!));
   });
 }
@@ -68,6 +77,38 @@ test("the installed package trains with workers in a bundle for Node", async () 
   });
   const output = run(process.execPath, ["app.js"], outdir);
   checkWorkers(JSON.parse(output.trim().split("\n").at(-1)!));
+});
+
+test("the sources, loaded over http as a package of JSR is, train with workers under Deno", async () => {
+  const project = join(folder, "http");
+  mkdirSync(project);
+  symlinkSync(join(folder, "node_modules"), join(project, "node_modules"));
+  const server = createServer(({ url }, response) => {
+    response.setHeader("content-type", "application/typescript");
+    response.end(readFileSync(join(root, new URL(url!, "http://localhost").pathname)));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { imports } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
+  imports.downhill = `http://${host}/mod.ts`;
+  imports["downhill/models"] = `http://${host}/src/model/models.ts`;
+  const config = { nodeModulesDir: "manual", lock: false, imports };
+  writeFileSync(join(project, "deno.json"), JSON.stringify(config));
+  cpSync(join(root, "test/package/workers.mjs"), join(project, "workers.mjs"));
+  try {
+    const flags = [`--allow-import=${host}`, "--allow-read", ...permissions.slice(1)];
+    const args = ["run", "--no-check", "--no-prompt", ...flags, "workers.mjs"];
+    // Not spawnSync: this process serves.
+    const child = spawn(binary("deno"), args, {
+      cwd: project,
+      env: { ...process.env, DENO_DIR: join(folder, "deno") },
+    });
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    assert.match(stdout, /\n\[.*\]\n$/, stderr);
+    checkWorkers(JSON.parse(stdout.trim().split("\n").at(-1)!));
+  } finally {
+    server.close();
+  }
 });
 
 test("the installed command trains from a config file, with workers in every runtime", () => {
@@ -108,7 +149,7 @@ test("the installed command trains from a config file, with workers in every run
   };
   const one = train([join(folder, "node_modules/.bin/downhill")], "command");
   assert.deepEqual([one.workers, one.iterations], [1, 3]);
-  for (const [name, args, command = args] of runtimes) {
+  for (const [name, command] of runtimes) {
     const two = train([...command, "node_modules/downhill/dist/cli.js"], name);
     assert.deepEqual([two.workers, two.iterations], [2, 3], name);
     assert.equal(two.weightsSha256, one.weightsSha256, name);
