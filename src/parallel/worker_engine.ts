@@ -302,6 +302,7 @@ export class WorkerEngine implements Engine {
     const groups = optionsOf(optimizer);
     const replaced = optimizer.resolve(given ?? {});
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
+    const era = this.#era;
     let computed = true;
     await this.#surviving(async () => {
       // Another team has nothing of what a lost one had computed.
@@ -326,6 +327,8 @@ export class WorkerEngine implements Engine {
       const ms = await this.#command(team, UPDATE, encodeMessage(message));
       this.#took("iteration", this.#gradientMs + ms);
     });
+    // What is not committed has not been.
+    this.#refuseOver(era);
     this.#state.commit();
   }
 
