@@ -18,6 +18,13 @@ import type { TrainWorker } from "./train_worker.ts";
 /** A worker was lost or hangs: what it was at can be done again by another team. */
 export class LostWorker extends Error {
   override readonly name = "LostWorker";
+  /** Whether it gave no sign of life, as one that is only slow does too. */
+  readonly silent: boolean;
+
+  constructor(message: string, { silent = false }: { silent?: boolean } = {}) {
+    super(message);
+    this.silent = silent;
+  }
 }
 
 /** How often workers are looked after, in ms. */
@@ -232,7 +239,9 @@ export class Team {
 function refuseSilence(ms: number, limit: number, worker: number): void {
   if (ms <= limit) return;
   const seconds = (ms / 1000).toFixed(1);
-  throw new LostWorker(`worker ${worker + 1} has given no sign of life for ${seconds} s`);
+  throw new LostWorker(`worker ${worker + 1} has given no sign of life for ${seconds} s`, {
+    silent: true,
+  });
 }
 
 /** Errors that another team would only repeat. */

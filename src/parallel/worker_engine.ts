@@ -59,6 +59,9 @@ interface Task {
   readonly random: RandomStream;
 }
 
+/** What a worker may be slow at. */
+type Work = "start" | "iteration" | Split;
+
 /** Sizes that the shared memory must have. */
 interface Needs {
   readonly batchBytes: number;
@@ -76,8 +79,8 @@ export class WorkerEngine implements Engine {
   readonly #state: TrainingState;
   #team: Team | undefined;
   #needs: Needs;
-  /** The longest so far, in ms: an iteration, or a batch of an evaluation. */
-  readonly #slowest = new Map<"iteration" | Split, number>();
+  /** The longest so far, in ms: iterations, and batches of evaluations. */
+  readonly #slowest = new Map<Work, number>();
   #gradientMs = 0;
   #restarts = 0;
   /** Counted up by `rest` and `dispose`: what began before is not to be gone on with. */
@@ -162,14 +165,20 @@ export class WorkerEngine implements Engine {
   }
 
   /** A silent worker is lost after so long, in ms. */
-  #limit(what: "iteration" | Split = "iteration"): number {
+  #limit(what: Work = "iteration"): number {
     const slowest = this.#slowest.get(what);
-    // A first iteration that is only slow gets more time from every team.
-    return slowest === undefined ? this.firstLimitMs * 2 ** this.#restarts : 2 * slowest + 1000;
+    return slowest === undefined ? this.firstLimitMs : 2 * slowest + 1000;
   }
 
-  #took(what: "iteration" | Split, ms: number): void {
+  #took(what: Work, ms: number): void {
     this.#slowest.set(what, Math.max(this.#slowest.get(what) ?? 0, ms));
+  }
+
+  /** A worker that was silent may have been slow only: the next team has more time. */
+  #giveTime(what: Work, error: unknown): void {
+    if (!(error instanceof LostWorker && error.silent)) return;
+    if (this.#slowest.has(what)) this.#took(what, this.#limit(what));
+    else this.firstLimitMs *= 2;
   }
 
   /** Has the workers obey; answers how long it took, in ms. */
@@ -179,8 +188,7 @@ export class WorkerEngine implements Engine {
       await team.command(kind, message, this.#limit());
       return performance.now() - begin;
     } catch (error) {
-      // It may have been slow only: then the next team has more time.
-      if (this.#slowest.has("iteration")) this.#took("iteration", performance.now() - begin);
+      this.#giveTime("iteration", error);
       throw error;
     }
   }
@@ -352,7 +360,9 @@ export class WorkerEngine implements Engine {
       } catch (error) {
         this.#refuseOver(era);
         if (!(error instanceof LostWorker)) throw error;
-        if (this.#team === team) this.#replacing = this.#replaceForEvaluation(error);
+        if (this.#team !== team) continue;
+        this.#giveTime(split, error);
+        this.#replacing = this.#replaceForEvaluation(error);
       }
     }
   }
@@ -416,7 +426,12 @@ export class WorkerEngine implements Engine {
       await this.#end();
       this.#refuseOver(era);
       this.#team = this.#newTeam();
-      await this.#team.build(this.firstLimitMs);
+      try {
+        await this.#team.build(this.#limit("start"));
+      } catch (error) {
+        this.#giveTime("start", error);
+        throw error;
+      }
     } else if (batch!.byteLength < batchBytes) {
       await this.#team!.takeBatch(new SharedArrayBuffer(batchBytes), this.#limit());
     }

@@ -1,7 +1,7 @@
 /**
  * A training process to be killed: everything that has state is on. `child.ts DIRECTORY [SETTINGS]`
  *
- * SETTINGS is JSON: `iterations`, `backend`, `stall: [save, call]`: at that file-system call of that save
+ * SETTINGS is JSON: `iterations`, `backend`, `workers`, `stall: [save, call]`: at that file-system call of that save
  * (both counted from 0) it says `stalled` and waits for its end.
  */
 import process from "node:process";
@@ -18,19 +18,21 @@ import { series } from "../support/runs.ts";
 export interface ChildSettings {
   readonly iterations?: number;
   readonly backend?: "wasm" | "cpu";
+  readonly workers?: number;
   readonly stall?: readonly [save: number, call: number];
 }
 
 /** The run: dropout, batch order, schedule, averages, early stopping, curriculum, accumulation, shards. */
 export function childConfig(
   directory: string,
-  { iterations = 120, backend = "wasm" }: ChildSettings,
+  { iterations = 120, backend = "wasm", workers = 1 }: ChildSettings,
 ): RunConfig {
   return {
     name: "run",
     seed: 11,
     backend,
     deterministic: true,
+    workers,
     shards: 2,
     model: {
       type: "Mlp",

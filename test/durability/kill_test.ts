@@ -15,3 +15,8 @@ test("a run killed inside a save ends as one that was left alone", async () => {
   const figures = await killInSave({ runtimes: [here], kills: 3, iterations: 30, seed: 2 });
   assert.equal(figures.kills, 3);
 });
+
+test("a run with workers that is killed ends as one that was left alone", async () => {
+  const plan = { runtimes: [here], kills: 2, iterations: 40, seed: 3, workers: 2 };
+  assert.equal((await killAtRandom(plan)).kills, 2);
+});

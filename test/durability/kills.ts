@@ -11,6 +11,7 @@ export interface KillPlan {
   readonly kills: number;
   readonly iterations: number;
   readonly seed: number;
+  readonly workers?: number;
 }
 
 /** Counts of what was done; every run has ended as the one that was left alone. */
@@ -23,7 +24,7 @@ export interface KillFigures {
 
 /** Kills at instants drawn from the time a whole run takes. Restarts change the runtime at random. */
 export async function killAtRandom(plan: KillPlan): Promise<KillFigures> {
-  const { runtimes, iterations, seed } = plan;
+  const { runtimes, iterations, seed, workers } = plan;
   const draws = new Draws(seed);
   const figures: KillFigures = { kills: 0, runs: 0, by: {} };
   await withFolder(async (folder) => {
@@ -32,7 +33,7 @@ export async function killAtRandom(plan: KillPlan): Promise<KillFigures> {
     for (const runtime of runtimes) {
       const directory = join(folder, runtime);
       const began = performance.now();
-      const { status, output } = await start(runtime, directory, { iterations }).ended;
+      const { status, output } = await start(runtime, directory, { iterations, workers }).ended;
       assert.equal(status, 0, output);
       times.set(runtime, performance.now() - began);
       const outcome = await outcomeOf(directory);
@@ -43,7 +44,7 @@ export async function killAtRandom(plan: KillPlan): Promise<KillFigures> {
       const directory = join(folder, `run-${figures.runs}`);
       for (;;) {
         const runtime = draws.pick(runtimes);
-        const training = start(runtime, directory, { iterations });
+        const training = start(runtime, directory, { iterations, workers });
         const timer = new Promise<void>((resolve) =>
           setTimeout(resolve, draws.unit() * times.get(runtime)!)
         );

@@ -94,4 +94,4 @@ function threads(): number {
 }
 
 const [folder] = process.argv.slice(2);
-if (folder !== undefined && /endings\.[jt]s$/.test(process.argv[1])) await main(folder);
+if (folder !== undefined && /worker_endings\.[jt]s$/.test(process.argv[1])) await main(folder);

@@ -1,7 +1,8 @@
-/** Workers that are lost in set phases and ways, one after the other. */
+/** Workers that are lost in set phases and ways, one after the other: `worker_faults.ts all`. */
 import { strict as assert } from "node:assert";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import type { Fault } from "../support/mortal.ts";
 import { type MortalRun, trainMortal } from "../support/mortal_runs.ts";
 import { withFolder } from "../support/runs.ts";
@@ -72,4 +73,11 @@ export function assertAlike(run: MortalRun, plain: MortalRun): void {
   assert.equal(run.error, undefined, run.lines.join("\n"));
   assert.equal(run.summary?.weightsSha256, plain.summary?.weightsSha256);
   assert.equal(run.metrics, plain.metrics);
+}
+
+const [which] = process.argv.slice(2);
+if (which === "all" && /worker_faults\.[jt]s$/.test(process.argv[1])) {
+  const figures = await strikeAll(everyFault);
+  assert.equal(figures.struck, everyFault.length);
+  console.log(JSON.stringify(figures));
 }
