@@ -58,10 +58,19 @@ export class Arena {
         `need ${size} GiB of shared memory, more than the 4 GiB there can be`,
       );
     }
-    return new Arena(
-      new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
-      layout,
-    );
+    try {
+      return new Arena(
+        new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+        layout,
+      );
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      const size = (layout.bytes / 2 ** 20).toFixed(0);
+      throw new ConfigError(
+        "workers",
+        `need ${size} MiB of shared memory, which are not to be had`,
+      );
+    }
   }
 
   /** Float32 values at a byte address. */

@@ -11,7 +11,7 @@ test("a run whose workers are terminated at random instants ends with the bits o
 });
 
 test("runs with workers leave no thread, descriptor or tensor behind", async () => {
-  const { status, output } = await launch(here, "worker_leaks", ["10"]).ended;
+  const { status, output } = await launch(here, "worker_leaks", ["8"]).ended;
   assert.equal(status, 0, output);
   const { threads, descriptors, tensors }: LeakFigures = JSON.parse(output.trim());
   // The runtimes keep a few threads of their own for later.
