@@ -174,8 +174,12 @@ export class Arena {
   setLeave(leave: boolean): void {
     Atomics.store(this.words, LEAVE, Number(leave));
     if (!leave) return;
-    Atomics.add(this.words, COMMAND, 1);
     Atomics.notify(this.words, COMMAND);
+  }
+
+  /** Wakes whoever waits for news that will not come. */
+  giveUp(): void {
+    this.#tell();
   }
 
   // Worker.

@@ -91,8 +91,10 @@ export class Team {
       if (!(error instanceof ConfigError)) throw error;
       throw new ConfigError(
         "workers",
-        `a worker cannot build what this thread has built (${error.message}); what a program ` +
-          "registers must be in a module that imports lists",
+        `a worker cannot build what this thread has built: ${error.message}` +
+          (error.message.includes("; known: ")
+            ? " (what a program registers must be in a module that imports lists)"
+            : ""),
       );
     }
   }
@@ -179,6 +181,8 @@ export class Team {
     this.#lost ??= "the team has ended";
     // Some runtimes cannot end a thread that is busy: it leaves at the next turn.
     this.arena.setLeave(true);
+    // What waits for news holds the shared memory.
+    this.arena.giveUp();
     await Promise.all(this.#handles.map((handle) => handle.terminate()));
   }
 
