@@ -12,7 +12,10 @@ const LONGEST_MS = 2 ** 31 - 1;
 
 /** A worker that was started. It keeps the process alive until {@link WorkerHandle.terminate}. */
 export interface WorkerHandle<T> {
-  /** The object that the worker exposes. A call of it never settles if the thread ends: `call` does. */
+  /**
+   * The object that the worker exposes. A call of it never settles if the thread ends: `call` does;
+   * after {@link WorkerHandle.terminate} it throws.
+   */
   readonly remote: Remote<T>;
 
   /**

@@ -13,7 +13,7 @@ const expected: Record<string, string> = {
   "evaluating": disposed,
   "between gradient and update": disposed,
   "failed":
-    "WorkerError: iteration 2: worker N: struck by the test; workers were replaced 0 times, " +
+    "WorkerError: iteration 3: worker N: struck by the test; workers were replaced 0 times, " +
     "as maxWorkerRestarts says",
   "broken by a hook": "Error: enough",
 };

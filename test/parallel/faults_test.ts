@@ -55,7 +55,7 @@ test("too many lost workers, and SIGTERM, end the command with exit code 75; res
 
     const stopped = start(folder, { faults });
     await stopped.printed(
-      /^resuming .* after iteration [3-9], where it ended with: worker [12]: struck .* says$/m,
+      /^resuming .* after iteration [3-9], where it ended with: iteration \d+: worker [12]: struck .* says$/m,
     );
     await appears(join(folder, "marks", "1-0"));
     stopped.kill("SIGTERM");
