@@ -17,13 +17,23 @@ interface WorkerScope {
 /** Listeners of one end; `deliver` hands them a message. */
 export interface Line extends Endpoint {
   deliver(data: unknown): void;
+  /**
+   * Nothing is sent or heard any more, and nothing held: comlink keeps the line until the proxies on it
+   * are collected, which never happens if they can be reached from the line.
+   */
+  cut(): void;
 }
 
 /** An end that sends by `post`. */
 export function line(post: (message: unknown, transfer?: Transferable[]) => void): Line {
   const listeners = new Set<EventListenerOrEventListenerObject>();
+  let send: typeof post | undefined = post;
   return {
-    postMessage: post,
+    postMessage: (message, transfer) => send?.(message, transfer),
+    cut(): void {
+      send = undefined;
+      listeners.clear();
+    },
     addEventListener: (_, listener) => void listeners.add(listener),
     removeEventListener: (_, listener) => void listeners.delete(listener),
     deliver(data): void {

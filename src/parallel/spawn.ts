@@ -62,6 +62,7 @@ export function spawnWorker<T>(
 
   const close = (reason: string): void => {
     over = reason;
+    end.cut();
     for (const reject of pending) reject(reason);
     pending.clear();
   };
@@ -71,10 +72,7 @@ export function spawnWorker<T>(
     thread?.kill();
     handle.onEnd?.(reason);
   };
-  // comlink posts once more when its proxies are collected, which may be long after the end.
-  const end = line((message, transfer) => {
-    if (over === undefined) thread?.post(message, transfer);
-  });
+  const end = line((message, transfer) => thread?.post(message, transfer));
   const handle: WorkerHandle<T> = {
     remote: wrap<T>(end),
     terminate: () => terminated ??= terminate(),
