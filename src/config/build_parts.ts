@@ -125,7 +125,7 @@ export async function buildParts(
   const trained = await buildTrained(config, parts, baseDirectory, purpose === "train");
   try {
     const workers = workersOf(config, backend.name, output);
-    if (workers === 1) return { ...parts, ...trained };
+    if (workers === 1 || purpose === "predict") return { ...parts, ...trained };
     const built = { ...parts, ...trained, callbacks: user, baseDirectory, task: { type, params } };
     const named = { ...config, loss: lossConfig, metrics: metricConfig };
     return { ...parts, ...trained, engine: workerEngine(named, workers, built, options) };

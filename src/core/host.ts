@@ -5,6 +5,7 @@
  * all have: no import of `node:` modules stands in the way of a browser bundle.
  */
 import type * as FileSystem from "node:fs";
+import type * as Os from "node:os";
 import type * as Path from "node:path";
 import type * as Timers from "node:timers";
 import type * as Url from "node:url";
@@ -68,7 +69,9 @@ export const hostProcess: HostProcess | undefined = runtime === "browser"
 
 /** How many threads the machine runs at once, as the runtime tells. */
 export function cores(): number {
-  return globalThis.navigator?.hardwareConcurrency ?? 1;
+  // Node 20 has no navigator.
+  const { hardwareConcurrency } = globalThis.navigator ?? {};
+  return hardwareConcurrency ?? (builtin("node:os") as typeof Os).availableParallelism();
 }
 
 /** `node:fs`, or an error that says it is not there. */

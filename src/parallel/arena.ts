@@ -29,6 +29,9 @@ const PHASES = ["loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"] as c
 /** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
 const NAP_MS = 100;
 
+/** How long a thread looks before it sleeps, in ms: about what the coordinator does between two commands. */
+const SPIN_MS = 1;
+
 /** The views and the control words of the shared memory. */
 export class Arena {
   readonly memory: WebAssembly.Memory;
@@ -174,8 +177,12 @@ export class Arena {
   setLeave(leave: boolean): void {
     Atomics.store(this.words, LEAVE, Number(leave));
     if (!leave) return;
-    Atomics.add(this.words, COMMAND, 1);
     Atomics.notify(this.words, COMMAND);
+  }
+
+  /** Wakes whoever waits for news that will not come. */
+  giveUp(): void {
+    this.#tell();
   }
 
   // Worker.
@@ -200,6 +207,7 @@ export class Arena {
 
   /** Waits for the command after number `seen`; answers its kind, or undefined if the loop is to be left. */
   nextCommand(worker: number, seen: number): number | undefined {
+    this.#spin(() => Atomics.load(this.words, COMMAND) !== seen || this.isLeft);
     while (Atomics.load(this.words, COMMAND) === seen && !this.isLeft) {
       this.beat(worker);
       Atomics.wait(this.words, COMMAND, seen, NAP_MS);
@@ -224,6 +232,7 @@ export class Arena {
       Atomics.notify(this.words, ARRIVED);
       return;
     }
+    this.#spin(() => Atomics.load(this.words, ARRIVED) >= workers || this.isLeft);
     for (let arrived; (arrived = Atomics.load(this.words, ARRIVED)) < workers;) {
       if (this.isLeft) throw new Error("the other workers are gone");
       this.beat(worker);
@@ -236,6 +245,15 @@ export class Arena {
     const isLast = Atomics.add(this.words, DONE, 1) + 1 === this.layout.workers;
     if (isLast) this.#tell();
     return isLast;
+  }
+
+  /**
+   * Looks for a moment before the thread goes to sleep: what wakes up is often put on a core that is
+   * taken, beside one that is free, and two workers then share it for milliseconds.
+   */
+  #spin(isOver: () => boolean): void {
+    const until = performance.now() + SPIN_MS;
+    while (!isOver() && performance.now() < until);
   }
 
   #tell(): void {

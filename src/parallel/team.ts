@@ -91,8 +91,10 @@ export class Team {
       if (!(error instanceof ConfigError)) throw error;
       throw new ConfigError(
         "workers",
-        `a worker cannot build what this thread has built (${error.message}); what a program ` +
-          "registers must be in a module that imports lists",
+        `a worker cannot build what this thread has built: ${error.message}` +
+          (error.message.includes("; known: ")
+            ? " (what a program registers must be in a module that imports lists)"
+            : ""),
       );
     }
   }
@@ -164,7 +166,7 @@ export class Team {
   ): Promise<{ sums: ArrayLike<number>; ms: number }> {
     const i = this.#turn++ % this.#handles.length;
     const sent = performance.now();
-    const answer = this.#handles[i].remote.evaluate(split, batch, position);
+    const answer = this.#live[i].remote.evaluate(split, batch, position);
     const sums = await this.#answer(i, answer, "evaluate a batch", limit);
     const now = performance.now();
     const ms = now - Math.max(sent, this.#answered[i] ?? sent);
@@ -179,14 +181,22 @@ export class Team {
     this.#lost ??= "the team has ended";
     // Some runtimes cannot end a thread that is busy: it leaves at the next turn.
     this.arena.setLeave(true);
+    // What waits for news holds the shared memory.
+    this.arena.giveUp();
     await Promise.all(this.#handles.map((handle) => handle.terminate()));
+  }
+
+  /** The workers, which hear nothing more once they have ended. */
+  get #live(): readonly WorkerHandle<TrainWorker>[] {
+    if (this.#ended) throw new LostWorker(this.#lost!);
+    return this.#handles;
   }
 
   /** Puts the workers into their loops. */
   #enter(): void {
     if (this.#runs.length > 0) return;
     this.arena.setLeave(false);
-    this.#runs = this.#handles.map((handle) => {
+    this.#runs = this.#live.map((handle) => {
       const run = handle.remote.run();
       // Looked at when the worker fails, or leaves.
       run.catch(() => {});
@@ -206,7 +216,7 @@ export class Team {
     ask: (handle: WorkerHandle<TrainWorker>, i: number) => Promise<void>,
   ): Promise<void> {
     await Promise.all(
-      this.#handles.map((handle, i) => this.#answer(i, ask(handle, i), what, limit)),
+      this.#live.map((handle, i) => this.#answer(i, ask(handle, i), what, limit)),
     );
   }
 

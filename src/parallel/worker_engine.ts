@@ -22,7 +22,7 @@ import type {
   IterationGradient,
   Split,
 } from "../runner/engine.ts";
-import { scaleOf, type Totals } from "../runner/gradients.ts";
+import { type Totals, totalsOf } from "../runner/gradients.ts";
 import { type Bounds, chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
@@ -107,7 +107,7 @@ export class WorkerEngine implements Engine {
     return await this.#surviving(async () => {
       await this.#compute(task);
       return this.#gradientOf(task);
-    });
+    }, `iteration ${iteration}: `);
   }
 
   async evaluation(split: Split): Promise<EvaluationLanes> {
@@ -278,24 +278,12 @@ export class WorkerEngine implements Engine {
       const blocks = present[g] ? blockCount(size) : 0;
       return [...arena.doublesAt(layout.squaresAt + 8 * block, blocks)];
     });
-    const lossSum = losses.total();
-    const count = counts.total().value;
-    const square = treeSum(squares);
-    const scale = scaleOf(count);
     const { metricWidth } = this.#parts;
     const rows = bounds[bounds.length - 1][1] - bounds[0][0];
     const { metricsAt } = placesOf(batch, batchSize(batch) * metricWidth);
     const metrics = new Float32Array(shared, metricsAt, rows * metricWidth);
-    const metricSums = new Float64Array(metricWidth);
-    metrics.forEach((value, i) => metricSums[i % metricWidth] += value);
-    return {
-      scale,
-      lossSum,
-      count,
-      norm: Math.sqrt(square) * scale,
-      metricSums,
-      finite: Number.isFinite(lossSum) && Number.isFinite(square),
-    };
+    const count = counts.total().value;
+    return totalsOf(losses.total(), count, treeSum(squares), metrics, metricWidth);
   }
 
   /** The update with these gradients; `given` are those that callbacks have put in their place. */
@@ -310,6 +298,7 @@ export class WorkerEngine implements Engine {
     const groups = optionsOf(optimizer);
     const replaced = optimizer.resolve(given ?? {});
     const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
+    const era = this.#era;
     let computed = true;
     await this.#surviving(async () => {
       // Another team has nothing of what a lost one had computed.
@@ -333,7 +322,9 @@ export class WorkerEngine implements Engine {
       };
       const ms = await this.#command(team, UPDATE, encodeMessage(message));
       this.#took("iteration", this.#gradientMs + ms);
-    });
+    }, `iteration ${task.iteration}: `);
+    // What is not committed has not been.
+    this.#refuseOver(era);
     this.#state.commit();
   }
 
@@ -370,7 +361,7 @@ export class WorkerEngine implements Engine {
   }
 
   /** Does `work`, again with another team as long as workers are lost over it. */
-  async #surviving<T>(work: () => Promise<T>): Promise<T> {
+  async #surviving<T>(work: () => Promise<T>, where = ""): Promise<T> {
     const era = this.#era;
     for (;;) {
       this.#refuseOver(era);
@@ -379,13 +370,13 @@ export class WorkerEngine implements Engine {
       } catch (error) {
         this.#refuseOver(era);
         if (!(error instanceof LostWorker)) throw error;
-        await this.#replace(error);
+        await this.#replace(error, where);
       }
     }
   }
 
   /** Ends a team that has lost a worker. */
-  async #replace(error: LostWorker): Promise<void> {
+  async #replace(error: LostWorker, where = ""): Promise<void> {
     const { output, maxRestarts } = this.#parts;
     const era = this.#era;
     await this.#end();
@@ -393,12 +384,14 @@ export class WorkerEngine implements Engine {
     if (this.#restarts >= maxRestarts) {
       const times = `${this.#restarts} time${this.#restarts === 1 ? "" : "s"}`;
       throw new WorkerError(
-        `${error.message}; workers were replaced ${times}, as maxWorkerRestarts says`,
+        `${where}${error.message}; workers were replaced ${times}, as maxWorkerRestarts says`,
       );
     }
     this.#restarts++;
     this.onRestart?.();
-    output.line(`${error.message}: replacing the workers (${this.#restarts} of ${maxRestarts})`);
+    output.line(
+      `${where}${error.message}: replacing the workers (${this.#restarts} of ${maxRestarts})`,
+    );
   }
 
   /** A team at work on shared memory that is large enough and holds the training state. */

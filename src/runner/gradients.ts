@@ -100,25 +100,36 @@ export async function iterationGradient(
       const square = squares === undefined ? hostSquaredNorm(tensors) : values.shift()!;
       const loss = values.shift()!;
       const count = typeof items === "number" ? items : values.shift()!;
-      const scale = scaleOf(count);
-      const finite = Number.isFinite(loss) && Number.isFinite(square);
-      if (!finite) restore(buffers, before);
-      const norm = Math.sqrt(square) * scale;
-      const totals = columnSums(values, metricSums);
-      return { scale, lossSum: loss, count, norm, metricSums: totals, finite };
+      const totals = totalsOf(loss, count, square, values, metricSums?.shape[1] ?? 0);
+      if (!totals.finite) restore(buffers, before);
+      return totals;
     },
     dispose: () => tf.dispose([...tensors, ...scalars, ...before, ...moved]),
   };
 }
 
 /** What turns the gradient of a loss sum over `count` items into that of the mean. */
-export function scaleOf(count: number): number {
+function scaleOf(count: number): number {
   return 1 / Math.max(count, TINY);
 }
 
-/** The totals over samples, added in double precision in sample order, as an evaluation does. */
-function columnSums(values: readonly number[], sums: tf.Tensor | undefined): Float64Array {
-  const totals = new Float64Array(sums?.shape[1] ?? 0);
-  values.forEach((value, i) => totals[i % totals.length] += value);
-  return totals;
+/**
+ * The totals of an iteration.
+ *
+ * @param square The squared norm of the gradient of the loss sum.
+ * @param rows The metric sums of the samples in order, `width` each; they are added in double
+ * precision in sample order, as an evaluation does.
+ */
+export function totalsOf(
+  lossSum: number,
+  count: number,
+  square: number,
+  rows: ArrayLike<number>,
+  width: number,
+): Totals {
+  const scale = scaleOf(count);
+  const metricSums = new Float64Array(width);
+  for (let i = 0; i < rows.length; i++) metricSums[i % width] += rows[i];
+  const finite = Number.isFinite(lossSum) && Number.isFinite(square);
+  return { scale, lossSum, count, norm: Math.sqrt(square) * scale, metricSums, finite };
 }

@@ -63,9 +63,9 @@ export async function strikeAll(faults: readonly Fault[]): Promise<FaultFigures>
 }
 
 const said: Partial<Record<Fault["way"], RegExp>> = {
-  throw: /^worker [12]: struck by the test: /,
-  exit: /^worker [12] ended: it exited with code 3: /,
-  hang: /^worker [12] has given no sign of life for \d+\.\d s: /,
+  throw: /^(iteration \d+: )?worker [12]: struck by the test: /,
+  exit: /^(iteration \d+: )?worker [12] ended: it exited with code 3: /,
+  hang: /^(iteration \d+: )?worker [12] has given no sign of life for \d+\.\d s: /,
 };
 
 /** Equal weights and records. */

@@ -12,7 +12,8 @@ const expected: Record<string, string> = {
   "hanging": disposed,
   "evaluating": disposed,
   "between gradient and update": disposed,
-  "failed": "WorkerError: worker N: struck by the test; workers were replaced 0 times, " +
+  "failed":
+    "WorkerError: iteration 3: worker N: struck by the test; workers were replaced 0 times, " +
     "as maxWorkerRestarts says",
   "broken by a hook": "Error: enough",
 };

@@ -49,13 +49,13 @@ test("too many lost workers, and SIGTERM, end the command with exit code 75; res
     const broken = await start(folder, { faults, maxWorkerRestarts: 1 }).ended;
     assert.equal(broken.status, 75, broken.stdout + broken.stderr);
     const line =
-      /^worker [12]: struck by the test; workers were replaced 1 time, as maxWorkerRestarts says\n$/;
+      /^iteration \d+: worker [12]: struck by the test; workers were replaced 1 time, as maxWorkerRestarts says\n$/;
     assert.match(broken.stderr, line);
     for (let n = 0; n < times; n++) writeFileSync(join(folder, "marks", `0-${n}`), "");
 
     const stopped = start(folder, { faults });
     await stopped.printed(
-      /^resuming .* after iteration [3-9], where it ended with: worker [12]: struck .* says$/m,
+      /^resuming .* after iteration [3-9], where it ended with: iteration \d+: worker [12]: struck .* says$/m,
     );
     await appears(join(folder, "marks", "1-0"));
     stopped.kill("SIGTERM");

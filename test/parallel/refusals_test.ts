@@ -1,5 +1,6 @@
 /** What cannot reach a worker, and how many workers there are, in a line each. */
 import { strict as assert } from "node:assert";
+import { availableParallelism } from "node:os";
 import { test } from "node:test";
 import {
   buildOptimizer,
@@ -121,14 +122,16 @@ test("a run whose model no module of imports registers says so", async () => {
   await assert.rejects(run.train(), {
     name: "ConfigError",
     message:
-      /^workers: a worker cannot build what this thread has built \(model\.type: unknown model "Unlisted".*\); what a program registers must be in a module that imports lists$/,
+      /^workers: a worker cannot build what this thread has built: model\.type: unknown model "Unlisted".* \(what a program registers must be in a module that imports lists\)$/,
   });
   run.dispose();
 });
 
 test('workers "auto" are as many as there are cores, with 4 shards', async () => {
-  const run = await create({ workers: "auto", shards: undefined });
-  assert.equal(run.settings.shards, 4);
+  const train = { iterations: 1, batchSize: 5 };
+  const run = await create({ workers: "auto", shards: undefined, train });
+  const { workers, shards } = await run.train();
+  assert.deepEqual([workers, shards], [availableParallelism(), 4]);
   run.dispose();
 });
 
