@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { Arena } from "../../src/parallel/arena.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import { trainMortal } from "../support/mortal_runs.ts";
 import { withFolder } from "../support/runs.ts";
@@ -15,6 +16,8 @@ export interface LeakFigures {
   tensors: [number, number];
   /** In MB. */
   rss: [number, number];
+  /** Shared memories that the garbage collector has not freed. */
+  memories: number;
 }
 
 interface Sample {
@@ -29,13 +32,18 @@ const WARM_UP = 3, FEW = 3;
 
 async function leaks(runs: number): Promise<LeakFigures> {
   const samples: Sample[] = [];
+  const memories: WeakRef<object>[] = [];
+  const { create } = Arena;
+  Arena.create = (layout) => {
+    const arena = create(layout);
+    memories.push(new WeakRef(arena.memory));
+    return arena;
+  };
   await withFolder(async (folder) => {
     for (let i = 0; i < runs; i++) {
       const { error } = await trainMortal(join(folder, `${i}`), { iterations: 2 });
       if (error !== undefined) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      (globalThis as { gc?: () => void }).gc?.();
-      (globalThis as { Bun?: { gc(force: boolean): void } }).Bun?.gc(true);
+      await collect();
       samples.push({
         threads: count("task"),
         descriptors: count("fd"),
@@ -45,6 +53,8 @@ async function leaks(runs: number): Promise<LeakFigures> {
       if (runs > 20 && i % 10 === 0) console.error(JSON.stringify({ i, ...samples[i] }));
     }
   });
+  await collect();
+  await collect();
   const least = (from: number, key: keyof Sample): number =>
     Math.min(...samples.slice(from, from + FEW).map((sample) => sample[key]));
   const ends = (
@@ -56,7 +66,14 @@ async function leaks(runs: number): Promise<LeakFigures> {
     descriptors: ends("descriptors"),
     tensors: ends("tensors"),
     rss: ends("rss"),
+    memories: memories.filter((memory) => memory.deref() !== undefined).length,
   };
+}
+
+async function collect(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  (globalThis as { gc?: () => void }).gc?.();
+  (globalThis as { Bun?: { gc(force: boolean): void } }).Bun?.gc(true);
 }
 
 /** What /proc says this process has; 0 where there is none. */

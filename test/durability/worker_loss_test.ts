@@ -10,12 +10,13 @@ test("a run whose workers are terminated at random instants ends with the bits o
   assert.ok(kills >= 5 && updates >= 1, `${kills} kills, ${updates} in updates`);
 });
 
-test("runs with workers leave no thread, descriptor or tensor behind", async () => {
+test("runs with workers leave no thread, descriptor, tensor or shared memory behind", async () => {
   const { status, output } = await launch(here, "worker_leaks", ["8"]).ended;
   assert.equal(status, 0, output);
-  const { threads, descriptors, tensors }: LeakFigures = JSON.parse(output.trim());
+  const { threads, descriptors, tensors, memories }: LeakFigures = JSON.parse(output.trim());
   // The runtimes keep a few threads of their own for later.
   assert.ok(threads[1] <= threads[0] + 3, `${threads} threads`);
   assert.ok(descriptors[1] <= descriptors[0] + 2, `${descriptors} descriptors`);
   assert.equal(tensors[1], tensors[0]);
+  assert.ok(memories <= 3, `${memories} shared memories`);
 });
