@@ -13,7 +13,9 @@ registerModel("TransformerBlock", (_, { random }) => {
   const uniform = (name: string, shape: number[]): tf.Variable => {
     const values = new Float32Array(tf.util.sizeFromShape(shape));
     const bound = 1 / Math.sqrt(shape[0]);
-    return tf.variable(tf.tensor(random.fork(name).uniform(values, -bound, bound), shape));
+    return tf.tidy(() =>
+      tf.variable(tf.tensor(random.fork(name).uniform(values, -bound, bound), shape))
+    );
   };
   const parameters: Record<string, tf.Variable> = {
     qkv: uniform("qkv", [d, 3 * d]),
@@ -24,8 +26,8 @@ registerModel("TransformerBlock", (_, { random }) => {
     "down.bias": uniform("down.bias", [d]),
   };
   for (const norm of ["norm1", "norm2"]) {
-    parameters[`${norm}.gain`] = tf.variable(tf.ones([d]));
-    parameters[`${norm}.bias`] = tf.variable(tf.zeros([d]));
+    parameters[`${norm}.gain`] = tf.tidy(() => tf.variable(tf.ones([d])));
+    parameters[`${norm}.bias`] = tf.tidy(() => tf.variable(tf.zeros([d])));
   }
   const v = parameters;
   return {
@@ -47,7 +49,7 @@ registerModel("TransformerBlock", (_, { random }) => {
 
 /** `size` parameters that cost next to nothing to differentiate. */
 registerModel<{ size: number }>("Many", ({ size }) => {
-  const weight = tf.variable(tf.zeros([size / 100, 100]));
+  const weight = tf.tidy(() => tf.variable(tf.zeros([size / 100, 100])));
   return {
     parameters: { weight },
     forward: ({ inputs }) => tf.mul(inputs, tf.mean(weight)),

@@ -1,5 +1,5 @@
 /** Starting a worker, calling it, and ending it. */
-import { releaseProxy, type Remote, wrap } from "comlink";
+import { type Remote, wrap } from "comlink";
 import { WorkerError } from "../core/errors.ts";
 import { runtime } from "../core/host.ts";
 import { LEAVE, LEFT, line, NEWS } from "./endpoint.ts";
@@ -12,10 +12,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 
 /** A worker that was started. It keeps the process alive until {@link WorkerHandle.terminate}. */
 export interface WorkerHandle<T> {
-  /**
-   * The object that the worker exposes. A call of it never settles if the thread ends: `call` does;
-   * after {@link WorkerHandle.terminate} it throws.
-   */
+  /** The object that the worker exposes. A call of it never settles if the thread ends: `call` does. */
   readonly remote: Remote<T>;
 
   /**
@@ -96,13 +93,10 @@ export function spawnWorker<T>(
       }),
   };
 
-  /** comlink keeps a proxy that is not released, and what its ends reach, for ever. */
-  const release = (): void => handle.remote[releaseProxy]();
-
   async function terminate(): Promise<void> {
     const failed = over !== undefined;
     close(over ?? "it was terminated");
-    if (thread === undefined) return release();
+    if (thread === undefined) return;
     const patience = setTimeout(gone, LAST_MS);
     const asks = runtime === "deno" && !failed;
     if (asks) thread.post(LEAVE);
@@ -110,7 +104,6 @@ export function spawnWorker<T>(
     if (asks || thread.tells) await ended;
     if (asks) thread.kill();
     clearTimeout(patience);
-    release();
   }
 
   try {
