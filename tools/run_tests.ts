@@ -42,7 +42,7 @@ const PERMISSIONS = [
   "--allow-net=127.0.0.1",
 ];
 
-const stageTimeoutMs = 15 * 60_000;
+const stageTimeoutMs = 30 * 60_000;
 const testTimeoutMs = 5 * 60_000;
 
 const { values: flags, positionals } = parseArgs({
