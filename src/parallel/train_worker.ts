@@ -8,7 +8,7 @@ import { sendNews } from "./endpoint.ts";
 import { computeGradient, type GradientWork } from "./gradient_work.ts";
 import { modelVariables } from "./layout.ts";
 import { read } from "./mailbox.ts";
-import { slicesOf, unitsOf } from "./ownership.ts";
+import { slicesOf } from "./ownership.ts";
 import {
   GRADIENT,
   type GradientMessage,
@@ -17,7 +17,7 @@ import {
   type WorkerSetup,
 } from "./protocol.ts";
 import { load } from "./state_access.ts";
-import { computeUpdate, type UpdateWork } from "./update_work.ts";
+import { computeUpdate, type UpdateWork, updateWork } from "./update_work.ts";
 import { buildWorkerParts, type WorkerParts } from "./worker_parts.ts";
 
 /**
@@ -55,7 +55,7 @@ export class TrainWorker {
     const resetBuffers = () =>
       this.#load(arena.current, layout.buffers.map(({ tensor }) => tensor));
     this.#gradient = { arena, worker, pass, slices, batch, resetBuffers };
-    this.#update = { arena, worker, optimizer, slices, wholes: unitsOf(layout, worker) };
+    this.#update = updateWork(arena, worker, optimizer, slices);
     this.#seen = arena.commands;
   }
 

@@ -8,7 +8,7 @@ import type { OptimizerRule, ParameterState, UpdateEntry } from "../optim/rule.t
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
 import { madeSlots, markOf, rulesOf, type SlotPlace, type UnitPlace } from "./layout.ts";
-import type { Slice } from "./ownership.ts";
+import { type Slice, unitsOf } from "./ownership.ts";
 import type { UpdateMessage } from "./protocol.ts";
 import { load, store } from "./state_access.ts";
 
@@ -16,38 +16,52 @@ import { load, store } from "./state_access.ts";
 export interface UpdateWork {
   readonly arena: Arena;
   readonly worker: number;
-  readonly optimizer: Optimizer;
   readonly slices: readonly Slice[];
-  /** Updated as wholes. */
-  readonly wholes: readonly UnitPlace[];
+  /** Updated as wholes, by the numbers of their rules. */
+  readonly wholes: ReadonlyMap<number, readonly UnitPlace[]>;
+  readonly rules: readonly OptimizerRule[];
+  readonly units: ReadonlyMap<string, Unit>;
+  readonly places: ReadonlyMap<number, UnitPlace>;
+}
+
+/** What stays the same from update to update. */
+export function updateWork(
+  arena: Arena,
+  worker: number,
+  optimizer: Optimizer,
+  slices: readonly Slice[],
+): UpdateWork {
+  const { layout } = arena;
+  const units = optimizer.units();
+  return {
+    arena,
+    worker,
+    slices,
+    wholes: byRule(unitsOf(layout, worker)),
+    rules: rulesOf(units),
+    units: new Map(units.map((unit) => [unit.name, unit])),
+    places: new Map(layout.units.map((place) => [place.gradient, place])),
+  };
 }
 
 /** Writes the worker's part of the next side. */
 export async function computeUpdate(work: UpdateWork, message: UpdateMessage): Promise<void> {
-  const { arena, worker, optimizer } = work;
-  const units = unitsByGradient(arena);
+  const { arena, worker, rules, units, places } = work;
   const absent = new Set(message.absent);
-  const live = optimizer.units();
-  const byName = new Map(live.map((unit) => [unit.name, unit]));
   for (const slice of work.slices) {
-    const place = units.get(slice.gradient);
+    const place = places.get(slice.gradient);
     if (place === undefined || place.scope !== "element") continue;
     if (absent.has(slice.gradient)) copySlice(arena, place, slice);
-    else updateSlice(arena, place, slice, byName.get(place.name)!, message);
+    else updateSlice(arena, place, slice, units.get(place.name)!, message);
     arena.beat(worker);
   }
-  const rules = rulesOf(live);
-  for (const [rule, places] of byRule(work.wholes)) {
-    const there = places.filter(({ gradient }) => !absent.has(gradient));
-    for (const place of places) if (absent.has(place.gradient)) copyUnit(arena, place);
-    await updateWholes(arena, rules[rule], rule, there, byName, message);
+  for (const [rule, wholes] of work.wholes) {
+    const there = wholes.filter(({ gradient }) => !absent.has(gradient));
+    for (const place of wholes) if (absent.has(place.gradient)) copyUnit(arena, place);
+    await updateWholes(arena, rules[rule], rule, there, units, message);
     arena.beat(worker);
   }
   if (worker === 0) updateBuffers(arena, message);
-}
-
-function unitsByGradient({ layout }: Arena): Map<number, UnitPlace> {
-  return new Map(layout.units.map((unit) => [unit.gradient, unit]));
 }
 
 function byRule(places: readonly UnitPlace[]): Map<number, UnitPlace[]> {
