@@ -166,7 +166,7 @@ export class Team {
   ): Promise<{ sums: ArrayLike<number>; ms: number }> {
     const i = this.#turn++ % this.#handles.length;
     const sent = performance.now();
-    const answer = this.#live[i].remote.evaluate(split, batch, position);
+    const answer = this.#handles[i].remote.evaluate(split, batch, position);
     const sums = await this.#answer(i, answer, "evaluate a batch", limit);
     const now = performance.now();
     const ms = now - Math.max(sent, this.#answered[i] ?? sent);
@@ -186,17 +186,11 @@ export class Team {
     await Promise.all(this.#handles.map((handle) => handle.terminate()));
   }
 
-  /** The workers, which hear nothing more once they have ended. */
-  get #live(): readonly WorkerHandle<TrainWorker>[] {
-    if (this.#ended) throw new LostWorker(this.#lost!);
-    return this.#handles;
-  }
-
   /** Puts the workers into their loops. */
   #enter(): void {
     if (this.#runs.length > 0) return;
     this.arena.setLeave(false);
-    this.#runs = this.#live.map((handle) => {
+    this.#runs = this.#handles.map((handle) => {
       const run = handle.remote.run();
       // Looked at when the worker fails, or leaves.
       run.catch(() => {});
@@ -216,7 +210,7 @@ export class Team {
     ask: (handle: WorkerHandle<TrainWorker>, i: number) => Promise<void>,
   ): Promise<void> {
     await Promise.all(
-      this.#live.map((handle, i) => this.#answer(i, ask(handle, i), what, limit)),
+      this.#handles.map((handle, i) => this.#answer(i, ask(handle, i), what, limit)),
     );
   }
 
