@@ -1,19 +1,23 @@
 /** The memory that coordinator and workers share, seen through its layout. */
 import { ConfigError } from "../core/errors.ts";
-import { CONTROL_BYTES, HEADER, type Layout } from "./layout.ts";
+import { CONTROL_BYTES, HEADER, type Layout, RING, WORKER_BYTES } from "./layout.ts";
 
 const PAGE = 65536;
 
-/** The control words, Int32. */
-const COMMAND = 0,
-  KIND = 1,
+/** The control words, Int32. Commands are numbered from 1. */
+const POSTED = 0,
+  FINISHED = 1,
   LEAVE = 2,
-  NEXT = 3,
-  ARRIVED = 4,
-  DONE = 5,
-  FAILED = 6,
-  CURRENT = 7,
-  NEWS = 8;
+  FAILED = 3,
+  COMMITS = 4,
+  NEWS = 5;
+
+/** A ring of slots for the commands under way follows; each has these words, and a mailbox. */
+const SLOTS = 6;
+const KIND = 0, NEXT = 1, ARRIVED = 2, DONE = 3, SLOT_WORDS = 4;
+
+/** Set in {@link COMMITS} when no update counts any more. */
+const CLOSED = 2 ** 30;
 
 /** What a worker does in an iteration: takes over the parameters, computes, waits for the others, adds up, updates. */
 export interface PhaseTimes {
@@ -29,8 +33,14 @@ const PHASES = ["loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"] as c
 /** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
 const NAP_MS = 100;
 
-/** How long a thread looks before it sleeps, in ms: about what the coordinator does between two commands. */
+/**
+ * How long a thread looks before it sleeps, in ms: what wakes up is often put on a core that is taken,
+ * beside one that is free, and two workers then share it for milliseconds.
+ */
 const SPIN_MS = 1;
+
+/** Iterations take turns at what the coordinator reads after the next one has begun. */
+export type Turn = 0 | 1;
 
 /** The views and the control words of the shared memory. */
 export class Arena {
@@ -91,19 +101,19 @@ export class Arena {
     return this.doubles.subarray(address >>> 3, (address >>> 3) + length);
   }
 
+  /** How many updates are whole. */
+  get commits(): number {
+    return Atomics.load(this.words, COMMITS) & ~CLOSED;
+  }
+
   /** The address of the side that holds the training state. */
   get current(): number {
-    return this.layout.sides[Atomics.load(this.words, CURRENT)];
+    return this.layout.sides[this.commits & 1];
   }
 
   /** The address of the side that the next update writes. */
   get next(): number {
-    return this.layout.sides[1 - Atomics.load(this.words, CURRENT)];
-  }
-
-  /** The update is whole: the next side becomes the current one, in one store. */
-  commit(): void {
-    Atomics.store(this.words, CURRENT, 1 - Atomics.load(this.words, CURRENT));
+    return this.layout.sides[1 - (this.commits & 1)];
   }
 
   chunkAt(chunk: number): number {
@@ -111,14 +121,29 @@ export class Arena {
   }
 
   /** Loss sum, item count and whether that is a tensor's. */
-  headerOf(chunk: number): Float64Array {
-    return this.doublesAt(this.chunkAt(chunk), HEADER.size);
+  headerOf(chunk: number, turn: Turn): Float64Array {
+    return this.doublesAt(this.#headAt(chunk, turn), HEADER.size);
   }
 
   /** For each gradient 1 if the chunk has it. */
-  presentIn(chunk: number): Uint8Array {
-    const at = this.chunkAt(chunk) + this.layout.presentAt;
+  presentIn(chunk: number, turn: Turn): Uint8Array {
+    const at = this.#headAt(chunk, turn) + this.layout.heads.presentAt;
     return this.bytes.subarray(at, at + this.layout.gradients.length);
+  }
+
+  #headAt(chunk: number, turn: Turn): number {
+    return this.chunkAt(chunk) + turn * this.layout.heads.bytes;
+  }
+
+  /** Where the sums of squares of an iteration are. */
+  squaresAt(turn: Turn): number {
+    return this.layout.squaresAt + turn * this.layout.blocks * 8;
+  }
+
+  /** Where the message of a command is. */
+  mailboxOf(command: number): number {
+    const { at, bytes } = this.layout.mailbox;
+    return at + (command % RING) * bytes;
   }
 
   /** The address of gradient `g` in a chunk. */
@@ -128,17 +153,35 @@ export class Arena {
 
   // Coordinator.
 
-  /** Gives all workers a command. */
-  command(kind: number): void {
-    for (const word of [NEXT, ARRIVED, DONE, FAILED, NEWS]) Atomics.store(this.words, word, 0);
-    Atomics.store(this.words, KIND, kind);
-    Atomics.add(this.words, COMMAND, 1);
-    Atomics.notify(this.words, COMMAND);
+  /** Gives all workers a command, whose message is in its mailbox; they come to it after those before. */
+  command(kind: number): number {
+    const command = this.nextNumber;
+    const slot = slotOf(command);
+    for (const word of [NEXT, ARRIVED, DONE]) Atomics.store(this.words, slot + word, 0);
+    Atomics.store(this.words, slot + KIND, kind);
+    Atomics.store(this.words, POSTED, command);
+    Atomics.notify(this.words, POSTED);
+    return command;
   }
 
-  /** Whether all workers are done with the command. */
-  get isDone(): boolean {
-    return Atomics.load(this.words, DONE) === this.layout.workers;
+  /** The number that the next command gets. */
+  get nextNumber(): number {
+    return Atomics.load(this.words, POSTED) + 1;
+  }
+
+  /** Whether all workers are done with a command. */
+  isFinished(command: number): boolean {
+    return Atomics.load(this.words, FINISHED) >= command;
+  }
+
+  /** What the workers have left undone when they left their loops is not done any more. */
+  abandon(): void {
+    Atomics.store(this.words, FINISHED, Atomics.load(this.words, POSTED));
+  }
+
+  /** No update becomes whole from here on. */
+  close(): void {
+    Atomics.or(this.words, COMMITS, CLOSED);
   }
 
   /** The number of the worker that failed, counted from 0; -1 if none has. */
@@ -146,13 +189,18 @@ export class Arena {
     return Atomics.load(this.words, FAILED) - 1;
   }
 
+  /** Counts up when there is news: a command is finished, or a worker has failed. */
+  get newsCount(): number {
+    return Atomics.load(this.words, NEWS);
+  }
+
   /**
-   * Resolves when the workers are done or one has failed; `undefined` where the runtime cannot wait
-   * so, and the workers' messages tell.
+   * Resolves when there is news after `count`; `undefined` where the runtime cannot wait so, and the
+   * workers' messages tell.
    */
-  news(): Promise<unknown> | undefined {
+  news(count: number): Promise<unknown> | undefined {
     if (Atomics.waitAsync === undefined) return undefined;
-    const { async, value } = Atomics.waitAsync(this.words, NEWS, 0);
+    const { async, value } = Atomics.waitAsync(this.words, NEWS, count);
     return async ? value : Promise.resolve();
   }
 
@@ -176,8 +224,7 @@ export class Arena {
   /** Asks the workers to leave their loops, or lets them stay in the next ones. */
   setLeave(leave: boolean): void {
     Atomics.store(this.words, LEAVE, Number(leave));
-    if (!leave) return;
-    Atomics.notify(this.words, COMMAND);
+    if (leave) Atomics.notify(this.words, POSTED);
   }
 
   /** Wakes whoever waits for news that will not come. */
@@ -187,9 +234,9 @@ export class Arena {
 
   // Worker.
 
-  /** The number of the last command. */
-  get commands(): number {
-    return Atomics.load(this.words, COMMAND);
+  /** The number of the last command that all workers are done with. */
+  get finished(): number {
+    return Atomics.load(this.words, FINISHED);
   }
 
   /** Notes that a phase took `ms`. */
@@ -198,26 +245,22 @@ export class Arena {
   }
 
   #timesOf(worker: number): Float64Array {
-    return this.doublesAt(CONTROL_BYTES * (1 + worker) + 8, PHASES.length);
+    return this.doublesAt(CONTROL_BYTES + WORKER_BYTES * worker + 8, PHASES.length);
   }
 
   beat(worker: number): void {
     Atomics.add(this.words, beatWord(worker), 1);
   }
 
-  /** Waits for the command after number `seen`; answers its kind, or undefined if the loop is to be left. */
-  nextCommand(worker: number, seen: number): number | undefined {
-    this.#spin(() => Atomics.load(this.words, COMMAND) !== seen || this.isLeft);
-    while (Atomics.load(this.words, COMMAND) === seen && !this.isLeft) {
-      this.beat(worker);
-      Atomics.wait(this.words, COMMAND, seen, NAP_MS);
-    }
-    return this.isLeft ? undefined : Atomics.load(this.words, KIND);
+  /** Waits for a command; answers its kind, or undefined if the loop is to be left. */
+  nextCommand(worker: number, command: number): number | undefined {
+    this.#wait(worker, POSTED, command);
+    return this.isLeft ? undefined : Atomics.load(this.words, slotOf(command) + KIND);
   }
 
-  /** The next piece of work that no worker has taken. */
-  take(): number {
-    return Atomics.add(this.words, NEXT, 1);
+  /** The next piece of a command's work that no worker has taken. */
+  take(command: number): number {
+    return Atomics.add(this.words, slotOf(command) + NEXT, 1);
   }
 
   /** Whether the workers are to leave what they are at. */
@@ -225,39 +268,47 @@ export class Arena {
     return Atomics.load(this.words, LEAVE) === 1;
   }
 
-  /** Waits until all workers have come here. */
-  meet(worker: number): void {
+  /** Waits until all workers have come here; false if they are to leave. */
+  meet(worker: number, command: number): boolean {
     const { workers } = this.layout;
-    if (Atomics.add(this.words, ARRIVED, 1) + 1 === workers) {
-      Atomics.notify(this.words, ARRIVED);
-      return;
-    }
-    this.#spin(() => Atomics.load(this.words, ARRIVED) >= workers || this.isLeft);
-    for (let arrived; (arrived = Atomics.load(this.words, ARRIVED)) < workers;) {
-      if (this.isLeft) throw new Error("the other workers are gone");
-      this.beat(worker);
-      Atomics.wait(this.words, ARRIVED, arrived, NAP_MS);
-    }
-  }
-
-  /** The worker is done with the command; answers whether it is the last. */
-  done(): boolean {
-    const isLast = Atomics.add(this.words, DONE, 1) + 1 === this.layout.workers;
-    if (isLast) this.#tell();
-    return isLast;
+    const word = slotOf(command) + ARRIVED;
+    if (Atomics.add(this.words, word, 1) + 1 === workers) Atomics.notify(this.words, word);
+    else this.#wait(worker, word, workers);
+    return !this.isLeft;
   }
 
   /**
-   * Looks for a moment before the thread goes to sleep: what wakes up is often put on a core that is
-   * taken, beside one that is free, and two workers then share it for milliseconds.
+   * The worker is done with a command; waits for the others. The last one makes an update whole, in
+   * one atomic step, and answers true.
    */
-  #spin(isOver: () => boolean): void {
+  done(worker: number, command: number, updated: boolean): boolean {
+    const { workers } = this.layout;
+    const isLast = Atomics.add(this.words, slotOf(command) + DONE, 1) + 1 === workers;
+    if (!isLast) {
+      this.#wait(worker, FINISHED, command);
+      return false;
+    }
+    const { commits } = this;
+    if (updated) Atomics.compareExchange(this.words, COMMITS, commits, commits + 1);
+    Atomics.store(this.words, FINISHED, command);
+    Atomics.notify(this.words, FINISHED);
+    this.#tell();
+    return true;
+  }
+
+  /** Waits until a word has come to `value`, or the workers are to leave. */
+  #wait(worker: number, word: number, value: number): void {
+    const isOver = () => Atomics.load(this.words, word) >= value || this.isLeft;
     const until = performance.now() + SPIN_MS;
     while (!isOver() && performance.now() < until);
+    for (let seen; (seen = Atomics.load(this.words, word)) < value && !this.isLeft;) {
+      this.beat(worker);
+      Atomics.wait(this.words, word, seen, NAP_MS);
+    }
   }
 
   #tell(): void {
-    Atomics.store(this.words, NEWS, 1);
+    Atomics.add(this.words, NEWS, 1);
     Atomics.notify(this.words, NEWS);
   }
 
@@ -268,7 +319,11 @@ export class Arena {
   }
 }
 
+function slotOf(command: number): number {
+  return SLOTS + (command % RING) * SLOT_WORDS;
+}
+
 /** Each heartbeat has a cache line of its own. */
 function beatWord(worker: number): number {
-  return CONTROL_BYTES * (1 + worker) / 4;
+  return (CONTROL_BYTES + WORKER_BYTES * worker) / 4;
 }

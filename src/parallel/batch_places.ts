@@ -2,15 +2,16 @@
 import type { HostArray, HostBatch } from "../data/dataset.ts";
 import type { FieldPlace } from "./protocol.ts";
 
-/** Where the fields of a batch lie, and `metrics` float32 values after them. */
+/** Where the fields of a batch lie from `start` on, and `metrics` float32 values after them. */
 export function placesOf(
   batch: HostBatch,
   metrics: number,
+  start: number,
 ): { fields: FieldPlace[]; metricsAt: number; bytes: number } {
-  let bytes = 0;
+  let end = start;
   const take = (n: number): number => {
-    const at = bytes;
-    bytes += Math.ceil(n / 64) * 64;
+    const at = end;
+    end += Math.ceil(n / 64) * 64;
     return at;
   };
   const fields = Object.entries(batch).map(([name, { data, shape, dtype }]): FieldPlace => ({
@@ -20,7 +21,7 @@ export function placesOf(
     at: take(data.byteLength),
   }));
   const metricsAt = take(4 * metrics);
-  return { fields, metricsAt, bytes };
+  return { fields, metricsAt, bytes: end - start };
 }
 
 /** Copies a batch into the buffer. */

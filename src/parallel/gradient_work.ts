@@ -6,7 +6,7 @@ import { BinaryCounter } from "../runner/binary_counter.ts";
 import type { PassParts } from "../runner/leaf_gradient.ts";
 import { type LeafSum, sumLeaves } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
-import type { Arena } from "./arena.ts";
+import type { Arena, Turn } from "./arena.ts";
 import { batchIn } from "./batch_places.ts";
 import { HEADER } from "./layout.ts";
 import type { Slice } from "./ownership.ts";
@@ -24,12 +24,17 @@ export interface GradientWork {
   resetBuffers(): void;
 }
 
-/** Takes chunks until none is left, waits for the other workers, and adds up its slices. */
+/**
+ * Takes chunks of command `command` until none is left, waits for the other workers, and adds up its
+ * slices; stops anywhere if the workers are to leave.
+ */
 export async function computeGradient(
   work: GradientWork,
+  command: number,
   message: GradientMessage,
 ): Promise<void> {
   const { arena, worker } = work;
+  const { turn } = message;
   const batch = batchIn(work.batch, message.fields);
   for (const [name, variable] of Object.entries(work.pass.model.parameters)) {
     variable.trainable = !message.frozen.includes(name);
@@ -37,12 +42,12 @@ export async function computeGradient(
   const random = new RandomStream(...message.random);
   const { bounds, chunks } = message;
   const begin = performance.now();
-  for (let chunk; (chunk = arena.take()) < chunks.length && !arena.isLeft;) {
+  for (let chunk; (chunk = arena.take(command)) < chunks.length && !arena.isLeft;) {
     work.resetBuffers();
     const [from, to] = chunks[chunk];
     const sum = await sumLeaves(work.pass, batch, bounds, message.iteration, random, { from, to });
     try {
-      await storeChunk(work, chunk, sum, message.metricsAt, bounds[from][0]);
+      await storeChunk(work, turn, chunk, sum, message.metricsAt, bounds[from][0]);
     } finally {
       tf.dispose(Object.values(sum.grads));
       tf.dispose([sum.lossSum, sum.count, sum.metricSums, sum.moved] as tf.TensorContainer);
@@ -50,9 +55,9 @@ export async function computeGradient(
     arena.beat(worker);
   }
   const computed = performance.now();
-  arena.meet(worker);
+  if (!arena.meet(worker, command)) return;
   const met = performance.now();
-  for (const slice of work.slices) reduce(arena, slice, chunks.length);
+  for (const slice of work.slices) reduce(arena, turn, slice, chunks.length);
   if (worker === 0 && bounds.length > 1) reduceBuffers(arena, chunks.length);
   arena.spend(worker, "computeMs", computed - begin);
   arena.spend(worker, "barrierMs", met - computed);
@@ -62,6 +67,7 @@ export async function computeGradient(
 /** Writes a chunk's sum, and the metric sums of its rows, which begin with row `row`. */
 async function storeChunk(
   { arena, pass: { model }, batch }: GradientWork,
+  turn: Turn,
   chunk: number,
   sum: LeafSum,
   metricsAt: number,
@@ -69,7 +75,7 @@ async function storeChunk(
 ): Promise<void> {
   const { layout } = arena;
   const at = arena.chunkAt(chunk);
-  const present = arena.presentIn(chunk);
+  const present = arena.presentIn(chunk, turn);
   for (let g = 0; g < layout.gradients.length; g++) {
     const gradient = sum.grads[layout.gradients[g].name];
     present[g] = Number(gradient !== undefined);
@@ -84,7 +90,7 @@ async function storeChunk(
       await store(arena, at + place.moved, sum.moved[moved++]);
     }
   }
-  const header = arena.headerOf(chunk);
+  const header = arena.headerOf(chunk, turn);
   const isNumber = typeof sum.count === "number";
   header[HEADER.loss] = (await sum.lossSum.data())[0];
   header[HEADER.count] = isNumber
@@ -99,10 +105,15 @@ async function storeChunk(
 }
 
 /** Adds the chunks of a slice into chunk 0, in the tree of the leaves, and takes the sums of squares. */
-function reduce(arena: Arena, { gradient, start, end }: Slice, chunks: number): void {
+function reduce(
+  arena: Arena,
+  turn: Turn,
+  { gradient, start, end }: Slice,
+  chunks: number,
+): void {
   const places: (number | undefined)[] = [];
   for (let chunk = 0; chunk < chunks; chunk++) {
-    const isThere = arena.presentIn(chunk)[gradient] === 1;
+    const isThere = arena.presentIn(chunk, turn)[gradient] === 1;
     places.push(isThere ? arena.gradientAt(chunk, gradient) + 4 * start : undefined);
   }
   const target = arena.gradientAt(0, gradient) + 4 * start;
@@ -110,9 +121,8 @@ function reduce(arena: Arena, { gradient, start, end }: Slice, chunks: number): 
   if (places.every((place) => place !== undefined)) {
     if (places.length > 1) addTree(arena.memory, places as number[], target, count);
   } else if (!addPresent(arena, places, target, count)) return;
-  const { squaresAt, gradients } = arena.layout;
-  const block = gradients[gradient].block + start / BLOCK;
-  squareBlocksMemory(arena.memory, target, count, arena.doubles, squaresAt / 8 + block);
+  const block = arena.layout.gradients[gradient].block + start / BLOCK;
+  squareBlocksMemory(arena.memory, target, count, arena.doubles, arena.squaresAt(turn) / 8 + block);
 }
 
 /** Adds what the chunks' buffers moved into chunk 0. */

@@ -2,11 +2,12 @@
  * Where everything lies in the memory that coordinator and workers share; plain data, computed once
  * by the coordinator and sent to the workers.
  *
- *     control words | mailbox | side 0 | side 1 | chunk 0 | chunk 1 | ... | sums of squares
+ *     control words | mailboxes | side 0 | side 1 | chunk 0 | chunk 1 | ... | sums of squares
  *
  * A side holds a whole training state: parameters, buffers, optimizer slots and numbers. One side is
  * the current one; an update reads it and writes the other. A chunk holds what some leaves of a batch
- * add up to: gradients, buffers, and the totals of its header.
+ * add up to: gradients, buffers, and two heads with totals, at which iterations take turns, as at the two
+ * sets of sums of squares: the workers may be at the next iteration when the coordinator reads them.
  */
 import type { Model } from "../model/model.ts";
 import type { Optimizer, Unit } from "../optim/optimizer.ts";
@@ -16,8 +17,11 @@ import { trainable } from "../runner/leaf_gradient.ts";
 import { averagedBuffers } from "../runner/leaves.ts";
 import type * as tf from "../tensor/tf.ts";
 
-/** Bytes before the mailbox: control words, and a cache line for the heartbeat of each worker. */
-export const CONTROL_BYTES = 64;
+/** Bytes of the control words, and of each worker's heartbeat and times, which follow. */
+export const CONTROL_BYTES = 128, WORKER_BYTES = 64;
+
+/** Commands that may be under way at once, and one more. */
+export const RING = 4;
 
 /** A parameter or buffer; every element takes four bytes. */
 export interface TensorPlace {
@@ -89,19 +93,20 @@ export interface Layout {
   readonly buffers: readonly BufferPlace[];
   readonly units: readonly UnitPlace[];
   readonly shared: readonly SharedPlace[];
+  /** The first of {@link RING} mailboxes, and the size of each. */
   readonly mailbox: { readonly at: number; readonly bytes: number };
   readonly sides: readonly [number, number];
   readonly sideBytes: number;
   readonly chunks: { readonly at: number; readonly bytes: number; readonly count: number };
-  /** Of a chunk: where its byte for each gradient is, 1 if the gradient is there. */
-  readonly presentAt: number;
+  /** Of a chunk's heads: their size, and where the byte for each gradient is, 1 if it is there. */
+  readonly heads: { readonly bytes: number; readonly presentAt: number };
   readonly squaresAt: number;
   readonly blocks: number;
   /** All of it. */
   readonly bytes: number;
 }
 
-/** Doubles at the start of a chunk. */
+/** Doubles at the start of a head. */
 export const HEADER = { loss: 0, count: 1, countIsTensor: 2, size: 4 } as const;
 
 /** Parameters and buffers, each variable once, under its first name. */
@@ -170,15 +175,17 @@ export function layoutOf(
     return { name, shape, size, dtype: dtype as TensorPlace["dtype"], at: side.take(4 * size) };
   });
 
-  const chunk = new Cursor();
-  chunk.take(8 * HEADER.size);
   const units = optimizer.units();
   const trained = {
     ...trainable(model),
     ...Object.fromEntries(units.map((u) => [u.name, u.param])),
   };
   const trainedNames = names.filter((name) => Object.hasOwn(trained, name));
-  const presentAt = chunk.take(trainedNames.length);
+  const head = new Cursor();
+  head.take(8 * HEADER.size);
+  const presentAt = head.take(trainedNames.length);
+  const chunk = new Cursor();
+  chunk.take(2 * head.bytes);
   let blocks = 0;
   const gradients = trainedNames.map((name): GradientPlace => {
     const { size } = trained[name];
@@ -220,11 +227,12 @@ export function layoutOf(
   });
 
   const all = new Cursor();
-  all.take(CONTROL_BYTES * (1 + workers));
-  const mailbox = { at: all.take(mailboxBytes), bytes: mailboxBytes };
+  all.take(CONTROL_BYTES + WORKER_BYTES * workers);
+  const box = Math.ceil(mailboxBytes / 64) * 64;
+  const mailbox = { at: all.take(RING * box), bytes: box };
   const sides = [all.take(side.bytes), all.take(side.bytes)] as const;
   const chunksAt = all.take(chunk.bytes * chunks);
-  const squaresAt = all.take(8 * blocks);
+  const squaresAt = all.take(2 * 8 * blocks);
   return {
     workers,
     tensors,
@@ -236,7 +244,7 @@ export function layoutOf(
     sides,
     sideBytes: side.bytes,
     chunks: { at: chunksAt, bytes: chunk.bytes, count: chunks },
-    presentAt,
+    heads: { bytes: head.bytes, presentAt },
     squaresAt,
     blocks,
     bytes: all.bytes,

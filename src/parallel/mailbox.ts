@@ -10,17 +10,18 @@ export function encodeMessage(message: object): Uint8Array {
   return encoder.encode(JSON.stringify(message, pack));
 }
 
-/** Puts a message where the workers read it. */
-export function post(arena: Arena, message: Uint8Array): void {
-  const { at, bytes } = arena.layout.mailbox;
+/** Puts a message where the workers read that of a command. */
+export function post(arena: Arena, command: number, message: Uint8Array): void {
+  const { bytes } = arena.layout.mailbox;
   if (message.length + 4 > bytes) unreachable(`a message of ${message.length} bytes`);
+  const at = arena.mailboxOf(command);
   arena.wordsAt(at, 1)[0] = message.length;
   arena.bytes.set(message, at + 4);
 }
 
-/** The last message. */
-export function read<T>(arena: Arena): T {
-  const { at } = arena.layout.mailbox;
+/** The message of a command. */
+export function read<T>(arena: Arena, command: number): T {
+  const at = arena.mailboxOf(command);
   const length = arena.wordsAt(at, 1)[0];
   // Decoders take no shared memory.
   return JSON.parse(decoder.decode(arena.bytes.slice(at + 4, at + 4 + length)), unpack) as T;

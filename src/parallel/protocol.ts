@@ -1,6 +1,7 @@
 /** What coordinator and workers say to each other: plain data and shared memory, never code. */
 import type { DataForm } from "../data/data_form.ts";
 import type { HostArray } from "../data/dataset.ts";
+import type { Turn } from "./arena.ts";
 import type { Layout } from "./layout.ts";
 
 /** What a worker builds its parts from: the resolved config as far as it computes, and the data's form. */
@@ -53,6 +54,7 @@ export interface FieldPlace {
 /** The gradient of a batch. */
 export interface GradientMessage {
   readonly iteration: number;
+  readonly turn: Turn;
   /** The key of the iteration's random stream. */
   readonly random: readonly [number, number];
   /** Rows of each leaf. */
@@ -68,14 +70,21 @@ export interface GradientMessage {
 
 /** The update of the last gradient. */
 export interface UpdateMessage {
-  /** Multiplies the gradient. */
-  readonly scale: number;
+  readonly turn: Turn;
+  /** How many chunks the gradient was computed in. */
+  readonly chunks: number;
+  /** What callbacks have left to be done; absent: the gradient as it is, if it and the loss are finite. */
+  readonly given?: GivenUpdate;
   /** Options of the parameter groups. */
   readonly groups: readonly Record<string, unknown>[];
-  /** The gradients that are not there. */
-  readonly absent: readonly number[];
   /** Rows of the batch if its leaves' buffers are averaged; 0: they are what the only leaf made of them. */
   readonly averagedOver: number;
-  /** The chunk that holds what the last leaf made of the buffers. */
-  readonly lastChunk: number;
+}
+
+/** An update by gradients that the coordinator has looked at. */
+export interface GivenUpdate {
+  /** Multiplies the gradients. */
+  readonly scale: number;
+  /** Those that are not there. */
+  readonly absent: readonly number[];
 }

@@ -99,25 +99,31 @@ export class Team {
     }
   }
 
+  /** Gives all workers a command, which they come to after those before; answers its number. */
+  command(kind: number, message: Uint8Array): number {
+    this.#enter();
+    post(this.arena, this.arena.nextNumber, message);
+    return this.arena.command(kind);
+  }
+
   /**
-   * Has all workers obey a command; resolves when they are done.
+   * Resolves when all workers are done with a command.
    *
    * @throws As {@link build} does.
    */
-  async command(kind: number, message: Uint8Array, limit: number): Promise<void> {
-    this.#enter();
+  async finish(command: number, limit: number): Promise<void> {
     const { arena } = this;
-    post(arena, message);
     const lives = this.#handles.map((_, i) => new SignsOfLife(arena, i));
-    arena.command(kind);
     // Also wakes up to look for signs of life.
     const watch = setInterval(() => this.#wake(), WATCH_MS);
     try {
       for (;;) {
+        const count = arena.newsCount;
+        const { failed } = arena;
         const news = new Promise<void>((resolve) => this.#wake = resolve);
-        arena.news()?.then(() => this.#wake());
-        if (arena.isDone) return;
-        if (arena.failed >= 0) await this.#failure(arena.failed, limit);
+        if (arena.isFinished(command)) return;
+        arena.news(count)?.then(() => this.#wake());
+        if (failed >= 0) await this.#failure(failed, limit);
         if (this.#lost !== undefined) throw new LostWorker(this.#lost);
         lives.forEach((life, i) => refuseSilence(life.silence(), limit, i));
         await news;
@@ -127,13 +133,14 @@ export class Team {
     }
   }
 
-  /** Takes the workers out of their loops, so that they hear messages. */
+  /** Takes the workers out of their loops, so that they hear messages; what they are at is not done. */
   async leave(limit: number): Promise<void> {
     if (this.#runs.length === 0) return;
     this.arena.setLeave(true);
     const runs = this.#runs;
     this.#runs = [];
     await this.#all("leave its loop", limit, (_, i) => runs[i]);
+    this.arena.abandon();
   }
 
   /** Where batches are put. */
@@ -179,6 +186,7 @@ export class Team {
     if (this.#ended) return;
     this.#ended = true;
     this.#lost ??= "the team has ended";
+    this.arena.close();
     // Some runtimes cannot end a thread that is busy: it leaves at the next turn.
     this.arena.setLeave(true);
     // What waits for news holds the shared memory.

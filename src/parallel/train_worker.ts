@@ -9,13 +9,7 @@ import { computeGradient, type GradientWork } from "./gradient_work.ts";
 import { modelVariables } from "./layout.ts";
 import { read } from "./mailbox.ts";
 import { slicesOf } from "./ownership.ts";
-import {
-  GRADIENT,
-  type GradientMessage,
-  UPDATE,
-  type UpdateMessage,
-  type WorkerSetup,
-} from "./protocol.ts";
+import { type GradientMessage, UPDATE, type UpdateMessage, type WorkerSetup } from "./protocol.ts";
 import { load } from "./state_access.ts";
 import { computeUpdate, type UpdateWork, updateWork } from "./update_work.ts";
 import { buildWorkerParts, type WorkerParts } from "./worker_parts.ts";
@@ -31,8 +25,6 @@ export class TrainWorker {
   #variables!: readonly tf.Variable[];
   #gradient!: GradientWork;
   #update!: UpdateWork;
-  /** The number of the last command seen. */
-  #seen = 0;
 
   /** Answers "pong" when the worker hears messages. */
   ping(): string {
@@ -56,7 +48,6 @@ export class TrainWorker {
       this.#load(arena.current, layout.buffers.map(({ tensor }) => tensor));
     this.#gradient = { arena, worker, pass, slices, batch, resetBuffers };
     this.#update = updateWork(arena, worker, optimizer, slices);
-    this.#seen = arena.commands;
   }
 
   /** Looks for batches there from now on. */
@@ -69,27 +60,36 @@ export class TrainWorker {
     const { index } = this.#setup;
     const arena = this.#arena;
     try {
-      for (;;) {
-        const kind = arena.nextCommand(index, this.#seen);
-        this.#seen = arena.commands;
+      for (let command = arena.finished + 1;; command++) {
+        const kind = arena.nextCommand(index, command);
         if (kind === undefined) return;
         arena.beat(index);
-        const begin = performance.now();
-        if (kind === GRADIENT) {
-          this.#load(arena.current, arena.layout.tensors.keys());
-          arena.spend(index, "loadMs", performance.now() - begin);
-          await computeGradient(this.#gradient, read<GradientMessage>(arena));
-        } else if (kind === UPDATE) {
-          await computeUpdate(this.#update, read<UpdateMessage>(arena));
-          arena.spend(index, "updateMs", performance.now() - begin);
-        }
-        if (arena.done() && Atomics.waitAsync === undefined) sendNews();
+        const updated = await this.#obey(kind, command);
+        if (arena.isLeft) return;
+        const isLast = arena.done(index, command, updated);
+        if (isLast && Atomics.waitAsync === undefined) sendNews();
       }
     } catch (error) {
       arena.fail(index);
       sendNews();
       throw error;
     }
+  }
+
+  /** Does the worker's part of a command; answers whether it wrote an update. */
+  async #obey(kind: number, command: number): Promise<boolean> {
+    const { index } = this.#setup;
+    const arena = this.#arena;
+    const begin = performance.now();
+    if (kind === UPDATE) {
+      const updated = await computeUpdate(this.#update, read<UpdateMessage>(arena, command));
+      arena.spend(index, "updateMs", performance.now() - begin);
+      return updated;
+    }
+    this.#load(arena.current, arena.layout.tensors.keys());
+    arena.spend(index, "loadMs", performance.now() - begin);
+    await computeGradient(this.#gradient, command, read<GradientMessage>(arena, command));
+    return false;
   }
 
   /** Takes over the weights of the next side, where the coordinator has put those to be evaluated. */

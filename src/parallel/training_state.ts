@@ -18,6 +18,8 @@ export class TrainingState {
   readonly #variables: readonly tf.Variable[];
   /** Where the state is while it is away. */
   #arena: Arena | undefined;
+  /** The updates that have been noted: how many, and so which side is the state's. */
+  #commits = 0;
   /** Whether the model here is older than the state that is away. */
   #stale = false;
   /** What the variables held when they were last alike. Held so that no update in place escapes. */
@@ -28,9 +30,15 @@ export class TrainingState {
     this.#variables = [...modelVariables(model).values()];
   }
 
+  /** The side of the state: workers may have made the next update, which has not been noted yet. */
+  #side({ layout }: Arena): number {
+    return layout.sides[this.#commits & 1];
+  }
+
   /** Puts the state into shared memory, or what was assigned to the model since it is there. */
   async leaveHome(arena: Arena): Promise<void> {
     if (this.#arena === undefined) {
+      this.#commits = arena.commits;
       await this.#storeVariables(arena, () => true);
       await this.#storeOptimizer(arena);
       this.#arena = arena;
@@ -43,10 +51,16 @@ export class TrainingState {
     if (!this.#stale) this.#noteAlike();
   }
 
-  /** The update in the shared memory is whole. */
-  commit(): void {
-    this.#arena!.commit();
+  /** Whether the workers hold all of it: nothing was assigned to the model since. */
+  isAwayIn(arena: Arena): boolean {
+    if (this.#arena !== arena) return false;
+    return this.#stale || !this.#variables.some((_, i) => this.#isChanged(i));
+  }
+
+  /** An update in the shared memory has become whole. */
+  noteUpdate(): void {
     this.#optimizer.noteUpdate();
+    this.#commits++;
     this.#stale = true;
   }
 
@@ -57,7 +71,7 @@ export class TrainingState {
     const { tensors } = arena.layout;
     this.#forgetAlike();
     this.#variables.forEach((variable, i) => {
-      load(arena, arena.current + tensors[i].at, tensors[i], variable);
+      load(arena, this.#side(arena) + tensors[i].at, tensors[i], variable);
     });
     this.#stale = false;
     this.#noteAlike();
@@ -142,7 +156,8 @@ export class TrainingState {
 
   /** State that there is, and the first values of what an update will make. */
   async #storeOptimizer(arena: Arena): Promise<void> {
-    const { layout, current, doubles } = arena;
+    const { layout, doubles } = arena;
+    const side = this.#side(arena);
     const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
     for (const place of layout.units) {
       const unit = units.get(place.name)!;
@@ -153,10 +168,10 @@ export class TrainingState {
         ...state?.slots,
       };
       for (const [name, { at }] of Object.entries(place.slots)) {
-        await store(arena, current + at, slots[name]);
+        await store(arena, side + at, slots[name]);
         if (!known.includes(name)) slots[name].dispose();
       }
-      const at = (current + place.numbersAt) / 8;
+      const at = (side + place.numbersAt) / 8;
       doubles[at] = state === undefined ? 0 : markOf(place, known);
       place.numbers.forEach((name, i) => doubles[at + 1 + i] = state?.numbers[name] ?? 0);
     }
@@ -170,7 +185,7 @@ export class TrainingState {
         const value = shared === undefined
           ? rule.shared![name](options)
           : (await shared[name].data())[0];
-        arena.floatsAt(current + at, names.length)[i] = value;
+        arena.floatsAt(side + at, names.length)[i] = value;
       }
     }
   }
@@ -178,19 +193,20 @@ export class TrainingState {
   /** The optimizer's state in the shared memory, copied. */
   #fetch(): HostState {
     const arena = this.#arena!;
-    const { layout, current, doubles } = arena;
+    const { layout, doubles } = arena;
+    const side = this.#side(arena);
     const tensors: HostState["tensors"] = {};
     const numbers: Record<string, Record<string, number>> = {};
-    const markIn = (place: UnitPlace): number => doubles[(current + place.numbersAt) / 8];
+    const markIn = (place: UnitPlace): number => doubles[(side + place.numbersAt) / 8];
     for (const place of layout.units) {
       const slots = madeSlots(place, markIn(place));
       if (markIn(place) === 0 || slots.length + place.numbers.length === 0) continue;
-      const at = (current + place.numbersAt) / 8 + 1;
+      const at = (side + place.numbersAt) / 8 + 1;
       const values = place.numbers.map((name, i) => [name, doubles[at + i]] as const);
       numbers[place.name] = Object.fromEntries(values);
       for (const slot of slots) {
         const { at, size, shape } = place.slots[slot];
-        const data = arena.floatsAt(current + at, size).slice();
+        const data = arena.floatsAt(side + at, size).slice();
         tensors[joinKey(place.name, slot)] = { data, shape };
       }
     }
@@ -201,7 +217,7 @@ export class TrainingState {
         continue;
       }
       const { group } = units.find((unit) => unit.rule === rules[rule])!;
-      const values = arena.floatsAt(current + at, names.length);
+      const values = arena.floatsAt(side + at, names.length);
       names.forEach((name, i) => {
         tensors[sharedKey(group, name)] = { data: values.slice(i, i + 1), shape: [] };
       });

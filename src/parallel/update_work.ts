@@ -5,12 +5,14 @@
 import { updateMemory } from "../fuse/memory.ts";
 import type { Optimizer, ParamGroup, Unit } from "../optim/optimizer.ts";
 import type { OptimizerRule, ParameterState, UpdateEntry } from "../optim/rule.ts";
+import { areFinite, scaleOf } from "../runner/gradients.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
 import { madeSlots, markOf, rulesOf, type SlotPlace, type UnitPlace } from "./layout.ts";
 import { type Slice, unitsOf } from "./ownership.ts";
-import type { UpdateMessage } from "./protocol.ts";
+import type { GivenUpdate, UpdateMessage } from "./protocol.ts";
 import { load, store } from "./state_access.ts";
+import { chunkTotals } from "./totals.ts";
 
 /** What an update is made with. */
 export interface UpdateWork {
@@ -22,6 +24,11 @@ export interface UpdateWork {
   readonly rules: readonly OptimizerRule[];
   readonly units: ReadonlyMap<string, Unit>;
   readonly places: ReadonlyMap<number, UnitPlace>;
+}
+
+/** How the rules are applied. */
+interface How extends Pick<UpdateMessage, "groups"> {
+  readonly scale: number;
 }
 
 /** What stays the same from update to update. */
@@ -44,24 +51,41 @@ export function updateWork(
   };
 }
 
-/** Writes the worker's part of the next side. */
-export async function computeUpdate(work: UpdateWork, message: UpdateMessage): Promise<void> {
+/** Writes the worker's part of the next side; answers whether there is anything to make an update of. */
+export async function computeUpdate(
+  work: UpdateWork,
+  { given, ...message }: UpdateMessage,
+): Promise<boolean> {
   const { arena, worker, rules, units, places } = work;
-  const absent = new Set(message.absent);
+  const update = given ?? ownUpdate(arena, message);
+  if (update === undefined) return false;
+  const absent = new Set(update.absent);
+  const how = { scale: update.scale, groups: message.groups };
   for (const slice of work.slices) {
     const place = places.get(slice.gradient);
     if (place === undefined || place.scope !== "element") continue;
     if (absent.has(slice.gradient)) copySlice(arena, place, slice);
-    else updateSlice(arena, place, slice, units.get(place.name)!, message);
+    else updateSlice(arena, place, slice, units.get(place.name)!, how);
     arena.beat(worker);
   }
   for (const [rule, wholes] of work.wholes) {
     const there = wholes.filter(({ gradient }) => !absent.has(gradient));
     for (const place of wholes) if (absent.has(place.gradient)) copyUnit(arena, place);
-    await updateWholes(arena, rules[rule], rule, there, units, message);
+    await updateWholes(arena, rules[rule], rule, there, units, how);
     arena.beat(worker);
   }
   if (worker === 0) updateBuffers(arena, message);
+  return true;
+}
+
+/** The update by the mean gradient; undefined if loss or gradient is not finite. */
+function ownUpdate(
+  arena: Arena,
+  { turn, chunks }: Pick<UpdateMessage, "turn" | "chunks">,
+): GivenUpdate | undefined {
+  const { lossSum, count, square, present } = chunkTotals(arena, turn, chunks);
+  if (!areFinite(lossSum, square)) return undefined;
+  return { scale: scaleOf(count), absent: present.flatMap((is, g) => is ? [] : [g]) };
 }
 
 function byRule(places: readonly UnitPlace[]): Map<number, UnitPlace[]> {
@@ -100,7 +124,7 @@ function updateSlice(
   place: UnitPlace,
   { gradient, start, end }: Slice,
   { rule, group, baseLr }: Unit,
-  { scale, groups }: UpdateMessage,
+  { scale, groups }: How,
 ): void {
   const options = groups[group];
   const { numbers, created } = stateOf(arena, place, rule, options as ParamGroup);
@@ -131,7 +155,7 @@ async function updateWholes(
   ruleIndex: number,
   places: readonly UnitPlace[],
   units: ReadonlyMap<string, Unit>,
-  { scale, groups }: UpdateMessage,
+  { scale, groups }: How,
 ): Promise<void> {
   const { current, next, layout } = arena;
   const sharedPlace = layout.shared.find((place) => place.rule === ruleIndex);
@@ -179,12 +203,15 @@ function slotVariable(arena: Arena, { at, size, shape }: SlotPlace): tf.Variable
 }
 
 /** What the leaves made of the buffers, averaged over rows if there are several. */
-function updateBuffers(arena: Arena, { averagedOver, lastChunk }: UpdateMessage): void {
+function updateBuffers(
+  arena: Arena,
+  { averagedOver, chunks }: Pick<UpdateMessage, "averagedOver" | "chunks">,
+): void {
   const { layout, current, next } = arena;
   layout.buffers.forEach(({ tensor, last, moved }) => {
     const { at, size } = layout.tensors[tensor];
     if (averagedOver === 0 || moved === undefined) {
-      arena.wordsAt(next + at, size).set(arena.wordsAt(arena.chunkAt(lastChunk) + last, size));
+      arena.wordsAt(next + at, size).set(arena.wordsAt(arena.chunkAt(chunks - 1) + last, size));
       return;
     }
     const before = arena.floatsAt(current + at, size);

@@ -1,446 +1,362 @@
 /**
  * A run whose gradients, updates and evaluations are computed by workers.
  *
- * The state of the training is in one of two places. At home: in the model and the optimizer of this
- * thread, as it is before the first iteration and after a checkpoint was restored. Away: in the
- * shared memory; then the model here is a copy that `pull` brings up to date, and the optimizer asks
- * for its state when somebody looks.
+ * The workers go through a queue of commands, so that they need not wait for this thread: where no
+ * callback looks at a gradient its update follows at once, and where nothing comes between two
+ * iterations the gradient of the next follows the update. What was begun too early is given up; it has
+ * changed nothing.
  */
-import { WorkerError } from "../core/errors.ts";
-import type { RandomStream } from "../core/random.ts";
+import { unreachable } from "../core/errors.ts";
 import { batchSize } from "../data/batch.ts";
-import type { HostBatch } from "../data/dataset.ts";
-import type { Model } from "../model/model.ts";
-import { blockCount, treeSum } from "../optim/block_sums.ts";
-import type { Optimizer } from "../optim/optimizer.ts";
-import type { Output } from "../report/console.ts";
-import { BinaryCounter } from "../runner/binary_counter.ts";
 import type {
   CopiedOptimizerState,
   Engine,
   EvaluationLanes,
+  GradientTask,
   IterationGradient,
   Split,
 } from "../runner/engine.ts";
 import { type Totals, totalsOf } from "../runner/gradients.ts";
-import { type Bounds, chunkBounds } from "../runner/leaves.ts";
+import { chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
-import { Arena } from "./arena.ts";
+import type { PhaseTimes, Turn } from "./arena.ts";
 import { placesOf, putBatch } from "./batch_places.ts";
-import { HEADER, layoutOf, serves } from "./layout.ts";
+import { Crew, type CrewParts, type Needs } from "./crew.ts";
 import { encodeMessage } from "./mailbox.ts";
-import { GRADIENT, UPDATE, type UpdateMessage, type WorkerSpec } from "./protocol.ts";
+import {
+  type GivenUpdate,
+  GRADIENT,
+  type GradientMessage,
+  UPDATE,
+  type UpdateMessage,
+} from "./protocol.ts";
 import { storeFloats } from "./state_access.ts";
-import { LostWorker, Team } from "./team.ts";
-import { TrainingState } from "./training_state.ts";
+import { LostWorker, type Team } from "./team.ts";
+import { type ChunkTotals, chunkTotals } from "./totals.ts";
+import { WorkerEvaluation } from "./worker_evaluation.ts";
 
 /** What a worker engine is made of. */
-export interface WorkerEngineParts {
-  readonly workers: number;
+export interface WorkerEngineParts extends CrewParts {
   readonly shards: number;
   /** Those of a whole batch. */
   readonly leaves: number;
-  readonly model: Model;
-  readonly optimizer: Optimizer;
-  readonly spec: WorkerSpec;
   /** Sums that the metrics of a training batch take for each row. */
   readonly metricWidth: number;
-  readonly output: Output;
-  readonly workerUrl?: string | URL;
-  /** How often lost workers may be replaced. */
-  readonly maxRestarts: number;
 }
 
-/** What is asked of the workers for one gradient. */
-interface Task {
-  readonly batch: HostBatch;
-  readonly bounds: Bounds;
-  readonly iteration: number;
-  readonly random: RandomStream;
+/** A gradient that a team was asked for. */
+interface Asked {
+  readonly task: GradientTask;
+  readonly team: Team;
+  /** The number of the command. */
+  readonly command: number;
+  readonly message: GradientMessage;
 }
 
-/** What a worker may be slow at. */
-type Work = "start" | "iteration" | Split;
-
-/** Sizes that the shared memory must have. */
-interface Needs {
-  readonly batchBytes: number;
-  readonly mailboxBytes: number;
-  readonly chunks: number;
+/** What came of it. */
+interface Computed extends Pick<ChunkTotals, "present"> {
+  readonly asked: Asked;
+  readonly totals: Totals;
+  readonly times: PhaseTimes;
 }
+
+/** A message, and what the shared memory must have for it. */
+interface Encoded {
+  readonly message: GradientMessage;
+  readonly encoded: Uint8Array;
+  readonly needs: Needs;
+}
+
+/** Bytes of a mailbox for numbers that come and go. */
+const ROOM = 256;
 
 /** Computes in workers. */
 export class WorkerEngine implements Engine {
   readonly workers: number;
-  /** How long a worker may be silent, in ms, before the first of what it is at is done. */
-  firstLimitMs = 30_000;
-  onRestart?: () => void;
   readonly #parts: WorkerEngineParts;
-  readonly #state: TrainingState;
-  #team: Team | undefined;
-  #needs: Needs;
-  /** The longest so far, in ms: iterations, and batches of evaluations. */
-  readonly #slowest = new Map<Work, number>();
-  #gradientMs = 0;
-  #restarts = 0;
-  /** Counted up by `rest` and `dispose`: what began before is not to be gone on with. */
-  #era = 0;
-  #disposed = false;
-  /** The replacement during an evaluation, which all its batches wait for. */
-  #replacing: Promise<void> | undefined;
+  readonly #crew: Crew;
+  /** The iteration of the last update that was asked for. */
+  #updated: number | undefined;
+  /** What comes next, and, once it is begun, what was asked for. */
+  #foreseen: GradientTask | undefined;
+  #ahead: Asked | undefined;
 
   constructor(parts: WorkerEngineParts) {
     this.workers = parts.workers;
     this.#parts = parts;
-    const chunks = chunkBounds(parts.leaves, parts.shards).length;
-    this.#needs = { batchBytes: 0, mailboxBytes: 16384, chunks };
-    this.#state = new TrainingState(parts.model, parts.optimizer);
+    this.#crew = new Crew(parts, chunkBounds(parts.leaves, parts.shards).length);
   }
 
-  async gradient(
-    batch: HostBatch,
-    bounds: Bounds,
-    iteration: number,
-    random: RandomStream,
-  ): Promise<IterationGradient> {
-    const task = { batch, bounds, iteration, random };
-    return await this.#surviving(async () => {
-      await this.#compute(task);
-      return this.#gradientOf(task);
-    }, `iteration ${iteration}: `);
+  set firstLimitMs(ms: number) {
+    this.#crew.firstLimitMs = ms;
+  }
+
+  set onRestart(tell: () => void) {
+    this.#crew.onRestart = tell;
+  }
+
+  async gradient(task: GradientTask): Promise<IterationGradient> {
+    const computed = await this.#crew.surviving(() => this.#compute(task), whereOf(task));
+    return task.untouched ? this.#applied(computed) : this.#open(computed);
+  }
+
+  foresee(task: GradientTask): void {
+    this.#foreseen = task;
+    this.#goOn();
   }
 
   async evaluation(split: Split): Promise<EvaluationLanes> {
-    await this.#surviving(() => this.#startEvaluation());
-    this.#replacing = undefined;
-    return {
-      width: 2 * this.workers,
-      run: (batch, position) => this.#evaluate(split, batch, position),
-      end: () => {},
-    };
+    this.#forget();
+    return await WorkerEvaluation.begin(this.#crew, split, this.workers);
   }
 
   pull(): void {
-    this.#state.pull();
+    this.#crew.state.pull();
   }
 
   push(): void {
-    this.#state.giveUp();
+    this.#crew.state.giveUp();
   }
 
   async optimizerState(): Promise<CopiedOptimizerState> {
-    return await this.#state.optimizerState();
+    return await this.#crew.state.optimizerState();
   }
 
   async rest(): Promise<void> {
-    if (this.#disposed) return;
-    this.#era++;
-    this.#state.comeHome();
-    await this.#end();
+    await this.#crew.rest();
   }
 
   dispose(): void {
-    this.#disposed = true;
-    this.#era++;
-    this.#end().catch(() => {});
+    this.#crew.dispose();
   }
 
-  /** Ends the team; what it was at is lost. */
-  async #end(): Promise<void> {
-    const team = this.#team;
-    this.#team = undefined;
-    await team?.end();
+  /** Has the workers compute and add up the gradients of a batch, and, if nobody looks, update. */
+  async #compute(task: GradientTask): Promise<Computed> {
+    const asked = await this.#ask(task);
+    const { team, command, message } = asked;
+    const { turn, chunks: { length: chunks } } = message;
+    const { commits } = team.arena;
+    if (task.untouched) await this.#whole(task, team, this.#askUpdate(asked), commits);
+    else await this.#finish(team, command);
+    const { lossSum, count, square, present } = chunkTotals(team.arena, turn, chunks);
+    const { metricWidth } = this.#parts;
+    const { bounds } = task;
+    const rows = bounds[bounds.length - 1][1] - bounds[0][0];
+    const metrics = new Float32Array(team.batch, message.metricsAt, rows * metricWidth);
+    const totals = totalsOf(lossSum, count, square, metrics, metricWidth);
+    return { asked, present, totals, times: this.#timesOf(team) };
   }
 
-  /** The team at work. */
-  get #live(): Team {
-    if (this.#team === undefined) throw new LostWorker("the workers have ended");
-    return this.#team;
+  /** A gradient whose update is made. */
+  #applied({ totals, times }: Computed): IterationGradient {
+    return {
+      grads: {},
+      isApplied: true,
+      takeTimes: () => ({ ...times }),
+      read: () => Promise.resolve(totals),
+      apply: () => unreachable("an update was made before"),
+      dispose: () => {},
+    };
   }
 
-  /** @throws {WorkerError} If the run was disposed, or has come to rest, since `era`. */
-  #refuseOver(era: number): void {
-    if (this.#disposed) throw new WorkerError("the run has been disposed");
-    if (era !== this.#era) throw new WorkerError("the call of the run is over");
-  }
-
-  /** A silent worker is lost after so long, in ms. */
-  #limit(what: Work = "iteration"): number {
-    const slowest = this.#slowest.get(what);
-    return slowest === undefined ? this.firstLimitMs : 2 * slowest + 1000;
-  }
-
-  #took(what: Work, ms: number): void {
-    this.#slowest.set(what, Math.max(this.#slowest.get(what) ?? 0, ms));
-  }
-
-  /** A worker that was silent may have been slow only: the next team has more time. */
-  #giveTime(what: Work, error: unknown): void {
-    if (!(error instanceof LostWorker && error.silent)) return;
-    if (this.#slowest.has(what)) this.#took(what, this.#limit(what));
-    else this.firstLimitMs *= 2;
-  }
-
-  /** Has the workers obey; answers how long it took, in ms. */
-  async #command(team: Team, kind: number, message: Uint8Array): Promise<number> {
-    const begin = performance.now();
-    try {
-      await team.command(kind, message, this.#limit());
-      return performance.now() - begin;
-    } catch (error) {
-      this.#giveTime("iteration", error);
-      throw error;
-    }
-  }
-
-  /** Has the workers compute and add up the gradients of a batch. */
-  async #compute({ batch, bounds, iteration, random }: Task): Promise<void> {
-    const { shards, model, optimizer, metricWidth } = this.#parts;
-    const chunks = chunkBounds(bounds.length, shards);
-    const { fields, metricsAt, bytes } = placesOf(batch, batchSize(batch) * metricWidth);
-    const message = encodeMessage({
-      iteration,
-      random: random.key,
-      bounds,
-      chunks,
-      fields,
-      frozen: Object.keys(model.parameters).filter((name) => !model.parameters[name].trainable),
-      metricsAt,
-    });
-    // The options of the groups, and the number of each parameter.
-    const update = encodeMessage(optionsOf(optimizer)).length +
-      8 * Object.keys(model.parameters).length;
-    const team = await this.#ready({
-      batchBytes: bytes,
-      mailboxBytes: 256 + Math.max(message.length, update),
-      chunks: chunks.length,
-    });
-    putBatch(batch, fields, team.batch);
-    this.#gradientMs = await this.#command(team, GRADIENT, message);
-  }
-
-  /** What the workers have computed, and the update that they can make with it. */
-  #gradientOf(task: Task): IterationGradient {
-    const { arena } = this.#live;
-    const { layout } = arena;
-    const chunks = chunkBounds(task.bounds.length, this.#parts.shards).length;
-    const present = layout.gradients.map((_, g) =>
-      Array.from({ length: chunks }, (_, chunk) => arena.presentIn(chunk)[g]).includes(1)
-    );
+  /** A gradient that callbacks may look at, and the update that the workers can make with it. */
+  #open({ asked, present, totals, times }: Computed): IterationGradient {
+    const { arena } = asked.team;
     const made: tf.Tensor[] = [];
     const grads: Record<string, tf.Tensor> = Object.create(null);
-    layout.gradients.forEach(({ name, tensor, size }, g) => {
+    arena.layout.gradients.forEach(({ name, tensor, size }, g) => {
       if (!present[g]) return;
       let value: tf.Tensor | undefined;
       Object.defineProperty(grads, name, {
         enumerable: true,
         get: () => {
           if (value === undefined) {
-            // Of the arena at hand: another team has computed the same.
-            const { arena } = this.#live;
             const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
-            made.push(value = tf.keep(tf.tensor(values, [...layout.tensors[tensor].shape])));
+            const { shape } = arena.layout.tensors[tensor];
+            made.push(value = tf.keep(tf.tensor(values, [...shape])));
           }
           return value;
         },
       });
     });
-    const totals = this.#totals(task, chunks, present);
+    let all = times;
     return {
       grads,
-      takeTimes: () => ({ ...this.#team?.arena.takeTimes() }),
+      takeTimes: () => ({ ...all }),
       read: () => Promise.resolve(totals),
-      apply: async (value) => {
-        const given = value.grads === grads ? undefined : value.grads;
-        await this.#apply(task, present, value.scale, given);
+      apply: async ({ grads: given, scale }) => {
+        const more = await this.#apply(asked, present, scale, given === grads ? undefined : given);
+        all = addTimes(times, more);
       },
       dispose: () => tf.dispose(made),
     };
   }
 
-  #totals({ batch, bounds }: Task, chunks: number, present: readonly boolean[]): Totals {
-    const { arena, batch: shared } = this.#live;
-    const { layout } = arena;
-    const losses = new BinaryCounter<number>((a, b) => Math.fround(a + b));
-    const counts = new BinaryCounter<{ value: number; exact: boolean }>((a, b) => {
-      const exact = a.exact && b.exact;
-      const sum = exact
-        ? a.value + b.value
-        : Math.fround(Math.fround(a.value) + Math.fround(b.value));
-      return { value: sum, exact };
-    });
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const header = arena.headerOf(chunk);
-      losses.push(header[HEADER.loss]);
-      counts.push({ value: header[HEADER.count], exact: header[HEADER.countIsTensor] === 0 });
-    }
-    const squares = layout.gradients.flatMap(({ block, size }, g) => {
-      const blocks = present[g] ? blockCount(size) : 0;
-      return [...arena.doublesAt(layout.squaresAt + 8 * block, blocks)];
-    });
-    const { metricWidth } = this.#parts;
-    const rows = bounds[bounds.length - 1][1] - bounds[0][0];
-    const { metricsAt } = placesOf(batch, batchSize(batch) * metricWidth);
-    const metrics = new Float32Array(shared, metricsAt, rows * metricWidth);
-    const count = counts.total().value;
-    return totalsOf(losses.total(), count, treeSum(squares), metrics, metricWidth);
-  }
-
   /** The update with these gradients; `given` are those that callbacks have put in their place. */
   async #apply(
-    task: Task,
+    asked: Asked,
     present: readonly boolean[],
     scale: number,
     given: Record<string, tf.Tensor> | undefined,
-  ): Promise<void> {
-    const { optimizer, shards } = this.#parts;
-    const { bounds } = task;
-    const groups = optionsOf(optimizer);
-    const replaced = optimizer.resolve(given ?? {});
-    const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
-    const era = this.#era;
-    let computed = true;
-    await this.#surviving(async () => {
+  ): Promise<PhaseTimes> {
+    const { task } = asked;
+    const crew = this.#crew;
+    const replaced = this.#parts.optimizer.resolve(given ?? {});
+    let now = asked;
+    return await crew.surviving(async () => {
       // Another team has nothing of what a lost one had computed.
-      if (!computed) await this.#compute(task);
-      computed = false;
-      const team = this.#live;
-      const { gradients } = team.arena.layout;
+      if (now.team !== crew.team) {
+        now = await this.#ask(task);
+        await this.#finish(now.team, now.command);
+      }
+      const { arena } = now.team;
+      const { gradients } = arena.layout;
       for (const [g, { name }] of gradients.entries()) {
         const gradient = replaced.get(name);
         if (gradient === undefined) continue;
-        await storeFloats(team.arena, team.arena.gradientAt(0, g), gradient);
+        await storeFloats(arena, arena.gradientAt(0, g), gradient);
       }
       const isAbsent = (g: number) =>
         given === undefined ? !present[g] : !replaced.has(gradients[g].name);
-      const message: UpdateMessage = {
-        scale,
-        groups,
-        absent: gradients.flatMap((_, g) => isAbsent(g) ? [g] : []),
-        averagedOver: bounds.length === 1 ? 0 : rows,
-        lastChunk: chunkBounds(bounds.length, shards).length - 1,
-      };
-      const ms = await this.#command(team, UPDATE, encodeMessage(message));
-      this.#took("iteration", this.#gradientMs + ms);
-    }, `iteration ${task.iteration}: `);
-    // What is not committed has not been.
-    this.#refuseOver(era);
-    this.#state.commit();
+      const absent = gradients.flatMap((_, g) => isAbsent(g) ? [g] : []);
+      const { commits } = arena;
+      await this.#whole(task, now.team, this.#askUpdate(now, { scale, absent }), commits);
+      return this.#timesOf(now.team);
+    }, whereOf(task));
   }
 
-  async #startEvaluation(): Promise<void> {
-    const team = await this.#ready(this.#needs);
-    await team.leave(this.#limit());
-    await this.#state.lend();
-    await team.startEvaluation(this.#limit());
+  /** Milliseconds spent since the last call, which are what an iteration may take. */
+  #timesOf({ arena }: Team): PhaseTimes {
+    const times = arena.takeTimes();
+    this.#crew.took("iteration", Object.values(times).reduce((a, b) => a + b));
+    return times;
   }
 
-  async #evaluate(split: Split, batch: HostBatch, position: number): Promise<ArrayLike<number>> {
-    const era = this.#era;
-    for (;;) {
-      await this.#replacing;
-      const team = this.#team;
-      try {
-        if (team === undefined) throw new LostWorker("the workers have ended");
-        const { sums, ms } = await team.evaluate(split, batch, position, this.#limit(split));
-        this.#took(split, ms);
-        return sums;
-      } catch (error) {
-        this.#refuseOver(era);
-        if (!(error instanceof LostWorker)) throw error;
-        if (this.#team !== team) continue;
-        this.#giveTime(split, error);
-        this.#replacing = this.#replaceForEvaluation(error);
-      }
+  /** The gradient of a task asked for, now or before. */
+  async #ask(task: GradientTask): Promise<Asked> {
+    const crew = this.#crew;
+    const ahead = this.#ahead;
+    this.#forget();
+    if (ahead !== undefined && ahead.team === crew.team) {
+      if (this.#isSame(ahead, task)) return ahead;
+      await ahead.team.leave(crew.limit());
     }
+    const team = await crew.ready(this.#messageOf(task).needs);
+    return this.#send(task, team, this.#messageOf(task, team));
   }
 
-  async #replaceForEvaluation(error: LostWorker): Promise<void> {
-    await this.#replace(error);
-    await this.#surviving(() => this.#startEvaluation());
+  /** Nothing is foreseen any more. */
+  #forget(): void {
+    this.#ahead = undefined;
+    this.#foreseen = undefined;
+    this.#updated = undefined;
   }
 
-  /** Does `work`, again with another team as long as workers are lost over it. */
-  async #surviving<T>(work: () => Promise<T>, where = ""): Promise<T> {
-    const era = this.#era;
-    for (;;) {
-      this.#refuseOver(era);
-      try {
-        return await work();
-      } catch (error) {
-        this.#refuseOver(era);
-        if (!(error instanceof LostWorker)) throw error;
-        await this.#replace(error, where);
-      }
-    }
+  /** Whether what was begun is what is asked for now. */
+  #isSame({ task, team, message }: Asked, now: GradientTask): boolean {
+    const mailboxBytes = this.#groups().bytes + ROOM;
+    return now.batch === task.batch && now.iteration === task.iteration &&
+      String(now.bounds) === String(task.bounds) &&
+      String(now.random.key) === String(message.random) &&
+      String(this.#frozen()) === String(message.frozen) &&
+      this.#crew.state.isAwayIn(team.arena) &&
+      this.#crew.suffices({ batchBytes: 0, mailboxBytes, chunks: 0 });
   }
 
-  /** Ends a team that has lost a worker. */
-  async #replace(error: LostWorker, where = ""): Promise<void> {
-    const { output, maxRestarts } = this.#parts;
-    const era = this.#era;
-    await this.#end();
-    this.#refuseOver(era);
-    if (this.#restarts >= maxRestarts) {
-      const times = `${this.#restarts} time${this.#restarts === 1 ? "" : "s"}`;
-      throw new WorkerError(
-        `${where}${error.message}; workers were replaced ${times}, as maxWorkerRestarts says`,
-      );
-    }
-    this.#restarts++;
-    this.onRestart?.();
-    output.line(
-      `${where}${error.message}: replacing the workers (${this.#restarts} of ${maxRestarts})`,
-    );
+  /** Begins with what comes next, if the update before it was asked for and nothing is to be prepared. */
+  #goOn(): void {
+    const task = this.#foreseen;
+    const { team, state } = this.#crew;
+    if (task === undefined || team === undefined || this.#updated !== task.iteration - 1) return;
+    const message = this.#messageOf(task, team);
+    if (!state.isAwayIn(team.arena) || !this.#crew.suffices(message.needs)) return;
+    this.#foreseen = undefined;
+    this.#ahead = this.#send(task, team, message);
   }
 
-  /** A team at work on shared memory that is large enough and holds the training state. */
-  async #ready(needs: Needs): Promise<Team> {
-    const had = this.#needs;
-    this.#needs = {
-      batchBytes: Math.max(had.batchBytes, needs.batchBytes),
-      // With room to spare: the digits of rates and iterations come and go.
-      mailboxBytes: had.mailboxBytes < needs.mailboxBytes
-        ? 2 * needs.mailboxBytes
-        : had.mailboxBytes,
-      chunks: Math.max(had.chunks, needs.chunks),
+  #send(task: GradientTask, team: Team, { message, encoded }: Encoded): Asked {
+    putBatch(task.batch, message.fields, team.batch);
+    return { task, team, message, command: team.command(GRADIENT, encoded) };
+  }
+
+  /** What a team is told, and what it needs for it and for the update that follows. */
+  #messageOf({ batch, bounds, iteration, random }: GradientTask, team?: Team): Encoded {
+    const { shards, metricWidth } = this.#parts;
+    const turn = iteration % 2 as Turn;
+    const start = team === undefined ? 0 : turn * team.batch.byteLength / 2;
+    const { bytes, ...places } = placesOf(batch, batchSize(batch) * metricWidth, start);
+    const chunks = chunkBounds(bounds.length, shards);
+    const frozen = this.#frozen();
+    const message = { iteration, turn, random: random.key, bounds, chunks, frozen, ...places };
+    const encoded = encodeMessage(message);
+    const mailboxBytes = ROOM + Math.max(encoded.length, this.#groups().bytes);
+    return { message, encoded, needs: { batchBytes: bytes, mailboxBytes, chunks: chunks.length } };
+  }
+
+  #frozen(): string[] {
+    const { parameters } = this.#parts.model;
+    return Object.keys(parameters).filter((name) => !parameters[name].trainable);
+  }
+
+  /** The update with what was asked for, as it is or with what callbacks have made of it. */
+  #askUpdate({ task, team, message }: Asked, given?: GivenUpdate): number {
+    const { bounds, iteration } = task;
+    const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
+    const update: UpdateMessage = {
+      turn: message.turn,
+      chunks: message.chunks.length,
+      given,
+      groups: this.#groups().groups,
+      averagedOver: bounds.length === 1 ? 0 : rows,
     };
-    const { batchBytes, mailboxBytes, chunks } = this.#needs;
-    const { arena: { layout } = {}, batch } = this.#team ?? {};
-    const fits = layout !== undefined && layout.mailbox.bytes >= mailboxBytes &&
-      layout.chunks.count >= chunks && serves(layout, this.#parts.optimizer);
-    if (!fits) {
-      const era = this.#era;
-      // From the memory of the team that is gone or goes.
-      this.#state.comeHome();
-      await this.#end();
-      this.#refuseOver(era);
-      this.#team = this.#newTeam();
-      try {
-        await this.#team.build(this.#limit("start"));
-      } catch (error) {
-        this.#giveTime("start", error);
-        throw error;
-      }
-    } else if (batch!.byteLength < batchBytes) {
-      await this.#team!.takeBatch(new SharedArrayBuffer(batchBytes), this.#limit());
-    }
-    const team = this.#live;
-    await this.#state.leaveHome(team.arena);
-    return team;
+    const command = team.command(UPDATE, encodeMessage(update));
+    this.#updated = iteration;
+    this.#goOn();
+    return command;
   }
 
-  #newTeam(): Team {
-    const { model, optimizer, spec, workerUrl } = this.#parts;
-    const { batchBytes, mailboxBytes, chunks } = this.#needs;
-    const { workers } = this;
-    const arena = Arena.create(layoutOf(model, optimizer, { workers, chunks, mailboxBytes }));
-    const batch = new SharedArrayBuffer(batchBytes);
-    return new Team({ spec, batch }, arena, { workerUrl, name: "downhill" });
+  async #finish(team: Team, command: number): Promise<void> {
+    try {
+      await team.finish(command, this.#crew.limit());
+    } catch (error) {
+      this.#crew.giveTime("iteration", error);
+      throw error;
+    }
+  }
+
+  /**
+   * Waits for an update that comes after `commits` others. Once it is whole it stays, also if a worker is
+   * lost over what comes next; it is none if loss or gradient is not finite.
+   */
+  async #whole(task: GradientTask, team: Team, command: number, commits: number): Promise<void> {
+    const { era } = this.#crew;
+    try {
+      await this.#finish(team, command);
+    } catch (error) {
+      if (!(error instanceof LostWorker)) throw error;
+      team.arena.close();
+      if (team.arena.commits === commits) throw error;
+      await this.#crew.replace(error, whereOf(task));
+    }
+    // What is not noted has not been.
+    this.#crew.refuseOver(era);
+    if (team.arena.commits !== commits) this.#crew.state.noteUpdate();
+  }
+
+  /** The options of each group, without the names of what it holds, and a number for each parameter. */
+  #groups(): { groups: Record<string, unknown>[]; bytes: number } {
+    const { model, optimizer } = this.#parts;
+    const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
+    const bytes = encodeMessage(groups).length + 8 * Object.keys(model.parameters).length;
+    return { groups, bytes };
   }
 }
 
-/** The options of each group, without the names of what it holds. */
-function optionsOf({ paramGroups }: Optimizer): Record<string, unknown>[] {
-  return paramGroups.map(({ names: _, ...options }) => options);
+function whereOf({ iteration }: GradientTask): string {
+  return `iteration ${iteration}: `;
+}
+
+function addTimes(a: PhaseTimes, b: PhaseTimes): PhaseTimes {
+  const sums = Object.entries(a).map(([name, ms]) => [name, ms + b[name as keyof PhaseTimes]]);
+  return Object.fromEntries(sums) as PhaseTimes;
 }

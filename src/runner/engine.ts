@@ -13,19 +13,16 @@ import type { Bounds } from "./leaves.ts";
  * elsewhere keeps up to date.
  *
  * A `WorkerError` says that it can compute no more. Where it comes from {@link Engine.gradient}, or
- * from `read` or `apply` of what that gave, the state is that of the iteration before.
+ * from `apply` of what that gave, the state is that of the iteration before.
  */
 export interface Engine {
   /** 1: in this process. */
   readonly workers: number;
   /** Called when workers that were lost are replaced. */
   onRestart?: () => void;
-  gradient(
-    batch: HostBatch,
-    bounds: Bounds,
-    iteration: number,
-    random: RandomStream,
-  ): Promise<IterationGradient>;
+  gradient(task: GradientTask): Promise<IterationGradient>;
+  /** What {@link gradient} will be asked for next if nothing comes between; it may be begun at once. */
+  foresee?(task: GradientTask): void;
   /** Evaluates batches of a part with the weights that the model of this process holds now. */
   evaluation(split: Split): Promise<EvaluationLanes>;
   /** Brings the model of this process to the state of the training, once after each update. */
@@ -42,8 +39,20 @@ export interface Engine {
 /** The parts of the data that are evaluated. */
 export type Split = "validation" | "test";
 
+/** What a gradient is taken of. */
+export interface GradientTask {
+  readonly batch: HostBatch;
+  readonly bounds: Bounds;
+  readonly iteration: number;
+  readonly random: RandomStream;
+  /** Nobody looks at the gradient before the update, which may follow it at once. */
+  readonly untouched: boolean;
+}
+
 /** A gradient and the update that can be made with it. */
 export interface IterationGradient extends PassGradient {
+  /** The update has been made already, if loss and gradient are finite. */
+  readonly isApplied?: boolean;
   /** The update, with what the callbacks have made of `grads`: those themselves if they are as they were. */
   apply(value: Pick<GradientValue, "grads" | "scale">): void | Promise<void>;
   /** Milliseconds spent on each phase, where it was computed elsewhere. */

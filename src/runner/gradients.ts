@@ -109,8 +109,13 @@ export async function iterationGradient(
 }
 
 /** What turns the gradient of a loss sum over `count` items into that of the mean. */
-function scaleOf(count: number): number {
+export function scaleOf(count: number): number {
   return 1 / Math.max(count, TINY);
+}
+
+/** Whether an update can be made of a loss and a gradient with this squared norm. */
+export function areFinite(lossSum: number, square: number): boolean {
+  return Number.isFinite(lossSum) && Number.isFinite(square);
 }
 
 /**
@@ -130,6 +135,6 @@ export function totalsOf(
   const scale = scaleOf(count);
   const metricSums = new Float64Array(width);
   for (let i = 0; i < rows.length; i++) metricSums[i % width] += rows[i];
-  const finite = Number.isFinite(lossSum) && Number.isFinite(square);
+  const finite = areFinite(lossSum, square);
   return { scale, lossSum, count, norm: Math.sqrt(square) * scale, metricSums, finite };
 }

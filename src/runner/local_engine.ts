@@ -1,18 +1,16 @@
 /** Gradients, updates and evaluations in this process. */
 import { readTensors } from "../checkpoint/tensors.ts";
-import type { RandomStream } from "../core/random.ts";
-import type { HostBatch } from "../data/dataset.ts";
 import type {
   CopiedOptimizerState,
   Engine,
   EvaluationLanes,
+  GradientTask,
   IterationGradient,
   Split,
 } from "./engine.ts";
 import { evaluatedParts, type EvaluatedRun, evaluationRandom, localLanes } from "./evaluate.ts";
 import { iterationGradient } from "./gradients.ts";
 import type { PassParts } from "./leaf_gradient.ts";
-import type { Bounds } from "./leaves.ts";
 import type { RunParts } from "./parts.ts";
 import { perturbedGradient } from "./perturbed_gradient.ts";
 
@@ -30,12 +28,7 @@ export class LocalEngine implements Engine {
     this.#pass = { model: run.model, task: run.task, loss: run.loss, ...pass };
   }
 
-  async gradient(
-    batch: HostBatch,
-    bounds: Bounds,
-    iteration: number,
-    random: RandomStream,
-  ): Promise<IterationGradient> {
+  async gradient({ batch, bounds, iteration, random }: GradientTask): Promise<IterationGradient> {
     const { optimizer, model } = this.#run;
     const pass = () => iterationGradient(this.#pass, batch, bounds, iteration, random);
     const gradient = optimizer.perturbs

@@ -22,12 +22,12 @@ export class TrainingBatches {
     return next?.k === k ? next.batch : this.#loader.load(k);
   }
 
-  /** Begins to load batch `k`; an error is that of {@link load}. */
-  loadAhead(k: number): void {
+  /** Begins to load batch `k`, and tells of it; an error is that of {@link load}. */
+  loadAhead(k: number, loaded: (batch: HostBatch) => void): void {
     if (!this.#loadsAhead) return;
     // Not before the workers have been told what to do.
     const batch = macrotask().then(() => this.#loader.load(k));
-    batch.catch(() => {});
+    batch.then(loaded).catch(() => {});
     this.#next = { k, batch };
   }
 }

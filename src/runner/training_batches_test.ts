@@ -27,14 +27,14 @@ test("TrainingBatches loads a batch ahead once, and another one if that is asked
   const { dataset, gathered } = noted();
   const batches = new TrainingBatches(new DataLoader(dataset), true);
   assert.equal(await first(batches, 0), 0);
-  batches.loadAhead(1);
+  batches.loadAhead(1, () => {});
   // The workers come first.
   assert.deepEqual(gathered, [0]);
   await turn();
   assert.deepEqual(gathered, [0, 1]);
   assert.equal(await first(batches, 1), 1);
   assert.deepEqual(gathered, [0, 1]);
-  batches.loadAhead(2);
+  batches.loadAhead(2, () => {});
   await turn();
   assert.equal(await first(batches, 4), 4);
   assert.equal(await first(batches, 2), 2);
@@ -44,11 +44,11 @@ test("TrainingBatches loads a batch ahead once, and another one if that is asked
 test("TrainingBatches tells of an error ahead when the batch is asked for", async () => {
   const { dataset } = noted(1);
   const batches = new TrainingBatches(new DataLoader(dataset), true);
-  batches.loadAhead(1);
+  batches.loadAhead(1, () => {});
   // An unhandled rejection would end the process here.
   await turn();
   assert.equal(await first(batches, 0), 0);
-  batches.loadAhead(1);
+  batches.loadAhead(1, () => {});
   await turn();
   await assert.rejects(async () => await batches.load(1), /sample 1 is broken/);
 });
@@ -64,7 +64,7 @@ test("TrainingBatches loads nothing ahead of a stream, of a loader of one's own,
       false,
     ]] as const
   ) {
-    new TrainingBatches(loader, ahead).loadAhead(0);
+    new TrainingBatches(loader, ahead).loadAhead(0, () => {});
   }
   assert.deepEqual([loads, gathered], [0, []]);
 });

@@ -10,11 +10,12 @@
 import { NonFiniteError, WorkerError } from "../core/errors.ts";
 import { type RandomStream, randomStream } from "../core/random.ts";
 import { batchSize as rowsOf } from "../data/batch.ts";
+import type { HostBatch } from "../data/dataset.ts";
 import { keepIfBest } from "./best_weights.ts";
 import { unlessInterrupted } from "./breath.ts";
 import type { RunContext } from "./context.ts";
 import { type Evaluations, isTested } from "./evaluations.ts";
-import type { IterationGradient } from "./engine.ts";
+import type { GradientTask, IterationGradient } from "./engine.ts";
 import type { Totals } from "./gradients.ts";
 import { leafBounds } from "./leaves.ts";
 import type { FinishReason } from "./state.ts";
@@ -110,10 +111,11 @@ export class TrainingLoop {
     for (const callback of hooks.having("batch")) batch = callback.batch(batch, run);
 
     const rows = rowsOf(batch);
-    const bounds = leafBounds(rows, settings.train.batchSize, settings.shards);
     const lr = optimizer.paramGroups[0].lr;
-    const computing = engine.gradient(batch, bounds, i, this.#random.fork(position));
-    if (i < settings.train.iterations) this.#batches.loadAhead(position);
+    const computing = engine.gradient(this.#task(batch, i));
+    if (i < settings.train.iterations) {
+      this.#batches.loadAhead(position, (next) => this.#foresee(next, i + 1));
+    }
     const gradient = await computing;
     state.iteration = i;
     this.intact = false;
@@ -136,6 +138,27 @@ export class TrainingLoop {
     }
     await this.#evaluateAfter(i);
     this.intact = true;
+  }
+
+  /** The gradient of iteration `i`. */
+  #task(batch: HostBatch, i: number): GradientTask {
+    const { parts: { settings }, state, hooks } = this.#context;
+    const bounds = leafBounds(rowsOf(batch), settings.train.batchSize, settings.shards);
+    const random = this.#random.fork(i + (state.passed ?? 0));
+    const untouched = hooks.having("gradients").length === 0;
+    return { batch, bounds, iteration: i, random, untouched };
+  }
+
+  /** Tells the engine of iteration `i` if what comes before it leaves the workers alone. */
+  #foresee(batch: HostBatch, i: number): void {
+    const { parts, hooks, engine } = this.#context;
+    const isAlone = !this.#isValidatedAfter(i - 1) && !isTested(parts, i - 1);
+    if (isAlone && hooks.having("batch").length === 0) engine.foresee?.(this.#task(batch, i));
+  }
+
+  #isValidatedAfter(i: number): boolean {
+    const { train, validation } = this.#context.parts.settings;
+    return i % validation.interval === 0 || i === train.iterations;
   }
 
   /** The read, and the update with the scheduler's step unless the iteration is skipped. */
@@ -175,10 +198,8 @@ export class TrainingLoop {
   /** Validation and test at their cadences, and the end of iteration `i`; all of it, or from what is pending. */
   async #evaluateAfter(i: number): Promise<void> {
     const { run, parts, hooks, state } = this.#context;
-    const { train, validation } = parts.settings;
     const done = await unlessInterrupted(async () => {
-      const isValidated = i % validation.interval === 0 || i === train.iterations;
-      if (isValidated && state.pending !== "test") {
+      if (this.#isValidatedAfter(i) && state.pending !== "test") {
         state.pending = "val";
         await this.#validate();
       }

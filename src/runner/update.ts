@@ -9,13 +9,14 @@ import type { RunView } from "./run_view.ts";
  * The step before the read, where that is better and possible without numbers on the host; it leaves
  * everything as it is if loss or gradient is not finite.
  *
- * @returns Whether it was made.
+ * @returns Whether it was made, here or by the engine.
  */
 export function updateBeforeRead(
-  { grads, onDevice }: IterationGradient,
+  { grads, onDevice, isApplied = false }: IterationGradient,
   run: RunView,
   hooks: Hooks,
 ): boolean {
+  if (isApplied) return true;
   const isPossible = onDevice !== undefined && run.optimizer.obeysGuards &&
     hooks.having("gradients").every((callback) => callback.deviceGradients !== undefined);
   if (isPossible) updateOnDevice(grads, onDevice, run, hooks);

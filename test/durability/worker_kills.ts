@@ -95,13 +95,15 @@ const killFromOutside: Way = async (folder, plan, figures, draws, common) => {
   const threads = workerThreads()! as { Worker: typeof Worker };
   const { Worker: Original } = threads;
   const { command } = Arena.prototype;
-  const { command: obey } = Team.prototype;
+  const { finish } = Team.prototype;
   const live = new Set<Worker>();
   let ofRun = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   /** The next kill is in an update, or some time after so many commands. */
   let inUpdate = false, commands = 0;
-  let updateMs = 1;
+  /** The last update asked for, and how long the first one took, in ms. */
+  let update = 0;
+  let updateMs: number | undefined;
 
   const kill = (): void => {
     const victims = [...live];
@@ -131,21 +133,30 @@ const killFromOutside: Way = async (folder, plan, figures, draws, common) => {
       this.on("exit", () => live.delete(this));
     }
   };
-  Arena.prototype.command = function (kind: number): void {
-    command.call(this, kind);
+  Arena.prototype.command = function (kind: number): number {
+    const number = command.call(this, kind);
     if (commands > 0 && --commands === 0) timer = setTimeout(kill, 50 * draws.unit() ** 2);
-    if (!inUpdate || kind !== UPDATE) return;
-    const until = performance.now() + updateMs * draws.unit();
+    if (kind !== UPDATE) return number;
+    update = number;
+    if (!inUpdate && updateMs !== undefined) return number;
+    // The workers come to it when they are done with the gradient.
+    if (!appears(() => this.isFinished(number - 1))) return number;
+    const begin = performance.now();
+    if (updateMs === undefined) {
+      appears(() => this.isFinished(number));
+      updateMs = performance.now() - begin;
+      return number;
+    }
+    const until = begin + updateMs * draws.unit();
     while (performance.now() < until);
     kill();
+    return number;
   };
-  Team.prototype.command = async function (kind, message, limit): Promise<void> {
-    const begin = performance.now();
+  Team.prototype.finish = async function (number: number, limit: number): Promise<void> {
     try {
-      await obey.call(this, kind, message, limit);
-      if (kind === UPDATE) updateMs = performance.now() - begin;
+      await finish.call(this, number, limit);
     } catch (error) {
-      if (kind === UPDATE) figures.updates++;
+      if (number === update) figures.updates++;
       throw error;
     }
   };
@@ -156,9 +167,16 @@ const killFromOutside: Way = async (folder, plan, figures, draws, common) => {
     clearTimeout(timer);
     threads.Worker = Original;
     Arena.prototype.command = command;
-    Team.prototype.command = obey;
+    Team.prototype.finish = finish;
   }
 };
+
+/** Whether something comes to be within a second, looked for without a pause. */
+function appears(isThere: () => boolean): boolean {
+  const until = performance.now() + 1000;
+  while (!isThere() && performance.now() < until);
+  return isThere();
+}
 
 const [kills, updates, seed] = process.argv.slice(2).map(Number);
 if (seed !== undefined && /worker_kills\.[jt]s$/.test(process.argv[1])) {

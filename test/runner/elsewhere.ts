@@ -52,7 +52,7 @@ export class Elsewhere implements Engine {
   }
 
   async gradient(...args: Parameters<Engine["gradient"]>): Promise<IterationGradient> {
-    this.#iteration = args[2];
+    this.#iteration = args[0].iteration;
     await this.#work("gradient");
     const gradient = await this.#local.gradient(...args);
     const look = () => this.looked++;

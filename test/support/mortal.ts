@@ -121,12 +121,13 @@ function watchAll(): void {
   watch("meet", (call, _, args) => {
     phase = "barrier";
     touch();
-    call(...args);
+    const isThere = call(...args);
     phase = "reduce";
+    return isThere;
   });
-  watch("done", (call) => {
+  watch("done", (call, _, args) => {
     commands++;
-    return call();
+    return call(...args);
   });
   for (const name of ["floatsAt", "wordsAt", "gradientAt", "beat"] as const) {
     watch(name, (call, _, args) => {
