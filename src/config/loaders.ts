@@ -80,5 +80,5 @@ function trainLoader(
 function firstOf(dataset: DataSplits["train"], rows: number): Dataset | undefined {
   if (dataset === undefined || !("gather" in dataset)) return undefined;
   const { length } = dataset;
-  return { length: Math.min(length, rows), gather: (indices) => dataset.gather(indices) };
+  return { length: Math.min(length, rows), gather: (...args) => dataset.gather(...args) };
 }

@@ -1,6 +1,6 @@
 import { DataError, show, suggest } from "../core/errors.ts";
 import { rowSize } from "./batch.ts";
-import type { Dataset, HostArray, HostBatch } from "./dataset.ts";
+import type { Allocate, Dataset, HostArray, HostBatch } from "./dataset.ts";
 
 /**
  * A field of an {@link ArrayDataset}: row-major values, the first axis is the samples.
@@ -36,12 +36,13 @@ export class ArrayDataset implements Dataset {
     }
   }
 
-  gather(indices: ArrayLike<number>): HostBatch {
+  gather(indices: ArrayLike<number>, allocate: Allocate = allocateFresh): HostBatch {
     checkIndices(indices, this.length);
     const batch: HostBatch = {};
     for (const [name, { data, shape, dtype }] of Object.entries(this.fields)) {
       const row = rowSize(shape);
-      const out = new (data.constructor as Float32ArrayConstructor)(indices.length * row);
+      const type = data.constructor as Float32ArrayConstructor;
+      const out = allocate(type, indices.length * row);
       for (let i = 0; i < indices.length; i++) {
         const from = indices[i] * row;
         if (row === 1) out[i] = data[from];
@@ -74,6 +75,9 @@ export class ArrayDataset implements Dataset {
     return new ArrayDataset(part);
   }
 }
+
+/** Fresh arrays of zeros. */
+export const allocateFresh: Allocate = (type, length) => new type(length);
 
 /** Throws a RangeError at the first index that is not an integer in [0, length). */
 export function checkIndices(indices: ArrayLike<number>, length: number): void {

@@ -17,12 +17,21 @@ export interface HostArray {
 /** The fields of one batch; every field's first axis is the batch. */
 export type HostBatch = Record<string, HostArray>;
 
+/** Gives an array to put values into at once; what is in it is left over from before. */
+export type Allocate = <A extends HostArray["data"]>(
+  type: { new (length: number): A; new (buffer: ArrayBuffer, at: number, length: number): A },
+  length: number,
+) => A;
+
 /** Samples that can be reached by index. */
 export interface Dataset {
   /** Number of samples. */
   readonly length: number;
-  /** The samples at `indices`, stacked along a new first axis, in fresh arrays. */
-  gather(indices: ArrayLike<number>): HostBatch | Promise<HostBatch>;
+  /**
+   * The samples at `indices`, stacked along a new first axis, in fresh arrays, or, which saves workers a
+   * copy, in those that `allocate` gives before anything is awaited.
+   */
+  gather(indices: ArrayLike<number>, allocate?: Allocate): HostBatch | Promise<HostBatch>;
 }
 
 /** One sample of a stream: per field a number, or an array with its shape (no batch axis). */
@@ -87,7 +96,7 @@ export interface DataSplits {
 
 /** Batches by number, counted from 0 and, where a loader is infinite, on over the epochs. */
 export interface Loader {
-  load(k: number): HostBatch | Promise<HostBatch>;
+  load(k: number, allocate?: Allocate): HostBatch | Promise<HostBatch>;
   /** Batches of one epoch; undefined where only reading would tell. */
   readonly batchesPerEpoch?: number;
   /** Lets go of what is held open; a later load opens it again. */

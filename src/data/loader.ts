@@ -5,7 +5,7 @@
 import { DataError } from "../core/errors.ts";
 import { flag, integer, object, parseOptions } from "../core/options.ts";
 import { randomStream } from "../core/random.ts";
-import type { Dataset, HostBatch, Loader } from "./dataset.ts";
+import type { Allocate, Dataset, HostBatch, Loader } from "./dataset.ts";
 
 export type { Loader } from "./dataset.ts";
 export { StreamLoader, type StreamLoaderOptions } from "./stream_loader.ts";
@@ -79,8 +79,8 @@ export class DataLoader implements Loader {
     return Uint32Array.from({ length: end - start }, (_, i) => start + i);
   }
 
-  load(k: number): HostBatch | Promise<HostBatch> {
-    return this.dataset.gather(this.indices(k));
+  load(k: number, allocate?: Allocate): HostBatch | Promise<HostBatch> {
+    return this.dataset.gather(this.indices(k), allocate);
   }
 
   /** The batches of one epoch, or for ever. */

@@ -1,6 +1,6 @@
 /** Sliding windows over one matrix in memory: a sample is a position, a batch a copy of blocks. */
-import { checkIndices } from "./array_dataset.ts";
-import type { Dataset, HostArray, HostBatch } from "./dataset.ts";
+import { allocateFresh, checkIndices } from "./array_dataset.ts";
+import type { Allocate, Dataset, HostArray, HostBatch } from "./dataset.ts";
 
 /** The series that windows are cut from; the parts of one run share it. */
 export interface WindowSource {
@@ -54,28 +54,29 @@ export class WindowDataset implements Dataset {
     return this.range.first + index * this.range.stride;
   }
 
-  gather(indices: ArrayLike<number>): HostBatch {
+  gather(indices: ArrayLike<number>, allocate: Allocate = allocateFresh): HostBatch {
     checkIndices(indices, this.length);
     const { matrix, channels, targetChannels, masked, times, timeSize } = this.source;
     const { inputLength, outputLength } = this.range;
     const input = { offset: -inputLength, rows: inputLength };
     const target = outputLength === 0 ? input : { offset: 0, rows: outputLength };
     const batch: HostBatch = {
-      inputs: this.#copy(indices, input, matrix, channels),
-      targets: this.#copy(indices, target, matrix, channels, targetChannels),
+      inputs: this.#copy(allocate, indices, input, matrix, channels),
+      targets: this.#copy(allocate, indices, target, matrix, channels, targetChannels),
     };
     if (masked) {
-      batch.inputsMask = takeMask(batch.inputs);
-      batch.targetsMask = takeMask(batch.targets);
+      batch.inputsMask = takeMask(allocate, batch.inputs);
+      batch.targetsMask = takeMask(allocate, batch.targets);
     }
     if (timeSize > 0) {
-      batch.inputsTime = this.#copy(indices, input, times, timeSize);
-      batch.targetsTime = this.#copy(indices, target, times, timeSize);
+      batch.inputsTime = this.#copy(allocate, indices, input, times, timeSize);
+      batch.targetsTime = this.#copy(allocate, indices, target, times, timeSize);
     }
     return batch;
   }
 
   #copy(
+    allocate: Allocate,
     indices: ArrayLike<number>,
     { offset, rows }: { offset: number; rows: number },
     matrix: Float32Array,
@@ -83,7 +84,7 @@ export class WindowDataset implements Dataset {
     chosen?: readonly number[],
   ): HostArray {
     const size = chosen?.length ?? width;
-    const data = new Float32Array(indices.length * rows * size);
+    const data = allocate(Float32Array, indices.length * rows * size);
     for (let b = 0; b < indices.length; b++) {
       const row = this.rowAt(indices[b]) + offset;
       if (chosen === undefined) {
@@ -100,11 +101,12 @@ export class WindowDataset implements Dataset {
 }
 
 /** The mask of a field (1 where a cell is a number); its NaNs become 0. */
-function takeMask({ data, shape }: HostArray): HostArray {
-  const mask = new Float32Array(data.length);
+function takeMask(allocate: Allocate, { data, shape }: HostArray): HostArray {
+  const mask = allocate(Float32Array, data.length);
   for (let i = 0; i < data.length; i++) {
-    if (Number.isNaN(data[i])) data[i] = 0;
-    else mask[i] = 1;
+    const isMissing = Number.isNaN(data[i]);
+    mask[i] = isMissing ? 0 : 1;
+    if (isMissing) data[i] = 0;
   }
   return { data: mask, shape, dtype: "float32" };
 }

@@ -1,6 +1,7 @@
 /** The memory that coordinator and workers share, seen through its layout. */
 import { ConfigError } from "../core/errors.ts";
 import { CONTROL_BYTES, HEADER, type Layout, RING, WORKER_BYTES } from "./layout.ts";
+import { type Turn, UPDATE } from "./protocol.ts";
 
 const PAGE = 65536;
 
@@ -38,9 +39,6 @@ const NAP_MS = 100;
  * beside one that is free, and two workers then share it for milliseconds.
  */
 const SPIN_MS = 1;
-
-/** Iterations take turns at what the coordinator reads after the next one has begun. */
-export type Turn = 0 | 1;
 
 /** The views and the control words of the shared memory. */
 export class Arena {
@@ -279,7 +277,7 @@ export class Arena {
 
   /**
    * The worker is done with a command; waits for the others. The last one makes an update whole, in
-   * one atomic step, and answers true.
+   * one atomic step. Answers whether it is the last and there is news for the coordinator.
    */
   done(worker: number, command: number, updated: boolean): boolean {
     const { workers } = this.layout;
@@ -292,8 +290,11 @@ export class Arena {
     if (updated) Atomics.compareExchange(this.words, COMMITS, commits, commits + 1);
     Atomics.store(this.words, FINISHED, command);
     Atomics.notify(this.words, FINISHED);
-    this.#tell();
-    return true;
+    // A gradient whose update is asked for already is no news.
+    const isNews = Atomics.load(this.words, slotOf(command) + KIND) === UPDATE ||
+      Atomics.load(this.words, POSTED) === command;
+    if (isNews) this.#tell();
+    return isNews;
   }
 
   /** Waits until a word has come to `value`, or the workers are to leave. */

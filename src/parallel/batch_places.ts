@@ -1,30 +1,58 @@
 /** Batches in the buffer that coordinator and workers share: the fields, then the metric sums of the rows. */
-import type { HostArray, HostBatch } from "../data/dataset.ts";
+import type { Allocate, HostArray, HostBatch } from "../data/dataset.ts";
 import type { FieldPlace } from "./protocol.ts";
 
-/** Where the fields of a batch lie from `start` on, and `metrics` float32 values after them. */
+/** Part of the buffer. */
+export interface BatchRoom {
+  readonly buffer: SharedArrayBuffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Gives arrays in the room as long as there are any, then others. */
+export function allocateIn({ buffer, start, end }: BatchRoom): Allocate {
+  let at = start;
+  return (type, length) => {
+    const array = new type(0);
+    const bytes = length * array.BYTES_PER_ELEMENT;
+    if (at + bytes > end) return new type(length);
+    const here = at;
+    at += align(bytes);
+    return new type(buffer as unknown as ArrayBuffer, here, length);
+  };
+}
+
+/** Where the fields of a batch lie in the room, those that are there already where they are, and `metrics` float32 values after them. */
 export function placesOf(
   batch: HostBatch,
   metrics: number,
-  start: number,
+  room?: BatchRoom,
 ): { fields: FieldPlace[]; metricsAt: number; bytes: number } {
-  let end = start;
+  const { buffer, start, end } = room ?? { start: 0, end: 0 };
+  const isThere = ({ data }: HostArray) =>
+    data.buffer === buffer as unknown && data.byteOffset >= start && data.byteOffset < end;
+  let next = start;
+  for (const { data } of Object.values(batch).filter(isThere)) {
+    next = Math.max(next, data.byteOffset + align(data.byteLength));
+  }
   const take = (n: number): number => {
-    const at = end;
-    end += Math.ceil(n / 64) * 64;
+    const at = next;
+    next += align(n);
     return at;
   };
-  const fields = Object.entries(batch).map(([name, { data, shape, dtype }]): FieldPlace => ({
-    name,
-    shape,
-    dtype,
-    at: take(data.byteLength),
-  }));
+  const fields = Object.entries(batch).map(([name, field]): FieldPlace => {
+    const { data, shape, dtype } = field;
+    return { name, shape, dtype, at: isThere(field) ? data.byteOffset : take(data.byteLength) };
+  });
   const metricsAt = take(4 * metrics);
-  return { fields, metricsAt, bytes: end - start };
+  return { fields, metricsAt, bytes: next - start };
 }
 
-/** Copies a batch into the buffer. */
+function align(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
+}
+
+/** Copies what is not there yet of a batch into the buffer. */
 export function putBatch(
   batch: HostBatch,
   fields: readonly FieldPlace[],
@@ -32,6 +60,7 @@ export function putBatch(
 ): void {
   for (const { name, at } of fields) {
     const { data } = batch[name];
+    if (data.buffer === buffer as unknown && data.byteOffset === at) continue;
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     new Uint8Array(buffer, at, data.byteLength).set(bytes);
   }

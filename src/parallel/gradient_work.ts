@@ -6,11 +6,11 @@ import { BinaryCounter } from "../runner/binary_counter.ts";
 import type { PassParts } from "../runner/leaf_gradient.ts";
 import { type LeafSum, sumLeaves } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
-import type { Arena, Turn } from "./arena.ts";
+import type { Arena } from "./arena.ts";
 import { batchIn } from "./batch_places.ts";
 import { HEADER } from "./layout.ts";
 import type { Slice } from "./ownership.ts";
-import type { GradientMessage } from "./protocol.ts";
+import type { GradientMessage, Turn } from "./protocol.ts";
 import { store, storeFloats } from "./state_access.ts";
 
 /** What a gradient is computed with. */

@@ -1,7 +1,6 @@
 /** What coordinator and workers say to each other: plain data and shared memory, never code. */
 import type { DataForm } from "../data/data_form.ts";
 import type { HostArray } from "../data/dataset.ts";
-import type { Turn } from "./arena.ts";
 import type { Layout } from "./layout.ts";
 
 /** What a worker builds its parts from: the resolved config as far as it computes, and the data's form. */
@@ -38,6 +37,9 @@ export interface WorkerSetup {
 
 /** The commands. */
 export const GRADIENT = 1, UPDATE = 2;
+
+/** Iterations take turns at what the coordinator reads after the next one has begun. */
+export type Turn = 0 | 1;
 
 /** Half-open ranges. */
 export type Ranges = readonly (readonly [number, number])[];

@@ -1,8 +1,9 @@
 /** What the chunks of a gradient say of it: the same numbers in every thread. */
 import { blockCount, treeSum } from "../optim/block_sums.ts";
 import { BinaryCounter } from "../runner/binary_counter.ts";
-import type { Arena, Turn } from "./arena.ts";
+import type { Arena } from "./arena.ts";
 import { HEADER } from "./layout.ts";
+import type { Turn } from "./protocol.ts";
 
 /** Sums over a batch. */
 export interface ChunkTotals {

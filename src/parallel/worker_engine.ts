@@ -8,6 +8,7 @@
  */
 import { unreachable } from "../core/errors.ts";
 import { batchSize } from "../data/batch.ts";
+import type { Allocate } from "../data/dataset.ts";
 import type {
   CopiedOptimizerState,
   Engine,
@@ -19,12 +20,13 @@ import type {
 import { type Totals, totalsOf } from "../runner/gradients.ts";
 import { chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
-import type { PhaseTimes, Turn } from "./arena.ts";
-import { placesOf, putBatch } from "./batch_places.ts";
+import type { PhaseTimes } from "./arena.ts";
+import { allocateIn, type BatchRoom, placesOf, putBatch } from "./batch_places.ts";
 import { Crew, type CrewParts, type Needs } from "./crew.ts";
 import { encodeMessage } from "./mailbox.ts";
 import {
   type GivenUpdate,
+  type Turn,
   GRADIENT,
   type GradientMessage,
   UPDATE,
@@ -103,6 +105,11 @@ export class WorkerEngine implements Engine {
   foresee(task: GradientTask): void {
     this.#foreseen = task;
     this.#goOn();
+  }
+
+  allocator(iteration: number): Allocate | undefined {
+    const { team } = this.#crew;
+    return team && allocateIn(roomOf(team, turnOf(iteration)));
   }
 
   async evaluation(split: Split): Promise<EvaluationLanes> {
@@ -282,9 +289,9 @@ export class WorkerEngine implements Engine {
   /** What a team is told, and what it needs for it and for the update that follows. */
   #messageOf({ batch, bounds, iteration, random }: GradientTask, team?: Team): Encoded {
     const { shards, metricWidth } = this.#parts;
-    const turn = iteration % 2 as Turn;
-    const start = team === undefined ? 0 : turn * team.batch.byteLength / 2;
-    const { bytes, ...places } = placesOf(batch, batchSize(batch) * metricWidth, start);
+    const turn = turnOf(iteration);
+    const room = team && roomOf(team, turn);
+    const { bytes, ...places } = placesOf(batch, batchSize(batch) * metricWidth, room);
     const chunks = chunkBounds(bounds.length, shards);
     const frozen = this.#frozen();
     const message = { iteration, turn, random: random.key, bounds, chunks, frozen, ...places };
@@ -350,6 +357,16 @@ export class WorkerEngine implements Engine {
     const bytes = encodeMessage(groups).length + 8 * Object.keys(model.parameters).length;
     return { groups, bytes };
   }
+}
+
+function turnOf(iteration: number): Turn {
+  return iteration % 2 as Turn;
+}
+
+/** Where the batches of every other iteration are put. */
+function roomOf({ batch: buffer }: Team, turn: Turn): BatchRoom {
+  const half = buffer.byteLength / 2;
+  return { buffer, start: turn * half, end: (turn + 1) * half };
 }
 
 function whereOf({ iteration }: GradientTask): string {

@@ -1,7 +1,7 @@
 /** What computes for a run: this process (`local_engine.ts`), or workers (`src/parallel`). */
 import type { HostTensor } from "../checkpoint/safetensors.ts";
 import type { RandomStream } from "../core/random.ts";
-import type { HostBatch } from "../data/dataset.ts";
+import type { Allocate, HostBatch } from "../data/dataset.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import type { PassGradient } from "./gradients.ts";
 import type { GradientValue } from "./hooks.ts";
@@ -23,6 +23,8 @@ export interface Engine {
   gradient(task: GradientTask): Promise<IterationGradient>;
   /** What {@link gradient} will be asked for next if nothing comes between; it may be begun at once. */
   foresee?(task: GradientTask): void;
+  /** Where the batch of the iteration after the one under way is best put, for a load at once. */
+  allocator?(iteration: number): Allocate | undefined;
   /** Evaluates batches of a part with the weights that the model of this process holds now. */
   evaluation(split: Split): Promise<EvaluationLanes>;
   /** Brings the model of this process to the state of the training, once after each update. */

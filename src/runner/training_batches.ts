@@ -1,7 +1,7 @@
 /** The batches of training, the next one loaded while workers compute. */
 import { macrotask } from "../core/clock.ts";
 import { DataLoader, type Loader } from "../data/loader.ts";
-import type { HostBatch } from "../data/dataset.ts";
+import type { Allocate, HostBatch } from "../data/dataset.ts";
 
 /** Batches by number, of which one may be loaded ahead. */
 export class TrainingBatches {
@@ -22,11 +22,19 @@ export class TrainingBatches {
     return next?.k === k ? next.batch : this.#loader.load(k);
   }
 
-  /** Begins to load batch `k`, and tells of it; an error is that of {@link load}. */
-  loadAhead(k: number, loaded: (batch: HostBatch) => void): void {
+  /**
+   * Begins to load batch `k`, and tells of it; an error is that of {@link load}.
+   *
+   * @param allocator Asked for when it is about to be loaded.
+   */
+  loadAhead(
+    k: number,
+    loaded: (batch: HostBatch) => void,
+    allocator?: () => Allocate | undefined,
+  ): void {
     if (!this.#loadsAhead) return;
     // Not before the workers have been told what to do.
-    const batch = macrotask().then(() => this.#loader.load(k));
+    const batch = macrotask().then(() => this.#loader.load(k, allocator?.()));
     batch.then(loaded).catch(() => {});
     this.#next = { k, batch };
   }

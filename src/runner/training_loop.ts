@@ -114,7 +114,7 @@ export class TrainingLoop {
     const lr = optimizer.paramGroups[0].lr;
     const computing = engine.gradient(this.#task(batch, i));
     if (i < settings.train.iterations) {
-      this.#batches.loadAhead(position, (next) => this.#foresee(next, i + 1));
+      this.#loadAhead(i + 1);
     }
     const gradient = await computing;
     state.iteration = i;
@@ -149,11 +149,17 @@ export class TrainingLoop {
     return { batch, bounds, iteration: i, random, untouched };
   }
 
-  /** Tells the engine of iteration `i` if what comes before it leaves the workers alone. */
-  #foresee(batch: HostBatch, i: number): void {
-    const { parts, hooks, engine } = this.#context;
-    const isAlone = !this.#isValidatedAfter(i - 1) && !isTested(parts, i - 1);
-    if (isAlone && hooks.having("batch").length === 0) engine.foresee?.(this.#task(batch, i));
+  /** Loads the batch of iteration `i`, and tells the engine if nothing comes between. */
+  #loadAhead(i: number): void {
+    const { parts, hooks, state, engine } = this.#context;
+    const position = i + (state.passed ?? 0) - 1;
+    // A callback may keep a batch.
+    if (hooks.having("batch").length > 0) return this.#batches.loadAhead(position, () => {});
+    const loaded = (batch: HostBatch): void => {
+      if (this.#isValidatedAfter(i - 1) || isTested(parts, i - 1)) return;
+      engine.foresee?.(this.#task(batch, i));
+    };
+    this.#batches.loadAhead(position, loaded, () => engine.allocator?.(i));
   }
 
   #isValidatedAfter(i: number): boolean {
