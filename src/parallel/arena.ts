@@ -34,12 +34,6 @@ const PHASES = ["loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"] as c
 /** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
 const NAP_MS = 100;
 
-/**
- * How long a thread looks before it sleeps, in ms: what wakes up is often put on a core that is taken,
- * beside one that is free, and two workers then share it for milliseconds.
- */
-const SPIN_MS = 1;
-
 /** The views and the control words of the shared memory. */
 export class Arena {
   readonly memory: WebAssembly.Memory;
@@ -222,7 +216,9 @@ export class Arena {
   /** Asks the workers to leave their loops, or lets them stay in the next ones. */
   setLeave(leave: boolean): void {
     Atomics.store(this.words, LEAVE, Number(leave));
-    if (leave) Atomics.notify(this.words, POSTED);
+    if (!leave) return;
+    for (const word of [POSTED, FINISHED]) Atomics.notify(this.words, word);
+    for (let slot = 0; slot < RING; slot++) Atomics.notify(this.words, slotOf(slot) + ARRIVED);
   }
 
   /** Wakes whoever waits for news that will not come. */
@@ -299,9 +295,6 @@ export class Arena {
 
   /** Waits until a word has come to `value`, or the workers are to leave. */
   #wait(worker: number, word: number, value: number): void {
-    const isOver = () => Atomics.load(this.words, word) >= value || this.isLeft;
-    const until = performance.now() + SPIN_MS;
-    while (!isOver() && performance.now() < until);
     for (let seen; (seen = Atomics.load(this.words, word)) < value && !this.isLeft;) {
       this.beat(worker);
       Atomics.wait(this.words, word, seen, NAP_MS);

@@ -26,9 +26,9 @@ import { Crew, type CrewParts, type Needs } from "./crew.ts";
 import { encodeMessage } from "./mailbox.ts";
 import {
   type GivenUpdate,
-  type Turn,
   GRADIENT,
   type GradientMessage,
+  type Turn,
   UPDATE,
   type UpdateMessage,
 } from "./protocol.ts";

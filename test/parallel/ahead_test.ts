@@ -1,0 +1,139 @@
+/** Workers begin with the next iteration before they are asked for it: what that may not change. */
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import type { ArrayDataset, Callback, RunConfig, RunView } from "../../mod.ts";
+import { Arena } from "../../src/parallel/arena.ts";
+import { GRADIENT } from "../../src/parallel/protocol.ts";
+import * as tf from "../../src/tensor/tf.ts";
+import type { Overrides } from "../support/runs.ts";
+import { regression } from "../runner/support.ts";
+import { assertSame, type Left, partsConfig, runOf } from "./support.ts";
+
+/** Counts at the start of every iteration the gradients that were asked for before. */
+class Ahead implements Callback {
+  readonly name = "Ahead";
+  begun = 0;
+  readonly early: boolean[] = [];
+
+  iterationStart(run: RunView): void {
+    this.early.push(this.begun > run.state.iteration);
+  }
+}
+
+/** Trains with one worker and with two; answers what both left, and what was begun early. */
+async function both(
+  config: () => Overrides,
+): Promise<{ one: Left; two: Left; early: boolean[] }> {
+  const ahead = new Ahead();
+  const of = (workers: number, watch: Callback): RunConfig => {
+    const { callbacks = [], ...others } = config() as Overrides & { callbacks?: Callback[] };
+    return partsConfig({ ...others, workers, callbacks: [...callbacks, watch] as never });
+  };
+  const one = await runOf(of(1, new Ahead()));
+  const { command } = Arena.prototype;
+  Arena.prototype.command = function (kind: number): number {
+    if (kind === GRADIENT) ahead.begun++;
+    return command.call(this, kind);
+  };
+  try {
+    return { one, two: await runOf(of(2, ahead)), early: ahead.early };
+  } finally {
+    Arena.prototype.command = command;
+  }
+}
+
+test("the next iteration is begun before it is asked for, unless an evaluation comes between", async () => {
+  const { one, two, early } = await both(() => ({
+    optimizer: { type: "AdamW", params: { lr: 0.05 } },
+    train: { iterations: 24, batchSize: 5 },
+    validation: { interval: 8 },
+  }));
+  assertSame(one, two, "2 workers");
+  // Where the workers are done before the next batch is loaded they wait for it.
+  assert.ok(early.filter(Boolean).length >= 5, String(early));
+  for (const i of [0, 8, 16]) assert.equal(early[i], false, `iteration ${i + 1}`);
+});
+
+test("what was begun too early is given up: weights, rates and frozen parameters changed by callbacks", async () => {
+  const changes: Callback = {
+    name: "Changes",
+    iterationEnd(run) {
+      const { parameters } = run.model;
+      const [name, other] = Object.keys(parameters);
+      const { iteration } = run.state;
+      if (iteration % 5 === 1) {
+        tf.tidy(() => parameters[name].assign(tf.mul(parameters[name], 0.9)));
+      }
+      if (iteration % 5 === 2) run.optimizer.paramGroups[0].lr *= 0.8;
+      (parameters[other] as { trainable: boolean }).trainable = iteration % 5 !== 3;
+      if (iteration % 5 === 4) run.optimizer.loadStateDict(run.optimizer.stateDict());
+    },
+  };
+  const { one, two, early } = await both(() => ({
+    optimizer: { type: "AdamW", params: { lr: 0.05 } },
+    train: { iterations: 15, batchSize: 5 },
+    validation: { interval: 15 },
+    callbacks: [changes] as never,
+  }));
+  assertSame(one, two, "2 workers");
+  assert.ok(early.includes(true));
+});
+
+/** 60 rows of which one makes the loss not finite. */
+function spoilt(row: number): ArrayDataset {
+  const rows = regression(60);
+  rows.fields.inputs.data[3 * row] = NaN;
+  return rows;
+}
+
+for (const nonFinite of ["skip", { rollback: 1 }] as const) {
+  test(
+    `an update that was asked for ahead is none where the loss is not finite: ${
+      JSON.stringify(nonFinite)
+    }`,
+    async () => {
+      const { one, two } = await both(() => ({
+        data: { type: () => ({ train: spoilt(31), validation: regression(9, { from: 100 }) }) },
+        optimizer: { type: "AdamW", params: { lr: 0.05 } },
+        train: { iterations: 14, batchSize: 5, shuffle: false, nonFinite },
+        validation: { interval: 14 },
+      }));
+      const isSkip = nonFinite === "skip";
+      const told = isSkip ? /^iteration 7: skipped/ : /going back to iteration/;
+      assert.equal(one.lines.filter((line) => told.test(line)).length, 1, one.lines.join("\n"));
+      assert.deepEqual(two.lines, one.lines);
+      assertSame(one, two, "2 workers");
+    },
+  );
+}
+
+test("a checkpoint that is asked for in the middle of an iteration is that of the one before", async () => {
+  const config = () =>
+    partsConfig({
+      workers: 2,
+      shards: 2,
+      optimizer: { type: "AdamW", params: { lr: 0.05 } },
+      train: { iterations: 12, batchSize: 5 },
+      validation: { interval: 12 },
+      checkpoint: { interval: 1, keep: 100 },
+      // What follows is not told by it.
+      log: { interval: 12, progress: false, tensorboard: false },
+    });
+  const plain = await runOf({
+    ...config(),
+    callbacks: [{ name: "Asking", iterationStart() {} }] as never,
+  });
+  let asks = 0;
+  const asking: Callback = {
+    name: "Asking",
+    iterationStart(run) {
+      setTimeout(
+        () => run.saveCheckpoint({ wait: false }).catch(() => {}),
+        run.state.iteration % 4,
+      );
+    },
+  };
+  const asked = await runOf({ ...config(), callbacks: [asking] as never });
+  assert.ok(asks > 0);
+  assertSame(plain, asked, "asked at odd times");
+});
