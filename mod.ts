@@ -106,6 +106,7 @@ export type { Schedulable, Scheduler } from "./src/schedule/scheduler.ts";
 // Data.
 export { ArrayDataset } from "./src/data/array_dataset.ts";
 export type {
+  Allocate,
   DataContext,
   Dataset,
   DataSplits,

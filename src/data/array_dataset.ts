@@ -77,7 +77,9 @@ export class ArrayDataset implements Dataset {
 }
 
 /** Fresh arrays of zeros. */
-export const allocateFresh: Allocate = (type, length) => new type(length);
+export function allocateFresh<A>(type: { new (length: number): A }, length: number): A {
+  return new type(length);
+}
 
 /** Throws a RangeError at the first index that is not an integer in [0, length). */
 export function checkIndices(indices: ArrayLike<number>, length: number): void {
