@@ -69,9 +69,17 @@ function announce(path: string): StoreLock {
   // It gets its name when it is whole and locked: a process that is killed before leaves a draft,
   // which keeps nobody out, and whoever can read the file can also ask for the lock.
   const draft = `${path}.new`;
-  fs.writeFileSync(draft, `${JSON.stringify(thisProcess())}\n`, { flag: "wx" });
-  const unlock = lockFile(draft);
-  fs.renameSync(draft, path);
+  let unlock: ReturnType<typeof lockFile>;
+  try {
+    fs.writeFileSync(draft, `${JSON.stringify(thisProcess())}\n`, { flag: "wx" });
+    unlock = lockFile(draft);
+    fs.renameSync(draft, path);
+  } catch (error) {
+    if (unlock) unlock();
+    // A full disk takes a name and no bytes.
+    if (code(error) !== "EEXIST") removeIfPossible(draft);
+    throw error;
+  }
   let lost = false;
   const quiet = inBackground(TOUCH_MS, () => {
     try {
@@ -92,13 +100,18 @@ function announce(path: string): StoreLock {
       held = false;
       quiet();
       if (unlock) unlock();
-      try {
-        fs.rmSync(path, { force: true });
-      } catch {
-        // The next run finds that this process is gone, or that the file is silent.
-      }
+      removeIfPossible(path);
     },
   };
+}
+
+/** What stays is found by the next run, as of a process that is gone, or as silent. */
+function removeIfPossible(path: string): void {
+  try {
+    fileSystem().rmSync(path, { force: true });
+  } catch {
+    // The directory has become read-only.
+  }
 }
 
 /** Who else holds a lock file and lives; the files of dead ones are removed. */
