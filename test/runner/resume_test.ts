@@ -5,6 +5,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { type Callback, IterationRunner, type RunConfig, type RunView } from "../../mod.ts";
+import { CheckpointDirectory } from "../../src/checkpoint/checkpoint.ts";
+import { FileStore } from "../../src/checkpoint/file_store.ts";
 import {
   Lines,
   type Overrides,
@@ -183,6 +185,38 @@ test("a kill between the early stop and its last checkpoint does not train on", 
     const { summary } = await trainOnce(same);
     assert.equal(summary.iterations, 9);
     assert.equal(summary.finished, "early-stopping");
+  });
+});
+
+test("a checkpoint holds what a callback knew when it was taken, not when it is written", async () => {
+  await withFolder(async (directory) => {
+    const live = { iteration: 0, list: [] as number[] };
+    let write = (): void => {};
+    const written = new Promise<void>((resolve) => write = resolve);
+    const counts: Callback = {
+      name: "ProgressBar",
+      state: () => ({ meta: live }),
+      save: () => written,
+      iterationEnd: async (run) => {
+        live.iteration = run.state.iteration;
+        live.list.push(live.iteration);
+        if (live.iteration === 4) await run.saveCheckpoint({ wait: false });
+        if (live.iteration === 5) write();
+      },
+    };
+    await trainOnce(
+      smallConfig({
+        name: "run",
+        train: { iterations: 6, batchSize: 6 },
+        checkpoint: { directory, interval: 100, keep: null },
+        callbacks: [counts],
+      }),
+    );
+    const { meta } = await new CheckpointDirectory(new FileStore(join(directory, "run"))).load(4);
+    assert.deepEqual((meta.callbacks as Record<string, unknown>).ProgressBar, {
+      iteration: 4,
+      list: [1, 2, 3, 4],
+    });
   });
 });
 
