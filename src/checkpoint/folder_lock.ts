@@ -6,7 +6,8 @@
  * back. No file is ever replaced, so nothing can be taken from a living run by mistake. A file
  * whose process is gone is removed. Whether it is gone: its start time in /proc (Linux), else an
  * operating system's lock on the file (Deno, which may not look at processes), else that there is
- * no such process, else that the file, touched every few seconds, was not touched for a minute.
+ * no such process, else that the file, touched every few seconds, was not touched for a minute. Of
+ * the process of another host or container only the last can be asked.
  */
 import { CheckpointError } from "../core/errors.ts";
 import {
@@ -28,6 +29,8 @@ interface Owner {
   /** The boot of the host and the start of the process, in its ticks; null where not told. */
   readonly boot: string | null;
   readonly start: string | null;
+  /** The namespace in which the process has its number, null where not told: containers have their own. */
+  readonly space?: string | null;
   readonly runtime: string;
   readonly since: string;
 }
@@ -164,6 +167,8 @@ function isAlive(owner: Owner, path: string, own: string): boolean {
   if (owner.host !== hostName()) return isFresh(path, own);
   const boot = bootOfHost();
   if (boot !== null && owner.boot !== null && boot !== owner.boot) return false;
+  const space = processSpace();
+  if (space !== null && (owner.space ?? space) !== space) return isFresh(path, own);
   const start = startOf(owner.pid);
   if (start === "gone") return false;
   if (start !== null && owner.start !== null) return start === owner.start;
@@ -193,6 +198,7 @@ function thisProcess(): Owner {
     host: hostName(),
     boot: bootOfHost(),
     start: start === "gone" ? null : start,
+    space: processSpace(),
     runtime,
     since: new Date().toISOString(),
   };
@@ -213,6 +219,14 @@ function startOf(pid: number): string | "gone" | null {
 function bootOfHost(): string | null {
   try {
     return fileSystem().readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return null;
+  }
+}
+
+function processSpace(): string | null {
+  try {
+    return fileSystem().readlinkSync("/proc/self/ns/pid");
   } catch {
     return null;
   }

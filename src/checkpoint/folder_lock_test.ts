@@ -90,6 +90,7 @@ test("lockFolder() takes over from what is gone, and not from what lives", async
     host: hostname(),
     boot,
     start: start(child.pid),
+    space: linux ? fs.readlinkSync("/proc/self/ns/pid") : null,
     runtime: "node",
     since: "2026-01-01T00:00:00.000Z",
   };
@@ -101,6 +102,8 @@ test("lockFolder() takes over from what is gone, and not from what lives", async
     ["another start", JSON.stringify({ ...owner, start: "1" }), 0, !linux],
     ["another boot", JSON.stringify({ ...owner, boot: "1" }), 0, !linux],
     ["no such process", JSON.stringify({ ...owner, pid: dead.pid }), 0, false],
+    ["another container", JSON.stringify({ ...owner, pid: dead.pid, space: "pid:[1]" }), 0, linux],
+    ["another container, silent", JSON.stringify({ ...owner, space: "pid:[1]" }), 600, false],
     ["of Deno, not locked", JSON.stringify({ ...owner, start: null, runtime: "deno" }), 0, true],
     ["another host", JSON.stringify({ ...owner, pid: dead.pid, host: "elsewhere" }), 0, true],
     ["another host, silent", JSON.stringify({ ...owner, host: "elsewhere" }), 600, false],
