@@ -72,9 +72,10 @@ function announce(path: string): StoreLock {
   // It gets its name when it is whole and locked: a process that is killed before leaves a draft,
   // which keeps nobody out, and whoever can read the file can also ask for the lock.
   const draft = `${path}.new`;
+  const text = `${JSON.stringify(thisProcess())}\n`;
   let unlock: ReturnType<typeof lockFile>;
   try {
-    fs.writeFileSync(draft, `${JSON.stringify(thisProcess())}\n`, { flag: "wx" });
+    fs.writeFileSync(draft, text, { flag: "wx" });
     unlock = lockFile(draft);
     fs.renameSync(draft, path);
   } catch (error) {
@@ -86,8 +87,7 @@ function announce(path: string): StoreLock {
   let lost = false;
   const quiet = inBackground(TOUCH_MS, () => {
     try {
-      const now = new Date();
-      fs.utimesSync(path, now, now);
+      touch(path, text);
     } catch (error) {
       lost ||= code(error) === "ENOENT";
     }
@@ -106,6 +106,20 @@ function announce(path: string): StoreLock {
       removeIfPossible(path);
     },
   };
+}
+
+/**
+ * Writes again what stands in the file, so that it gets its time from the clock of the file system,
+ * as our own of other hosts do; to set one would be to set that of this machine.
+ */
+function touch(path: string, text: string): void {
+  const fs = fileSystem();
+  const file = fs.openSync(path, "r+");
+  try {
+    fs.writeSync(file, text, 0);
+  } finally {
+    fs.closeSync(file);
+  }
 }
 
 /** What stays is found by the next run, as of a process that is gone, or as silent. */

@@ -138,6 +138,42 @@ test("lockFolder() takes over from what is gone, and not from what lives", async
   }
 });
 
+test("lockFolder() keeps its file fresh by the clock of the files, not by that of this machine", async () => {
+  const timers = process.getBuiltinModule("node:timers");
+  const { setInterval, clearInterval } = timers;
+  const RealDate = Date;
+  let beat = (): void => {};
+  await inFolder(async (folder, lines) => {
+    try {
+      const timer = { unref: () => {} } as unknown as NodeJS.Timeout;
+      timers.setInterval = ((work: () => void) => (beat = work, timer)) as typeof setInterval;
+      timers.clearInterval = () => {};
+      const lock = await take(folder, lines);
+      const path = join(folder, fs.readdirSync(folder)[0]);
+      const text = fs.readFileSync(path, "utf8");
+      const then = new Date(Date.now() - 600_000);
+      fs.utimesSync(path, then, then);
+      globalThis.Date = class extends RealDate {
+        constructor() {
+          super(RealDate.now() - 3_600_000);
+        }
+      } as DateConstructor;
+      beat();
+      globalThis.Date = RealDate;
+      assert.ok(fs.statSync(path).mtimeMs > Date.now() - 60_000);
+      assert.equal(fs.readFileSync(path, "utf8"), text);
+      fs.rmSync(path);
+      beat();
+      assert.deepEqual(fs.readdirSync(folder), []);
+      assert.throws(() => lock.check(), /is gone/);
+      lock.release();
+    } finally {
+      globalThis.Date = RealDate;
+      Object.assign(timers, { setInterval, clearInterval });
+    }
+  });
+});
+
 test("lockFolder() leaves other files alone", async () => {
   await inFolder(async (folder, lines) => {
     for (const name of ["lock", "lock-1", "lock-0123abcd.txt", "config.json"]) {
