@@ -114,12 +114,17 @@ export class FileStore implements Store {
   async lock(log: (line: string) => void): Promise<StoreLock> {
     return await attempt("lock", this.location, async () => {
       const made = await makeFolder(this.location, this.#operations);
-      // A run that was killed here may have made folders and not synced them.
-      await syncFolder(pathModule().dirname(this.location), this.#operations);
-      await syncFolder(this.location, this.#operations);
-      const lock = await lockFolder(this.location, log);
-      // A run that was refused before it wrote anything leaves nothing.
-      return { ...lock, release: () => (lock.release(), removeEmpty(made)) };
+      try {
+        // A run that was killed here may have made folders and not synced them.
+        await syncFolder(pathModule().dirname(this.location), this.#operations);
+        await syncFolder(this.location, this.#operations);
+        const lock = await lockFolder(this.location, log);
+        // A run that was refused before it wrote anything leaves nothing.
+        return { ...lock, release: () => (lock.release(), removeEmpty(made)) };
+      } catch (error) {
+        removeEmpty(made);
+        throw error;
+      }
     });
   }
 

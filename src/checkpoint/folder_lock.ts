@@ -6,7 +6,8 @@
  * back. No file is ever replaced, so nothing can be taken from a living run by mistake. A file
  * whose process is gone is removed. Whether it is gone: its start time in /proc (Linux), else an
  * operating system's lock on the file (Deno, which may not look at processes), else that there is
- * no such process, else that the file, touched every few seconds, was not touched for a minute.
+ * no such process, else that the file, touched every few seconds, was not touched for a minute. Of
+ * the process of another host or container only the last can be asked.
  */
 import { CheckpointError } from "../core/errors.ts";
 import {
@@ -28,6 +29,8 @@ interface Owner {
   /** The boot of the host and the start of the process, in its ticks; null where not told. */
   readonly boot: string | null;
   readonly start: string | null;
+  /** The namespace in which the process has its number, null where not told: containers have their own. */
+  readonly space?: string | null;
   readonly runtime: string;
   readonly since: string;
 }
@@ -69,14 +72,22 @@ function announce(path: string): StoreLock {
   // It gets its name when it is whole and locked: a process that is killed before leaves a draft,
   // which keeps nobody out, and whoever can read the file can also ask for the lock.
   const draft = `${path}.new`;
-  fs.writeFileSync(draft, `${JSON.stringify(thisProcess())}\n`, { flag: "wx" });
-  const unlock = lockFile(draft);
-  fs.renameSync(draft, path);
+  const text = `${JSON.stringify(thisProcess())}\n`;
+  let unlock: ReturnType<typeof lockFile>;
+  try {
+    fs.writeFileSync(draft, text, { flag: "wx" });
+    unlock = lockFile(draft);
+    fs.renameSync(draft, path);
+  } catch (error) {
+    if (unlock) unlock();
+    // A full disk takes a name and no bytes.
+    if (code(error) !== "EEXIST") removeIfPossible(draft);
+    throw error;
+  }
   let lost = false;
   const quiet = inBackground(TOUCH_MS, () => {
     try {
-      const now = new Date();
-      fs.utimesSync(path, now, now);
+      touch(path, text);
     } catch (error) {
       lost ||= code(error) === "ENOENT";
     }
@@ -92,13 +103,32 @@ function announce(path: string): StoreLock {
       held = false;
       quiet();
       if (unlock) unlock();
-      try {
-        fs.rmSync(path, { force: true });
-      } catch {
-        // The next run finds that this process is gone, or that the file is silent.
-      }
+      removeIfPossible(path);
     },
   };
+}
+
+/**
+ * Writes again what stands in the file, so that it gets its time from the clock of the file system,
+ * as our own of other hosts do; to set one would be to set that of this machine.
+ */
+function touch(path: string, text: string): void {
+  const fs = fileSystem();
+  const file = fs.openSync(path, "r+");
+  try {
+    fs.writeSync(file, text, 0);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** What stays is found by the next run, as of a process that is gone, or as silent. */
+function removeIfPossible(path: string): void {
+  try {
+    fileSystem().rmSync(path, { force: true });
+  } catch {
+    // The directory has become read-only.
+  }
 }
 
 /** Who else holds a lock file and lives; the files of dead ones are removed. */
@@ -151,6 +181,8 @@ function isAlive(owner: Owner, path: string, own: string): boolean {
   if (owner.host !== hostName()) return isFresh(path, own);
   const boot = bootOfHost();
   if (boot !== null && owner.boot !== null && boot !== owner.boot) return false;
+  const space = processSpace();
+  if (space !== null && (owner.space ?? space) !== space) return isFresh(path, own);
   const start = startOf(owner.pid);
   if (start === "gone") return false;
   if (start !== null && owner.start !== null) return start === owner.start;
@@ -180,6 +212,7 @@ function thisProcess(): Owner {
     host: hostName(),
     boot: bootOfHost(),
     start: start === "gone" ? null : start,
+    space: processSpace(),
     runtime,
     since: new Date().toISOString(),
   };
@@ -200,6 +233,14 @@ function startOf(pid: number): string | "gone" | null {
 function bootOfHost(): string | null {
   try {
     return fileSystem().readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return null;
+  }
+}
+
+function processSpace(): string | null {
+  try {
+    return fileSystem().readlinkSync("/proc/self/ns/pid");
   } catch {
     return null;
   }

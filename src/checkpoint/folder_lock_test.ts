@@ -90,6 +90,7 @@ test("lockFolder() takes over from what is gone, and not from what lives", async
     host: hostname(),
     boot,
     start: start(child.pid),
+    space: linux ? fs.readlinkSync("/proc/self/ns/pid") : null,
     runtime: "node",
     since: "2026-01-01T00:00:00.000Z",
   };
@@ -101,6 +102,8 @@ test("lockFolder() takes over from what is gone, and not from what lives", async
     ["another start", JSON.stringify({ ...owner, start: "1" }), 0, !linux],
     ["another boot", JSON.stringify({ ...owner, boot: "1" }), 0, !linux],
     ["no such process", JSON.stringify({ ...owner, pid: dead.pid }), 0, false],
+    ["another container", JSON.stringify({ ...owner, pid: dead.pid, space: "pid:[1]" }), 0, linux],
+    ["another container, silent", JSON.stringify({ ...owner, space: "pid:[1]" }), 600, false],
     ["of Deno, not locked", JSON.stringify({ ...owner, start: null, runtime: "deno" }), 0, true],
     ["another host", JSON.stringify({ ...owner, pid: dead.pid, host: "elsewhere" }), 0, true],
     ["another host, silent", JSON.stringify({ ...owner, host: "elsewhere" }), 600, false],
@@ -133,6 +136,42 @@ test("lockFolder() takes over from what is gone, and not from what lives", async
   } finally {
     await child.kill();
   }
+});
+
+test("lockFolder() keeps its file fresh by the clock of the files, not by that of this machine", async () => {
+  const timers = process.getBuiltinModule("node:timers");
+  const { setInterval, clearInterval } = timers;
+  const RealDate = Date;
+  let beat = (): void => {};
+  await inFolder(async (folder, lines) => {
+    try {
+      const timer = { unref: () => {} } as unknown as NodeJS.Timeout;
+      timers.setInterval = ((work: () => void) => (beat = work, timer)) as typeof setInterval;
+      timers.clearInterval = () => {};
+      const lock = await take(folder, lines);
+      const path = join(folder, fs.readdirSync(folder)[0]);
+      const text = fs.readFileSync(path, "utf8");
+      const then = new Date(Date.now() - 600_000);
+      fs.utimesSync(path, then, then);
+      globalThis.Date = class extends RealDate {
+        constructor() {
+          super(RealDate.now() - 3_600_000);
+        }
+      } as DateConstructor;
+      beat();
+      globalThis.Date = RealDate;
+      assert.ok(fs.statSync(path).mtimeMs > Date.now() - 60_000);
+      assert.equal(fs.readFileSync(path, "utf8"), text);
+      fs.rmSync(path);
+      beat();
+      assert.deepEqual(fs.readdirSync(folder), []);
+      assert.throws(() => lock.check(), /is gone/);
+      lock.release();
+    } finally {
+      globalThis.Date = RealDate;
+      Object.assign(timers, { setInterval, clearInterval });
+    }
+  });
 });
 
 test("lockFolder() leaves other files alone", async () => {

@@ -347,10 +347,19 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   return resolved;
 }
 
-/** JSON can hold the key `__proto__`, which no component expects; it is refused wherever it stands. */
-function refusePrototypes(value: unknown, path: string): void {
+/** More than any config needs, and less than what fills the stack. */
+const MAX_DEPTH = 100;
+
+/**
+ * JSON can hold the key `__proto__`, which no component expects; it is refused wherever it stands. So
+ * is what is nested without end.
+ */
+function refusePrototypes(value: unknown, path: string, depth = 0): void {
+  if (depth > MAX_DEPTH) {
+    throw new ConfigError("", `a config must have at most ${MAX_DEPTH} levels, received more`);
+  }
   if (Array.isArray(value)) {
-    value.forEach((item, i) => refusePrototypes(item, join(path, i)));
+    value.forEach((item, i) => refusePrototypes(item, join(path, i), depth + 1));
   } else if (isObject(value) && !ArrayBuffer.isView(value) && !isProgramObject(value)) {
     for (const [key, item] of Object.entries(value)) {
       if (key === "__proto__") {
@@ -359,7 +368,7 @@ function refusePrototypes(value: unknown, path: string): void {
           `must not stand in a config, received ${show(item)}`,
         );
       }
-      refusePrototypes(item, join(path, key));
+      refusePrototypes(item, join(path, key), depth + 1);
     }
   }
 }

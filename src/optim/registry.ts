@@ -92,10 +92,13 @@ function register(entry: OptimizerRule | OptimizerWrapper, ...aliases: readonly 
 }
 
 /** Known types that cannot be had, and why. */
-const refused: Readonly<Record<string, string>> = {
-  sparseadam: "SparseAdam needs row-sparse gradients, which tfjs does not make; " +
+const refused: ReadonlyMap<string, string> = new Map([
+  [
+    "sparseadam",
+    "SparseAdam needs row-sparse gradients, which tfjs does not make; " +
     "the nearest is Adam, which treats every row as present",
-};
+  ],
+]);
 
 /**
  * Makes `name` usable as an optimizer's `type`.
@@ -162,7 +165,7 @@ export function findOptimizer(type: unknown, path: string): OptimizerEntry {
     // A class as Python prints it, with the module it stands in.
     const short = type.replace(/^torch\.optim\.\w+\./, "torch.optim.");
     if (short !== type) return findOptimizer(short, path);
-    const reason = refused[type.toLowerCase().replace(/^torch\.optim\./, "")];
+    const reason = refused.get(type.toLowerCase().replace(/^torch\.optim\./, ""));
     if (reason !== undefined) throw new ConfigError(path, reason);
   }
   return registry.resolve(type, path);

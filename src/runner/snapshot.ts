@@ -5,6 +5,7 @@
  * Random numbers and batch order are functions of the seed and the iteration, so integers suffice.
  */
 import { type CheckpointState, MODEL_PREFIX } from "../checkpoint/checkpoint.ts";
+import { decodeJson, encodeJson } from "../checkpoint/json.ts";
 import { readTensors, toTensor } from "../checkpoint/tensors.ts";
 import type { HostTensor } from "../checkpoint/safetensors.ts";
 import { CheckpointError, show } from "../core/errors.ts";
@@ -59,13 +60,13 @@ export async function takeSnapshot(
   for (const callback of hooks.having("state")) {
     const { tensors = {}, meta = {} } = callback.state();
     kept.push(prefixed(`callback.${callback.name}.`, tensors));
-    callbacks[callback.name] = meta;
+    callbacks[callback.name] = copyOf(meta);
   }
   const rest = {
     state: structuredClone(state),
     fingerprint,
     numeric,
-    scheduler: scheduler?.stateDict() ?? null,
+    scheduler: scheduler === undefined ? null : copyOf(scheduler.stateDict()),
     meters: meters.stateDict(),
     callbacks,
   };
@@ -80,6 +81,11 @@ export async function takeSnapshot(
     tensors: { ...weights, ...prefixed(OPTIMIZER_PREFIX, optimizer.tensors), ...others },
     meta: meta as unknown as Record<string, unknown>,
   };
+}
+
+/** Plain data as a file would hold it: what is written later is not what has become of it by then. */
+function copyOf(data: Record<string, unknown>): Record<string, unknown> {
+  return decodeJson(encodeJson(data)) as Record<string, unknown>;
 }
 
 function prefixed<T>(prefix: string, named: Record<string, T>): Record<string, T> {

@@ -43,6 +43,9 @@ export async function begin(parts: RunParts): Promise<void> {
     output.line(`fine-tuning from ${fineTune.path}${await loadSome(fineTune, model)}`);
   }
   if (!persistent) return;
+  if (resume !== "never" && await store.read("config.json") !== undefined) {
+    output.line(`${store.location} holds a run without a checkpoint: training from the start`);
+  }
   await checkpoints.clear();
   await clearReports(store);
 }

@@ -228,6 +228,12 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
     { model: { type: "constructor" } },
     /^model\.type: unknown model "constructor"/,
   ],
+  [
+    "an optimizer that objects have",
+    { optimizer: { type: "constructor" } },
+    /^optimizer\.type: unknown optimizer/,
+  ],
+  ["another such", { optimizer: { type: "__proto__" } }, /^optimizer\.type: unknown optimizer/],
   ["another one", { loss: "__proto__" }, /^loss: unknown loss "__proto__"/],
   // Options of losses and metrics.
   [
@@ -384,6 +390,11 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
     "__proto__",
     parsed('{"log":{"__proto__":{"polluted":1}}}'),
     /^log\.__proto__: must not stand in a config, received \{"polluted":1\}$/,
+  ],
+  [
+    "nested without end",
+    parsed(`{"model":{"type":"Mlp","params":${"[".repeat(200)}${"]".repeat(200)}}}`),
+    /^a config must have at most 100 levels, received more$/,
   ],
   [
     "__proto__ in params",

@@ -156,6 +156,18 @@ test("a run on a disk of 1 MiB: stop and continue, for real", async () => {
         );
         spawnSync("rm", ["-r", join(folder, onError)]);
       }
+      // A start on the full disk is refused, and leaves nothing of itself.
+      await trainOnce(config(folder, "stop", { name: "old" }));
+      const before = readdirSync(join(folder, "old"));
+      spawnSync("dd", ["if=/dev/zero", `of=${join(folder, "filling")}`, "bs=4k"]);
+      for (const name of ["old", "new"]) {
+        await assert.rejects(trainOnce(config(folder, "stop", { name, seed: 2 })), {
+          name: "CheckpointError",
+          message: /^cannot lock [^\n]*(ENOSPC|space)[^\n]*$/i,
+        });
+      }
+      assert.deepEqual(readdirSync(join(folder, "old")), before);
+      assert.deepEqual(readdirSync(folder).sort(), ["filling", "old"]);
     } finally {
       spawnSync("umount", [folder]);
     }

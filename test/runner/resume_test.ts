@@ -1,10 +1,12 @@
 /** A run that was stopped or killed anywhere and resumed ends as if nothing had happened: the same bytes. */
 import { strict as assert } from "node:assert";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { type Callback, IterationRunner, type RunConfig, type RunView } from "../../mod.ts";
+import { CheckpointDirectory } from "../../src/checkpoint/checkpoint.ts";
+import { FileStore } from "../../src/checkpoint/file_store.ts";
 import {
   Lines,
   type Overrides,
@@ -186,6 +188,38 @@ test("a kill between the early stop and its last checkpoint does not train on", 
   });
 });
 
+test("a checkpoint holds what a callback knew when it was taken, not when it is written", async () => {
+  await withFolder(async (directory) => {
+    const live = { iteration: 0, list: [] as number[] };
+    let write = (): void => {};
+    const written = new Promise<void>((resolve) => write = resolve);
+    const counts: Callback = {
+      name: "ProgressBar",
+      state: () => ({ meta: live }),
+      save: () => written,
+      iterationEnd: async (run) => {
+        live.iteration = run.state.iteration;
+        live.list.push(live.iteration);
+        if (live.iteration === 4) await run.saveCheckpoint({ wait: false });
+        if (live.iteration === 5) write();
+      },
+    };
+    await trainOnce(
+      smallConfig({
+        name: "run",
+        train: { iterations: 6, batchSize: 6 },
+        checkpoint: { directory, interval: 100, keep: null },
+        callbacks: [counts],
+      }),
+    );
+    const { meta } = await new CheckpointDirectory(new FileStore(join(directory, "run"))).load(4);
+    assert.deepEqual((meta.callbacks as Record<string, unknown>).ProgressBar, {
+      iteration: 4,
+      list: [1, 2, 3, 4],
+    });
+  });
+});
+
 test("lines that a killed run left in metrics.jsonl beyond its checkpoint are cut", async () => {
   const wanted = await whole("adamw", {});
   await withFolder(async (directory) => {
@@ -194,6 +228,42 @@ test("lines that a killed run left in metrics.jsonl beyond its checkpoint are cu
     const path = join(directory, "run", "metrics.jsonl");
     writeFileSync(path, `${readFileSync(path, "utf8")}{"iteration":7,"pha`);
     assert.equal((await outcome(same, directory)).metrics, wanted.metrics);
+  });
+});
+
+test("a run whose metrics.jsonl has lost records goes on, with a line, from the whole lines that are left", async () => {
+  for (const left of [undefined, 0, 150]) {
+    await withFolder(async (directory) => {
+      const same = config(directory);
+      await interrupt(same, 7, "kill");
+      const path = join(directory, "run", "metrics.jsonl");
+      const lines = readFileSync(path, "utf8");
+      assert.ok(lines.length > 150);
+      if (left === undefined) rmSync(path);
+      else writeFileSync(path, lines.slice(0, left));
+      const told = (await trainOnce(same)).lines.filter((line) => line.includes("metrics.jsonl"));
+      assert.equal(told.length, 1);
+      assert.match(told[0], /has \d+ bytes, the checkpoint counts \d+: records are missing/);
+      const records = readFileSync(path, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+      assert.equal(records.at(-1).iteration, 12);
+      const first = JSON.parse(lines.split("\n")[0]).iteration;
+      assert.ok(left === 150 ? records[0].iteration === first : records[0].iteration > first);
+    });
+  }
+});
+
+test("a run that has lost its checkpoints begins anew, and says so", async () => {
+  await withFolder(async (directory) => {
+    const same = config(directory);
+    const first = await trainOnce(same);
+    rmSync(join(directory, "run", "checkpoints"), { recursive: true });
+    const second = await trainOnce(same);
+    const says = (lines: readonly string[]) =>
+      lines.filter((line) =>
+        /holds a run without a checkpoint: training from the start$/.test(line)
+      );
+    assert.deepEqual([says(first.lines).length, says(second.lines).length], [0, 1]);
+    assert.equal(second.summary.weightsSha256, first.summary.weightsSha256);
   });
 });
 

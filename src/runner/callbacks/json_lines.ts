@@ -10,6 +10,9 @@ import type { FinishReason, Summary } from "../state.ts";
 /** Options of {@link JsonLines}: none. */
 export const jsonLinesOptions: z.ZodObject = object({});
 
+const METRICS = "metrics.jsonl";
+const NEWLINE = 10;
+
 /**
  * `metrics.jsonl`: one line a record, `{ iteration, phase, ...values }`, a function of config, data
  * and iteration only, so that equal runs write equal bytes. Checkpoints store its length and a
@@ -31,7 +34,8 @@ export class JsonLines implements Callback {
   }
 
   async trainStart(run: RunView): Promise<void> {
-    this.#metrics = new Lines(run.store, "metrics.jsonl");
+    this.#metrics = new Lines(run.store, METRICS);
+    this.#length = await lengthToKeep(run, this.#length);
     await this.#metrics.resume(this.#length);
     this.#timings = new Lines(run.store, "timings.jsonl");
     const written = run.state.iteration === 0 ? undefined : await run.store.read("timings.jsonl");
@@ -87,4 +91,15 @@ export class JsonLines implements Callback {
   load({ meta }: { meta: Record<string, unknown> }): void {
     this.#length = meta.length as number;
   }
+}
+
+/** What a checkpoint counts; where some of it is gone, the whole lines that are left, with a line. */
+async function lengthToKeep({ store, output }: RunView, counted: number): Promise<number> {
+  const written = counted === 0 ? undefined : await store.read(METRICS) ?? new Uint8Array();
+  if (written === undefined || written.length >= counted) return counted;
+  output.line(
+    `${store.location}/${METRICS}: has ${written.length} bytes, the checkpoint counts ${counted}: ` +
+      "records are missing; going on with what is there",
+  );
+  return written.lastIndexOf(NEWLINE) + 1;
 }
