@@ -60,13 +60,27 @@ export function sendNews(): void {
   send(NEWS);
 }
 
-/** In a worker: answers the program's calls with the methods of `object`. */
+/**
+ * In a worker: answers the program's calls of the methods of `object`. Whatever else a message of
+ * comlink may ask for, a property, a constructor, what a path through prototypes leads to, is refused.
+ */
 export function exposeWorker(object: object): void {
   const end = line(send);
-  const receive = (data: unknown): void => {
-    if (data !== LEAVE) return end.deliver(data);
-    end.postMessage(LEFT);
-    scope.close();
+  const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(object));
+  const isCall = ({ type, path }: { type?: unknown; path?: unknown }): boolean =>
+    type === "APPLY" && Array.isArray(path) && path.length === 1 && path[0] !== "constructor" &&
+    methods.includes(path[0]);
+  const receive = (data: Record<string, unknown> | typeof LEAVE | null): void => {
+    if (data === LEAVE) {
+      end.postMessage(LEFT);
+      scope.close();
+    } else if (isCall(data ?? {})) {
+      end.deliver(data);
+    } else if (data?.type !== "SET") {
+      // Nobody hears the answer to that.
+      const value = { name: "TypeError", message: "a worker answers calls of its methods only" };
+      send({ id: data?.id, type: "HANDLER", name: "throw", value: { isError: true, value } });
+    }
   };
   if (port) port.on("message", receive);
   else scope.onmessage = ({ data }) => receive(data);

@@ -40,6 +40,47 @@ test("spawnWorker() sends typed arrays, shares shared memory", async () => {
   }
 });
 
+test("a worker refuses whatever is no call of a method of its own, and nothing is polluted", async () => {
+  const worker = spawnWorker<UnrulyWorker>({ url: unruly });
+  try {
+    // deno-lint-ignore no-explicit-any
+    const remote = worker.remote as any;
+    const set = async (path: string[], value: unknown): Promise<void> => {
+      const parent = path.slice(0, -1).reduce((at, name) => at[name], remote);
+      // Not answered; what it did is looked at below.
+      parent[path[path.length - 1]] = value;
+      await worker.call(worker.remote.echo(0), limit, "echo");
+    };
+    await set(["__proto__", "polluted"], 1);
+    await set(["__proto__", "__proto__", "polluted"], 1);
+    await set(["constructor", "prototype", "echo"], 1);
+    const calls: [string, () => Promise<unknown>][] = [
+      ["a function of code", () => remote.constructor.constructor("return 1")],
+      ["a method of a method", () => remote.echo.call(null, 1)],
+      ["a method of all objects", () => remote.hasOwnProperty("echo")],
+      ["the constructor", () => remote.constructor()],
+      ["a setter of prototypes", () => remote.__defineGetter__("echo", 1)],
+      ["a property", () => Promise.resolve(remote.echo)],
+      ["an object of its class", () => Promise.resolve(new remote.constructor())],
+    ];
+    for (const [what, ask] of calls) {
+      await assert.rejects(
+        worker.call(ask(), limit, what),
+        { name: "TypeError", message: "a worker answers calls of its methods only" },
+        what,
+      );
+    }
+    assert.deepEqual(await worker.call(worker.remote.inherited(), limit, "inherited"), []);
+    assert.equal(await worker.call(worker.remote.echo(5), limit, "echo"), 5);
+    const hostile = JSON.parse('{"__proto__":{"polluted":1},"constructor":{"prototype":1}}');
+    const echo = await worker.call(worker.remote.echo(hostile), limit, "echo") as object;
+    assert.deepEqual(Object.keys(echo), ["__proto__", "constructor"]);
+    assert.equal((echo as { polluted?: unknown }).polluted, undefined);
+  } finally {
+    await worker.terminate();
+  }
+});
+
 test("spawnWorker() takes a module that is no file", async () => {
   const url = await withFolder((folder) => {
     const file = join(folder, "worker.js");

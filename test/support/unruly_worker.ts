@@ -4,6 +4,13 @@ import { exposeWorker } from "../../src/parallel/endpoint.ts";
 
 /** What it answers to. `word` is two shared words; the first becomes 1 when the method has begun. */
 export class UnrulyWorker {
+  /** What objects of this thread have that nobody gave them. */
+  inherited(): string[] {
+    const names: string[] = [];
+    for (const name in {}) names.push(name);
+    return names;
+  }
+
   echo<T>(value: T): T {
     return value;
   }
