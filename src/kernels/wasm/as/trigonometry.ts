@@ -55,9 +55,9 @@ function wave4(x: v128, h: f64): v128 {
   );
   const q = v128.shuffle<i32>(sumLow, sumHigh, 0, 2, 4, 6);
   const z = f32x4.mul(r, r);
-  let s = step(splat(2.605481540740584e-6), z, -0.00019809475634247065);
-  s = step(s, z, 0.008333064615726471);
-  s = step(s, z, -0.16666659712791443);
+  let s = step(splat(2.602138920337893e-6), z, -0.00019807784701697528);
+  s = step(s, z, 0.008333038538694382);
+  s = step(s, z, -0.16666658222675323);
   const sine = f32x4.add(r, f32x4.mul(f32x4.mul(r, z), s));
   return v128.xor(sine, i32x4.shl(q, 31));
 }
