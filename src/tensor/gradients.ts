@@ -59,7 +59,7 @@ interface Tape {
  * that was left out (the scale of a batch normalization). In its place something without data is
  * kept that can be disposed, and the tape holds the other inputs.
  *
- * A copy is a kernel (Identity) and a node of the tape, a quarter of a small model's step. The node
+ * A copy is a kernel (Identity) and a node of the tape. The node
  * serves the gradient of a gradient alone: outside of one a second tensor of the same data will do.
  */
 function patchTape(): void {
