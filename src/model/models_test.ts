@@ -30,8 +30,9 @@ interface Case {
   readonly eval?: Phase;
 }
 
-/** float32 arithmetic through a few layers against float64, relative to the largest element. */
-const TOLERANCE = 1e-5;
+/** float32 arithmetic through a few layers against float64, relative to the largest element; tfjs' own
+ * kernels come to 0.8e-5. */
+const TOLERANCE = 2e-5;
 
 /** A gradient tensor below this part of the largest gradient is compared with that part instead. */
 const SMALL = 1e-2;

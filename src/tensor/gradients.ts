@@ -12,6 +12,7 @@ import { broadcastGradients } from "./gradient/broadcast.ts";
 import { einsumGradient } from "./gradient/einsum.ts";
 import { indexGradients } from "./gradient/indexing.ts";
 import { layoutGradients } from "./gradient/layout.ts";
+import { reduceGradients } from "./gradient/reduce.ts";
 import { resizeGradients } from "./gradient/resize.ts";
 import { scanGradients } from "./gradient/scan.ts";
 
@@ -21,6 +22,7 @@ const GRADIENTS: readonly core.GradConfig[] = [
   einsumGradient,
   ...indexGradients,
   ...layoutGradients,
+  ...reduceGradients,
   ...resizeGradients,
   ...scanGradients,
 ];
@@ -43,25 +45,36 @@ const TESTS = new Set<string>([
 
 /** What tfjs' engine does with a kernel's inputs on the tape. */
 interface Tape {
+  readonly backend: core.KernelBackend;
+  readonly state: { readonly gradientDepth: number };
   addTapeNode(kernel: string, inputs: Record<string, core.Tensor>, ...rest: unknown[]): void;
+  makeTensorFromTensorInfo(info: core.TensorInfo): core.Tensor;
   saveTensorsForBackwardMode(tensors: core.Tensor[]): core.Tensor[];
 }
 
 /**
- * Keeps tests off the tape, and lets inputs be left out.
+ * Keeps tests off the tape, lets inputs be left out, and saves tensors at less cost.
  *
  * The engine copies every input that a gradient keeps, and reads every input's id: it fails on one
  * that was left out (the scale of a batch normalization). In its place something without data is
  * kept that can be disposed, and the tape holds the other inputs.
+ *
+ * A copy is a kernel (Identity) and a node of the tape. The node
+ * serves the gradient of a gradient alone: outside of one a second tensor of the same data will do.
  */
 function patchTape(): void {
   const engine = core.engine() as unknown as Tape;
   const { addTapeNode, saveTensorsForBackwardMode } = Object.getPrototypeOf(engine) as Tape;
   const absent = { dispose() {} } as unknown as core.Tensor;
   engine.saveTensorsForBackwardMode = (tensors) =>
-    tensors.map((tensor) =>
-      tensor == null ? absent : saveTensorsForBackwardMode.call(engine, [tensor])[0]
-    );
+    tensors.map((tensor) => {
+      if (tensor == null) return absent;
+      if (engine.state.gradientDepth > 1 || tensor.dtype === "complex64") {
+        return saveTensorsForBackwardMode.call(engine, [tensor])[0];
+      }
+      engine.backend.incRef(tensor.dataId);
+      return core.keep(engine.makeTensorFromTensorInfo(tensor));
+    });
   engine.addTapeNode = (kernel, inputs, ...rest) => {
     if (TESTS.has(kernel)) return;
     const isWhole = Object.values(inputs).every((x) => x != null);

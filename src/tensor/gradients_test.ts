@@ -76,6 +76,10 @@ const LINEAR: readonly Row[] = [
     [3, 4],
     (x) => tf.stridedSlice(x, [1, 0], [2, 4], [1, 2], 0, 0, 0, 0, 1),
   ],
+  ["tile of rank 5", [2, 1, 3, 1, 2], (x) => tf.tile(x, [1, 3, 2, 1, 2])],
+  ["sum", [2, 3, 4], (x) => tf.sum(x, [0, -1])],
+  ["mean", [2, 4, 4], (x) => tf.mean(x, [0, 2], true)],
+  ["mean of all", [4, 4], (x) => tf.mean(x)],
   ["depthToSpace", [1, 2, 3, 8], (x) => tf.depthToSpace(x as tf.Tensor4D, 2)],
   ["flipLeftRight", [1, 2, 3, 2], (x) => tf.image.flipLeftRight(x as tf.Tensor4D)],
   ["diag", [4], (x) => tf.diag(x)],
@@ -177,4 +181,34 @@ test("the gradient of batchNorm does without scale and offset", async () => {
     tf.batchNorm(x as tf.Tensor2D, mean, variance, undefined, undefined, 1)
   );
   assert.deepEqual([...await grad(tf.tensor2d([[2], [5]])).data()], [0.5, 0.5]);
+});
+
+test("a saved tensor outlives its original, costs no kernel, and carries second derivatives", async () => {
+  await useKernels();
+  const before = tf.memory();
+  const kernels: string[] = [];
+  const engine = tf.engine();
+  const { runKernel } = engine;
+  engine.runKernel = ((...call) => {
+    kernels.push(call[0]);
+    return runKernel.apply(engine, call);
+  }) as typeof runKernel;
+  const cube = (x: tf.Tensor): tf.Tensor => {
+    const same = tf.mul(x, 1);
+    const result = tf.mul(tf.square(same), same);
+    same.dispose();
+    return result;
+  };
+  const x = tf.tensor1d([-2, 0.5, 3]);
+  const first = tf.grad(cube)(x);
+  assert.ok(!kernels.includes("Identity"), `${kernels}`);
+  Reflect.deleteProperty(engine, "runKernel");
+  const second = tf.grad((x) => tf.grad(cube)(x))(x);
+  const third = tf.grad((x) => tf.grad((x) => tf.grad(cube)(x))(x))(x);
+  assert.deepEqual([...first.dataSync()], [12, 0.75, 27]);
+  assert.deepEqual([...second.dataSync()], [-12, 3, 18]);
+  assert.deepEqual([...third.dataSync()], [6, 6, 6]);
+  tf.dispose([x, first, second, third]);
+  const { numTensors, numBytes } = tf.memory();
+  assert.deepEqual([numTensors, numBytes], [before.numTensors, before.numBytes]);
 });

@@ -128,12 +128,54 @@ function elementwise(
   const rows = sizes.pop() ?? 1;
   const [rA, rB] = [sA.pop() ?? 0, sB.pop() ?? 0];
   const bytes = tf.util.bytesPerElement(dtype) * rows * columns;
+  if (sizes.length === 0 && columns < SHORT && rows >= SHORT && cA === 1 && cB === 1) {
+    const at = { a: [pA, rA], b: [pB, rB] } as const;
+    shortRows(context, loop, rows, columns, at, pOut, bytes / rows);
+    return out;
+  }
   let to = pOut;
   forEachOffset(sizes, [sA, sB], ([atA, atB]) => {
     loop(rows, columns, pA + 4 * atA, rA, cA, pB + 4 * atB, rB, cB, to);
     to += bytes;
   });
   return out;
+}
+
+/** Rows below this many elements are not called one by one. */
+const SHORT = 32;
+/** About how many elements then make a row. */
+const LONG = 512;
+
+/**
+ * Of many short rows and a row that repeats: the same loop of fewer and longer rows, on copies of the
+ * one that repeats.
+ */
+function shortRows(
+  context: KernelContext,
+  loop: Loop,
+  rows: number,
+  columns: number,
+  { a: [pA, rA], b: [pB, rB] }: Readonly<Record<"a" | "b", readonly [number, number]>>,
+  to: number,
+  rowBytes: number,
+): void {
+  const times = Math.min(rows, Math.floor(LONG / columns));
+  const whole = Math.floor(rows / times);
+  const [long, bytes] = [times * columns, 4 * columns];
+  const list = context.list([]);
+  const row = context.scratch(times * bytes);
+  context.exports.copy_runs(0, list, 1, bytes, times, 0, bytes, rA === 0 ? pA : pB, row);
+  const [a, b] = [rA === 0 ? row : pA, rB === 0 ? row : pB];
+  const [stepA, stepB] = [rA === 0 ? 0 : long, rB === 0 ? 0 : long];
+  loop(whole, long, a, stepA, 1, b, stepB, 1, to);
+  const done = whole * times;
+  loop(
+    rows - done,
+    columns,
+    ...[rA === 0 ? row : pA + done * bytes, rA, 1] as const,
+    ...[rB === 0 ? row : pB + done * bytes, rB, 1] as const,
+    to + done * rowBytes,
+  );
 }
 
 /** Sizes and both strides of the axes of `out`, without axes of size 1, like neighbours merged. */

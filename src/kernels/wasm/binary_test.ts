@@ -38,6 +38,9 @@ const SHAPES: readonly (readonly [number[], number[]])[] = [
   [[1, 6, 1], [3, 1, 20]],
   [[0, 4], [4]],
   [[3, 0], [1]],
+  // Many short rows, which are put together
+  [[40, 3], [3]],
+  [[7], [5, 31, 7]],
 ];
 
 /** Some NaN, infinities, zeros of both signs and equal values among noise. */

@@ -62,24 +62,27 @@ export function copyBox(
   [from, fromOffset, fromStrides]: readonly [tf.TensorInfo, number, readonly number[]],
   [to, toOffset, toStrides]: readonly [tf.TensorInfo, number, readonly number[]],
 ): void {
-  let run = 1;
-  let rank = shape.length;
-  const isRun = (axis: number): boolean =>
-    shape[axis] === 1 || (fromStrides[axis] === run && toStrides[axis] === run);
-  while (rank > 0 && isRun(rank - 1)) run *= shape[--rank];
-  if (run === 0 || shape.includes(0)) return;
-  const kept = [...shape.keys()].slice(0, rank).filter((axis) => shape[axis] !== 1);
-  const last = kept.pop();
-  const list = [shape, fromStrides, toStrides].flatMap((all) => kept.map((axis) => all[axis]));
-  const inner = last === undefined ? [1, 0, 0] as const : [
-    shape[last],
-    fromStrides[last],
-    toStrides[last],
-  ] as const;
+  if (shape.includes(0)) return;
+  // Sizes and strides of axes that are one on both sides
+  const axes: [size: number, from: number, to: number][] = [];
+  shape.forEach((size, axis) => {
+    if (size === 1) return;
+    const [stepFrom, stepTo] = [fromStrides[axis], toStrides[axis]];
+    const last = axes.at(-1);
+    if (last !== undefined && last[1] === size * stepFrom && last[2] === size * stepTo) {
+      axes[axes.length - 1] = [last[0] * size, stepFrom, stepTo];
+    } else {
+      axes.push([size, stepFrom, stepTo]);
+    }
+  });
+  const isRun = axes.at(-1)?.[1] === 1 && axes.at(-1)?.[2] === 1;
+  const run = isRun ? axes.pop()![0] : 1;
+  const inner = axes.pop() ?? [1, 0, 0];
+  const list = [0, 1, 2].flatMap((item) => axes.map((axis) => axis[item]));
   const bytes = tf.util.bytesPerElement(from.dtype);
   context.exports.copy_runs(
-    kept.length,
-    context.list([...list, ...kept]),
+    axes.length,
+    context.list([...list, ...axes.keys()]),
     bytes,
     run * bytes,
     ...inner,

@@ -8,6 +8,9 @@ test("cumsum and cumprod equal the cpu backend on any axis, exclusive and revers
   await useKernels();
   for (
     const [shape, axes] of [[[7], [0]], [[3, 5], [0, 1]], [[4, 3, 9], [0, 1, 2]], [[3, 270], [0]], [
+      [6, 9],
+      [1],
+    ], [
       [0, 3],
       [1],
     ]]

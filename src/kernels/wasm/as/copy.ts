@@ -67,7 +67,9 @@ export function copy_runs(
   while (true) {
     let from = source;
     let to = target;
-    if (bytes == 4) {
+    if (bytes == 4 && sourceStep == 0 && targetStep == 1) {
+      b32_fill(count, to, load<i32>(from));
+    } else if (bytes == 4) {
       for (let i = 0; i < count; i++) {
         store<u32>(to, load<u32>(from));
         from += sourceStep * unit;

@@ -72,6 +72,29 @@ function demote(low: v128, high: v128): v128 {
   );
 }
 
+/** Four lines of n elements, `block` bytes apart, side by side, as each sum waits for the one before. */
+@inline
+function scanLines<S extends Scan>(n: i32, block: usize, step: usize, isExclusive: i32, x: usize, y: usize): void {
+  const f = changetype<S>(0);
+  let s0 = f.start(), s1 = s0, s2 = s0, s3 = s0;
+  for (let i = 0; i < n; i++) {
+    const t0 = f.of(s0, load<f32>(x) as f64);
+    const t1 = f.of(s1, load<f32>(x + block) as f64);
+    const t2 = f.of(s2, load<f32>(x + 2 * block) as f64);
+    const t3 = f.of(s3, load<f32>(x + 3 * block) as f64);
+    store<f32>(y, (isExclusive ? s0 : t0) as f32);
+    store<f32>(y + block, (isExclusive ? s1 : t1) as f32);
+    store<f32>(y + 2 * block, (isExclusive ? s2 : t2) as f32);
+    store<f32>(y + 3 * block, (isExclusive ? s3 : t3) as f32);
+    s0 = t0;
+    s1 = t1;
+    s2 = t2;
+    s3 = t3;
+    x += step;
+    y += step;
+  }
+}
+
 @inline
 function scan<S extends Scan>(
   outer: i32,
@@ -88,7 +111,15 @@ function scan<S extends Scan>(
   const block = (n as usize) * row;
   const first = isReverse ? block - row : 0;
   const step: usize = isReverse ? (0 as usize) - row : row;
-  for (let o = 0; o < outer; o++) {
+  let o = 0;
+  if (inner == 1) {
+    for (; o + 4 <= outer; o += 4) {
+      scanLines<S>(n, block, step, isExclusive, x + first, y + first);
+      x += 4 * block;
+      y += 4 * block;
+    }
+  }
+  for (; o < outer; o++) {
     const whole = inner & ~3;
     // Rows of a chunk one after the other, so that memory is read in order.
     for (let j = 0; j < whole; j += CHUNK) {

@@ -1,14 +1,17 @@
 /**
  * Sine and cosine within 2 ulp for every float.
  *
- * x = q pi/2 + r, |r| <= pi/4: the reduction runs in float64 up to 10^6, and above it in integers
+ * Up to 10^6 x = (q - h) pi + r in float64, |r| <= pi/2, where h is 0 for the sine and 1/2 for the
+ * cosine: the result is sin r, of the other sign if q is odd. Above it the reduction runs in integers
  * on the bits of 2/pi, as many as a float's largest exponent needs.
  */
 
-const TWO_OVER_PI: f64 = 0.6366197723675814;
-/** pi/2 in two parts; the first has 33 bits, so q times it is exact below 2^20. */
-const PI_2_HI: f64 = 1.5707963267341256;
-const PI_2_LO: f64 = 6.077100506506192e-11;
+const ONE_OVER_PI: f64 = 0.3183098861837907;
+/** pi in two parts; the first has 33 bits, so (q - h) times it is exact below 2^19. */
+const PI_HI: f64 = 3.1415926534682512;
+const PI_LO: f64 = 1.2154201013012384e-10;
+/** 1.5 * 2^52: a sum with it is a whole number, in the low bits. */
+const ROUND: f64 = 6755399441055744;
 const EASY: f32 = 1000000;
 
 @inline
@@ -21,51 +24,42 @@ function step(p: v128, x: v128, c: f32): v128 {
   return f32x4.add(f32x4.mul(p, x), splat(c));
 }
 
+/** q + ROUND */
 @inline
-function quotient(x: v128): v128 {
-  return f64x2.nearest(f64x2.mul(x, f64x2.splat(TWO_OVER_PI)));
+function rounded(x: v128, h: f64): v128 {
+  const q = f64x2.mul(x, f64x2.splat(ONE_OVER_PI));
+  return f64x2.add(h == 0 ? q : f64x2.add(q, f64x2.splat(h)), f64x2.splat(ROUND));
 }
 
+/** r */
 @inline
-function remainder(x: v128, q: v128): v128 {
-  const high = f64x2.sub(x, f64x2.mul(q, f64x2.splat(PI_2_HI)));
-  return f64x2.sub(high, f64x2.mul(q, f64x2.splat(PI_2_LO)));
+function remainder(x: v128, sum: v128, h: f64): v128 {
+  let q = f64x2.sub(sum, f64x2.splat(ROUND));
+  if (h != 0) q = f64x2.sub(q, f64x2.splat(h));
+  const high = f64x2.sub(x, f64x2.mul(q, f64x2.splat(PI_HI)));
+  return f64x2.sub(high, f64x2.mul(q, f64x2.splat(PI_LO)));
 }
 
-/** sin(x + quarters pi/2) */
+/** sin(x + h pi) */
 @inline
-function wave4(x: v128, quarters: i32): v128 {
+function wave4(x: v128, h: f64): v128 {
   const low = f64x2.promote_low_f32x4(x);
   const high = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
-  const qLow = quotient(low);
-  const qHigh = quotient(high);
+  const sumLow = rounded(low, h);
+  const sumHigh = rounded(high, h);
   const r = v128.shuffle<i64>(
-    f32x4.demote_f64x2_zero(remainder(low, qLow)),
-    f32x4.demote_f64x2_zero(remainder(high, qHigh)),
+    f32x4.demote_f64x2_zero(remainder(low, sumLow, h)),
+    f32x4.demote_f64x2_zero(remainder(high, sumHigh, h)),
     0,
     2,
   );
-  const q = i32x4.add(
-    v128.shuffle<i64>(
-      i32x4.trunc_sat_f64x2_s_zero(qLow),
-      i32x4.trunc_sat_f64x2_s_zero(qHigh),
-      0,
-      2,
-    ),
-    i32x4.splat(quarters),
-  );
+  const q = v128.shuffle<i32>(sumLow, sumHigh, 0, 2, 4, 6);
   const z = f32x4.mul(r, r);
-  let s = step(splat(2.718046516747563e-06), z, -0.0001983930415008217);
-  s = step(s, z, 0.008333329111337662);
-  s = step(s, z, -0.1666666716337204);
+  let s = step(splat(2.602138920337893e-6), z, -0.00019807784701697528);
+  s = step(s, z, 0.008333038538694382);
+  s = step(s, z, -0.16666658222675323);
   const sine = f32x4.add(r, f32x4.mul(f32x4.mul(r, z), s));
-  let c = step(splat(2.443241282890085e-05), z, -0.0013887309469282627);
-  c = step(c, z, 0.04166664555668831);
-  const flat = f32x4.sub(splat(1), f32x4.mul(z, splat(0.5)));
-  const cosine = f32x4.add(flat, f32x4.mul(f32x4.mul(z, z), c));
-  const odd = i32x4.eq(v128.and(q, i32x4.splat(1)), i32x4.splat(1));
-  const value = v128.bitselect(cosine, sine, odd);
-  return v128.xor(value, i32x4.shl(v128.and(q, i32x4.splat(2)), 30));
+  return v128.xor(sine, i32x4.shl(q, 31));
 }
 
 /** Lanes beyond the easy range, one by one. */
@@ -149,5 +143,5 @@ export function sin4(x: v128): v128 {
 
 @inline
 export function cos4(x: v128): v128 {
-  return withLarge(x, wave4(x, 1), 1);
+  return withLarge(x, wave4(x, 0.5), 1);
 }
