@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { buildTests, nodeBuild } from "./build_tests.ts";
+import { inTurn, type Turn } from "./in_turn.ts";
 import { binary, root, typescriptFiles } from "./project.ts";
 import { type Counts, isNoise, readCounts } from "./test_output.ts";
 
@@ -23,6 +24,8 @@ interface Stage {
   command(): string[] | undefined | Promise<string[] | undefined>;
   /** Whether the command prints a closing line with counts. */
   readonly counts: boolean;
+  /** How many cores it keeps busy. */
+  readonly cores: 1 | 2;
 }
 
 interface Outcome extends Counts {
@@ -41,6 +44,9 @@ const PERMISSIONS = [
   "--allow-run",
   "--allow-net=127.0.0.1",
 ];
+
+/** What small machines have; stages run side by side as long as they suffice. */
+const CORES = 2;
 
 const stageTimeoutMs = 30 * 60_000;
 const testTimeoutMs = 5 * 60_000;
@@ -65,6 +71,8 @@ const nodeTest = [
   "--test-reporter=spec",
   `--test-timeout=${testTimeoutMs}`,
 ];
+
+let built: Promise<void> | undefined;
 
 const stages: readonly Stage[] = [
   check("format", "deno fmt", ["fmt", "--check"]),
@@ -93,18 +101,21 @@ const stages: readonly Stage[] = [
     name: "deno",
     title: "tests under Deno",
     counts: true,
-    command: () => some(tests, [deno, "test", ...PERMISSIONS, "--no-check"]),
+    cores: 2,
+    // As many files at once as DENO_JOBS says.
+    command: () => some(tests, [deno, "test", "--parallel", ...PERMISSIONS, "--no-check"]),
   },
   {
     name: "bun",
     title: "tests under Bun",
     counts: true,
+    cores: 2,
     // In worker processes, as the other runtimes do: every file starts from fresh globals.
     command: () =>
       some(tests.map((file) => `./${file}`), [
         binary("bun"),
         "test",
-        "--parallel=2",
+        `--parallel=${CORES}`,
         `--timeout=${testTimeoutMs}`,
         ...flags.verbose ? [] : ["--only-failures"],
       ]),
@@ -113,30 +124,35 @@ const stages: readonly Stage[] = [
     name: "node",
     title: "tests under Node",
     counts: true,
+    cores: 2,
     command: async () => {
-      await buildTests();
-      return some(tests.map(inNodeBuild), [...nodeTest, "--test-concurrency=2"]);
+      await (built ??= buildTests());
+      return some(tests.map(inNodeBuild), [...nodeTest, `--test-concurrency=${CORES}`]);
     },
   },
   {
     name: "tfjs",
     title: "tfjs-core's own op tests on our kernels, in Node",
     counts: true,
+    // Stock kernels and ours at once.
+    cores: 2,
     command: () => positionals.length > 0 ? undefined : [deno, "run", "-A", "test/tfjs_ops/run.ts"],
   },
   {
     name: "doc",
     title: "examples in the documentation",
     counts: true,
+    cores: 1,
     command: () => some(documented(), [deno, "test", "-A", "--doc"]),
   },
   {
     name: "package",
     title: "the packed npm package in Node, Bun, Deno and a browser",
     counts: true,
+    cores: 1,
     command: async () => {
       if (!existsSync(join(root, packageTest)) || !selected(packageTest)) return undefined;
-      await buildTests();
+      await (built ??= buildTests());
       return [...nodeTest, inNodeBuild(packageTest)];
     },
   },
@@ -152,25 +168,50 @@ async function main(): Promise<void> {
       process.exit(2);
     }
   }
-  const outcomes: Outcome[] = [];
-  for (const stage of stages) {
-    const wanted = names === undefined || names.includes(stage.name) ||
-      (names.includes("checks") && !stage.counts);
-    if (!wanted) continue;
-    const command = await stage.command();
-    if (command === undefined) continue;
-    console.log(`\n== ${stage.name}: ${stage.title}`);
-    outcomes.push(await run(stage, command));
-  }
-  report(outcomes);
+  const wanted = stages.filter((stage) =>
+    names === undefined || names.includes(stage.name) ||
+    (names.includes("checks") && !stage.counts)
+  );
+  const outcomes = await Promise.all(await begin(wanted));
+  report(outcomes.filter((outcome) => outcome !== undefined));
 }
 
-async function run(stage: Stage, [program, ...args]: string[]): Promise<Outcome> {
+/** Begins the stages in order, each as soon as there are cores for it. */
+async function begin(wanted: readonly Stage[]): Promise<Promise<Outcome | undefined>[]> {
+  const turn = inTurn((line) => console.log(line));
+  const running = new Set<Promise<unknown>>();
+  const outcomes: Promise<Outcome | undefined>[] = [];
+  let busy = 0;
+  for (const stage of wanted) {
+    while (busy > 0 && busy + stage.cores > CORES) await Promise.race(running);
+    busy += stage.cores;
+    const outcome: Promise<Outcome | undefined> = run(stage, turn()).finally(() => {
+      busy -= stage.cores;
+      running.delete(outcome);
+    });
+    running.add(outcome);
+    outcomes.push(outcome);
+  }
+  return outcomes;
+}
+
+async function run(stage: Stage, turn: Turn): Promise<Outcome | undefined> {
+  try {
+    const command = await stage.command();
+    if (command === undefined) return undefined;
+    turn.line(`\n== ${stage.name}: ${stage.title}`);
+    return await finish(stage, command, turn);
+  } finally {
+    turn.end();
+  }
+}
+
+async function finish(stage: Stage, [program, ...args]: string[], turn: Turn): Promise<Outcome> {
   const start = performance.now();
   const output: string[] = [];
   const child = spawn(program, args, {
     cwd: root,
-    env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_JOBS: `${CORES}` },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: stageTimeoutMs,
     killSignal: "SIGKILL",
@@ -180,7 +221,7 @@ async function run(stage: Stage, [program, ...args]: string[]): Promise<Outcome>
     output.push(line);
     const hidden = !flags.verbose && (isNoise(line) || (line === "" && previous === ""));
     if (hidden) return;
-    console.log(line);
+    turn.line(line);
     previous = line;
   };
   for (const stream of [child.stdout, child.stderr]) {
@@ -229,7 +270,7 @@ function describe({ passed, failed, skipped }: Counts): string {
 }
 
 function check(name: string, title: string, args: string[]): Stage {
-  return { name, title, counts: false, command: () => [deno, ...args] };
+  return { name, title, counts: false, cores: 1, command: () => [deno, ...args] };
 }
 
 function some(files: readonly string[], command: readonly string[]): string[] | undefined {

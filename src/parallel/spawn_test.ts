@@ -205,12 +205,12 @@ for (const method of ["spin", "park"]) {
   });
 }
 
-test("200 workers started and terminated leave no thread and no descriptor", {
+test("80 workers started and terminated leave no thread and no descriptor", {
   skip: process.platform === "linux" ? false : "there is no /proc",
 }, () => {
   const { threads, descriptors } = inProcess(`
     const [tasks, files] = [count("task"), count("fd")];
-    for (let i = 0; i < 50; i++) await round();
+    for (let i = 0; i < 20; i++) await round();
     const threads = await above("task", tasks + 3);
     console.log(JSON.stringify({ threads, descriptors: await above("fd", files + 3) }));`);
   // The runtimes keep a few threads of their own for later.

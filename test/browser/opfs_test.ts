@@ -21,9 +21,6 @@ interface Result {
 
 test(
   "OpfsStore fulfils the store contract, and a run resumes from it, in a page and in a worker of Chromium",
-  {
-    timeout: 90_000,
-  },
   async () => {
     const chromium = findChromium();
     if (chromium === undefined) return;

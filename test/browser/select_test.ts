@@ -10,7 +10,7 @@ interface Page {
   readonly threads: boolean;
 }
 
-test("selectBackend() works in an esbuild bundle in Chromium", { timeout: 60_000 }, async () => {
+test("selectBackend() works in an esbuild bundle in Chromium", async () => {
   const chromium = findChromium();
   if (chromium === undefined) return;
   const page = await runInChromium(

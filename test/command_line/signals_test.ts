@@ -43,7 +43,7 @@ registerDataset("Long", () => ({ train: set(100), validation: set(1e8) }));
 `;
 
 /** What is waited for takes minutes or for ever; a busy machine may take seconds to end a process. */
-const SOON_MS = 5000;
+const SOON_MS = 30_000;
 
 const TRAIN = ["train", "configs/waves.json", "--import", "pause.js"];
 

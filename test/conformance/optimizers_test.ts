@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { useBackend } from "../support/backend.ts";
 import { assertClose } from "../support/close.ts";
 import { runScript } from "../support/script.ts";
-import { skipWithoutWebgpu, webgpuEnvironment } from "../support/webgpu.ts";
+import { repeatsNode, skipWithoutWebgpu, webgpuEnvironment } from "../support/webgpu.ts";
 import { everyOptimizer, type Values } from "./optimizer_runs.ts";
 import type { WebgpuOptimizers } from "./optimizers_webgpu.ts";
 
@@ -28,7 +28,7 @@ test("every optimizer gives the same numbers on wasm as on cpu, without sums the
 
 test(
   "every optimizer gives the numbers of cpu, of torch and of its formula on webgpu",
-  { timeout: 100_000 },
+  { skip: repeatsNode },
   () => {
     const { status, stdout, stderr } = runScript(
       `import "./test/conformance/optimizers_webgpu.ts";`,

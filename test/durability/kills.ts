@@ -67,7 +67,7 @@ export async function killAtRandom(plan: KillPlan): Promise<KillFigures> {
   return figures;
 }
 
-/** Kills at file-system calls inside a save: call 0, 1, 2, ... of saves drawn at random. */
+/** Kills at file-system calls inside a save, all of them one after the other, of saves drawn at random. */
 export async function killInSave(plan: KillPlan): Promise<KillFigures> {
   const { runtimes, iterations, seed, kills } = plan;
   const draws = new Draws(seed);
@@ -76,12 +76,13 @@ export async function killInSave(plan: KillPlan): Promise<KillFigures> {
     const whole = start(runtimes[0], join(folder, "whole"), { iterations });
     assert.equal((await whole.ended).status, 0);
     const wanted = await outcomeOf(join(folder, "whole"));
-    for (let call = 0; figures.kills < kills; call++) {
-      const directory = join(folder, `run-${call}`);
+    while (figures.kills < kills) {
+      const directory = join(folder, `run-${figures.runs}`);
+      const call = figures.runs * STRIDE % CALLS;
       const runtime = draws.pick(runtimes);
       const save = 2 + draws.below(Math.floor(iterations / 3) - 4);
-      const training = start(runtime, directory, { iterations, stall: [save, call % CALLS] });
-      assert.ok(await training.said("stalled"), `no call ${call % CALLS} in save ${save}`);
+      const training = start(runtime, directory, { iterations, stall: [save, call] });
+      assert.ok(await training.said("stalled"), `no call ${call} in save ${save}`);
       assert.ok(training.kill());
       await training.ended;
       figures.kills++;
@@ -90,7 +91,7 @@ export async function killInSave(plan: KillPlan): Promise<KillFigures> {
       assert.equal(status, 0, output);
       assert.match(output, /resuming .* after iteration [1-9]/);
       assert.match(output, /which is gone: taking over/);
-      assert.deepEqual(await outcomeOf(directory), wanted, `call ${call % CALLS} of save ${save}`);
+      assert.deepEqual(await outcomeOf(directory), wanted, `call ${call} of save ${save}`);
       figures.runs++;
     }
   });
@@ -99,3 +100,5 @@ export async function killInSave(plan: KillPlan): Promise<KillFigures> {
 
 /** Calls from the opening of a checkpoint's temporary file to the removal of an old one. */
 const CALLS = 30;
+/** From one of them to the next: a few kills are spread over the save, thirty meet every call. */
+const STRIDE = 11;

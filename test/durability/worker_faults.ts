@@ -1,4 +1,4 @@
-/** Workers that are lost in set phases and ways, one after the other: `worker_faults.ts all`. */
+/** Workers that are lost in set phases and ways, one after the other: `worker_faults.ts all`, or a list as JSON. */
 import { strict as assert } from "node:assert";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -76,8 +76,9 @@ export function assertAlike(run: MortalRun, plain: MortalRun): void {
 }
 
 const [which] = process.argv.slice(2);
-if (which === "all" && /worker_faults\.[jt]s$/.test(process.argv[1])) {
-  const figures = await strikeAll(everyFault);
-  assert.equal(figures.struck, everyFault.length);
+if (which !== undefined && /worker_faults\.[jt]s$/.test(process.argv[1])) {
+  const faults = which === "all" ? everyFault : JSON.parse(which) as Fault[];
+  const figures = await strikeAll(faults);
+  assert.equal(figures.struck, faults.length);
   console.log(JSON.stringify(figures));
 }

@@ -6,8 +6,8 @@ import type { LeakFigures } from "./worker_leaks.ts";
 import { killWorkers } from "./worker_kills.ts";
 
 test("a run whose workers are terminated at random instants ends with the bits of one in process", async () => {
-  const { kills, updates } = await killWorkers({ kills: 5, updates: 1, seed: 1 });
-  assert.ok(kills >= 5 && updates >= 1, `${kills} kills, ${updates} in updates`);
+  const { kills, updates } = await killWorkers({ kills: 3, updates: 1, seed: 1 });
+  assert.ok(kills >= 3 && updates >= 1, `${kills} kills, ${updates} in updates`);
 });
 
 test("runs with workers leave no thread, descriptor, tensor or shared memory behind", async () => {

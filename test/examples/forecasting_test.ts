@@ -9,7 +9,7 @@ import { findEtth1, runExample } from "./run_example.ts";
 const folder = join(root, "examples", "forecasting");
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith(".json"))) {
-  test(`examples/forecasting/${file} fits one batch`, { timeout: 60_000 }, async () => {
+  test(`examples/forecasting/${file} fits one batch`, async () => {
     const config = JSON.parse(readFileSync(join(folder, file), "utf8"));
     const settings: Record<string, unknown> = {
       "train.iterations": 10,
@@ -36,7 +36,6 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")))
 
 test("examples/forecasting/etth1_dlinear.json reaches the published numbers", {
   skip: runtime !== "deno" && "runs under Deno only",
-  timeout: 120_000,
 }, async () => {
   const path = findEtth1(existsSync);
   if (path === undefined) return;

@@ -24,7 +24,7 @@ test("the data set Mnist splits each digit and gives grey values in [0, 1]", asy
   assert.equal([all.train, all.validation, all.test].reduce((n, d) => n + lengthOf(d), 0), 10_000);
 });
 
-test("examples/images/mlp.json learns digits on wasm", { timeout: 60_000 }, async () => {
+test("examples/images/mlp.json learns digits on wasm", async () => {
   const { summary, losses } = await runExample("images/mlp.json", {
     "train.iterations": 60,
     "validation.limitBatches": 2,
@@ -36,7 +36,7 @@ test("examples/images/mlp.json learns digits on wasm", { timeout: 60_000 }, asyn
   assert.equal(summary.best!.metric, "val/accuracy");
 });
 
-test("examples/images/cnn.json learns digits on wasm", { timeout: 60_000 }, async () => {
+test("examples/images/cnn.json learns digits on wasm", async () => {
   const { summary, losses } = await runExample("images/cnn.json", {
     "train.iterations": 60,
     "validation.limitBatches": 2,

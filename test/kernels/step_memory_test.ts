@@ -6,9 +6,9 @@ import { useKernels } from "../support/kernels.ts";
 
 for (const name of ["cnn", "transformer_block"]) {
   for (const variant of ["plain", "fused"] as const) {
-    test(`memory is flat over 300 steps: ${name}, ${variant}`, async () => {
+    test(`memory is flat over 100 steps: ${name}, ${variant}`, async () => {
       await useKernels();
-      const [early, late] = await memoryOfSteps(name, variant, [20, 300]);
+      const [early, late] = await memoryOfSteps(name, variant, [20, 100]);
       assert.ok(early.blocks > 0);
       const { tensors, tensorBytes, blocks, heapBytes } = early;
       assert.deepEqual(

@@ -15,7 +15,7 @@ import {
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
 import { Lines, series, smallConfig } from "../support/runs.ts";
 import { linearConfig, regression } from "../runner/support.ts";
-import { assertSame, filed, imports, partsConfig, runOf } from "./support.ts";
+import { assertSame, filed, imports, once, partsConfig, runOf } from "./support.ts";
 
 /** A callback of a program that uses all hooks of the coordinator, and what it has seen. */
 class Meddler implements Callback {
@@ -245,7 +245,7 @@ const rows: [title: string, config: () => RunConfig][] = [
 ];
 
 for (const [title, config] of rows) {
-  test(`2 workers leave the bytes of 1: ${title}`, async () => {
+  test(`2 workers leave the bytes of 1: ${title}`, once, async () => {
     const one = await runOf({ ...config(), workers: 1 });
     const two = await runOf({ ...config(), workers: 2 });
     assert.equal(two.summary.workers, 2);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { IterationRunner, type RunConfig } from "../../mod.ts";
 import { optimizerConfigs } from "../support/optimizer_configs.ts";
 import { Lines, type Overrides } from "../support/runs.ts";
-import { assertSame, imports, partsConfig, runOf } from "./support.ts";
+import { assertSame, imports, once, partsConfig, runOf } from "./support.ts";
 
 /** Take more than one gradient an update. */
 const closures = ["ASAM", "LBFGS", "SAM"];
@@ -52,7 +52,7 @@ const alone: { type: string; params: Record<string, unknown> }[] = [
 ];
 
 for (const optimizer of alone) {
-  test(`${optimizer.type} of a whole model: 2 workers leave the bytes of 1`, async () => {
+  test(`${optimizer.type} of a whole model: 2 workers leave the bytes of 1`, once, async () => {
     const config = (workers: number) => partsConfig({ workers, optimizer });
     assertSame(await runOf(config(1)), await runOf(config(2)), optimizer.type);
   });

@@ -2,12 +2,18 @@
 import { strict as assert } from "node:assert";
 import { type CreateOptions, IterationRunner, type RunConfig, type Summary } from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
+import { runtime } from "../../src/core/host.ts";
 import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
 import "./components.ts";
 
 /** What the workers import. */
 export const imports: readonly string[] = [new URL("./components.ts", import.meta.url).href];
+
+/** Of what every runtime computes in the same way, given that its workers share memory: see exact_test.ts. */
+export const once: { skip: string | false } = {
+  skip: runtime !== "deno" && "runs under Deno only",
+};
 
 /** What a run leaves: its summary, the digits of its reports, its checkpoints, what it printed. */
 export interface Left {

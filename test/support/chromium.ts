@@ -23,19 +23,21 @@ export const FLAGS: string[] = [
 ];
 
 /** A page that has not answered by then never will. */
-const LIMIT_MS = 50_000;
+const LIMIT_MS = 150_000;
 
 /**
  * Chromium's path, which the environment variable CHROMIUM_PATH may name; undefined if it is not
  * installed, which is said in a line, or an error where DOWNHILL_REQUIRE_BROWSER is 1.
  */
-export function findChromium(): string | undefined {
-  const { CHROMIUM_PATH } = process.env;
+export function findChromium(
+  environment: Record<string, string | undefined> = process.env,
+): string | undefined {
+  const { CHROMIUM_PATH, DOWNHILL_REQUIRE_BROWSER } = environment;
   const programs = CHROMIUM_PATH ? [CHROMIUM_PATH] : PROGRAMS;
   const program = programs.find(existsSync);
   if (program !== undefined) return program;
   const reason = `Chromium is not installed: none of ${programs.join(", ")}`;
-  if (process.env.DOWNHILL_REQUIRE_BROWSER === "1") {
+  if (DOWNHILL_REQUIRE_BROWSER === "1") {
     throw new Error(`a browser is required (DOWNHILL_REQUIRE_BROWSER=1): ${reason}`);
   }
   console.log(`skipped: ${reason}`);

@@ -39,7 +39,7 @@ export function startDownhill(
     cwd,
     env: { ...process.env, NO_COLOR: "", DENO_NO_UPDATE_CHECK: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 60_000,
+    timeout: 240_000,
     killSignal: "SIGKILL",
   });
   let stdout = "", stderr = "";

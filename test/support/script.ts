@@ -1,5 +1,6 @@
 /** Runs a script in a process of its own, in the runtime that runs the test. */
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -24,7 +25,7 @@ export function runScript(
   folder: string = join(root, "build", "scripts"),
 ): Finished {
   mkdirSync(folder, { recursive: true });
-  const file = join(folder, `${process.pid}_${count++}.mjs`);
+  const file = join(folder, `${randomUUID()}.mjs`);
   try {
     bundle(source, file, ["--platform=node", "--packages=external"]);
     const args = "Deno" in globalThis ? ["run", "-A", file] : [file];
@@ -32,15 +33,13 @@ export function runScript(
       cwd: folder,
       encoding: "utf8",
       env: { ...process.env, ...env },
-      timeout: 120_000,
+      timeout: 240_000,
     });
     return { status, stdout, stderr };
   } finally {
     rmSync(file, { force: true });
   }
 }
-
-let count = 0;
 
 /** Bundles TypeScript `source`, whose imports start at the repository root, into `file` (ESM). */
 export function bundle(source: string, file: string, flags: readonly string[]): void {

@@ -60,6 +60,9 @@ export function skipWithoutWebgpu(reason: string): void {
   console.log(`skipped: ${reason}`);
 }
 
+/** Why Bun need not repeat what Node has shown of the numbers of webgpu; undefined elsewhere. */
+export const repeatsNode: string | false = runtime === "bun" && "Node runs the same adapter (Dawn)";
+
 /** Counts compute dispatches, whoever records them, from now on. */
 export function countDispatches(): { count: number } {
   const counter = { count: 0 };

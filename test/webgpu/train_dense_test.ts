@@ -7,7 +7,7 @@ import type { Trained } from "./train_dense.ts";
 /** 20 steps of float32 with additions in another order. (WGSL allows sin an error of 2^-11: unused.) */
 const TOLERANCE = 1e-5;
 
-test("webgpu trains on the device to the numbers of the cpu backend", { timeout: 60_000 }, () => {
+test("webgpu trains on the device to the numbers of the cpu backend", () => {
   const { status, stdout, stderr } = runScript(
     `import "./test/webgpu/train_dense.ts";`,
     webgpuEnvironment(),

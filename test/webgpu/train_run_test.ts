@@ -1,17 +1,14 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { runtime } from "../../src/core/host.ts";
 import { runScript } from "../support/script.ts";
-import { skipWithoutWebgpu, webgpuEnvironment } from "../support/webgpu.ts";
+import { repeatsNode, skipWithoutWebgpu, webgpuEnvironment } from "../support/webgpu.ts";
 import type { RunResult, TrainedRun } from "./train_run.ts";
 
 /** Relative; ten updates of float32 with additions in another order. */
 const TOLERANCE = 1e-4;
 
-test("IterationRunner trains, validates, resumes and tests on webgpu", {
-  skip: runtime === "bun" && "Node runs the same adapter (Dawn)",
-  timeout: 120_000,
-}, () => {
+const title = "IterationRunner trains, validates, resumes and tests on webgpu";
+test(title, { skip: repeatsNode }, () => {
   const { status, stdout, stderr } = runScript(
     `import "./test/webgpu/train_run.ts";`,
     webgpuEnvironment(),
