@@ -465,39 +465,44 @@ test("Conv2D and depthwise convolutions see weights that an optimizer updates in
 });
 
 test("Conv2D and its filter's gradient have the bits of a product with the matrix of patches", async () => {
-  const [n, h, w, c, o] = [2, 13, 11, 7, 9];
-  const x = noise(n * h * w * c, 1);
-  const patches = new Float32Array(n * h * w * 9 * c);
-  for (let at = 0; at < patches.length; at++) {
-    const [channel, tap] = [at % c, Math.floor(at / c) % 9];
-    const position = Math.floor(at / c / 9);
-    const row = Math.floor(position / w) % h + Math.floor(tap / 3) - 1;
-    const column = position % w + tap % 3 - 1;
-    const image = Math.floor(position / w / h);
-    if (row < 0 || row >= h || column < 0 || column >= w) continue;
-    patches[at] = x[((image * h + row) * w + column) * c + channel];
-  }
-  for (const fused of modes) {
-    for (const tile of TILES) {
-      await useKernels({ fused, tile });
-      const matrix = tf.tensor2d(patches, [n * h * w, 9 * c]);
-      const filter = tensor([3, 3, c, o], 2);
-      const y = await run(
-        "Conv2D",
-        { x: tf.tensor(x, [n, h, w, c]), filter },
-        { strides: 1, pad: "same", dilations: 1 },
-        "NHWC",
-      );
-      assert.deepEqual(y, await take(tf.matMul(matrix, tf.reshape(filter, [9 * c, o]))));
-      const dy = tensor([n, h, w, o], 3);
-      const dw = await run(
-        "Conv2DBackpropFilter",
-        { x: tf.tensor(x, [n, h, w, c]), dy },
-        { strides: 1, pad: "same", filterShape: [3, 3, c, o] },
-        "NHWC",
-      );
-      assert.deepEqual(dw, await take(tf.matMul(matrix, tf.reshape(dy, [n * h * w, o]), true)));
+  const [n, h, w] = [2, 13, 11];
+  // Padding, channels, output channels: of the patches' steps, one block or two.
+  for (const [pad, c, o] of [[1, 7, 9], [0, 7, 9], [0, 1, 16], [1, 31, 3], [0, 31, 8]]) {
+    const [outH, outW] = [h + 2 * pad - 2, w + 2 * pad - 2];
+    const x = noise(n * h * w * c, 1);
+    const patches = new Float32Array(n * outH * outW * 9 * c);
+    for (let at = 0; at < patches.length; at++) {
+      const [channel, tap] = [at % c, Math.floor(at / c) % 9];
+      const position = Math.floor(at / c / 9);
+      const row = Math.floor(position / outW) % outH + Math.floor(tap / 3) - pad;
+      const column = position % outW + tap % 3 - pad;
+      const image = Math.floor(position / outW / outH);
+      if (row < 0 || row >= h || column < 0 || column >= w) continue;
+      patches[at] = x[((image * h + row) * w + column) * c + channel];
+    }
+    const attributes = { strides: 1, pad, dilations: 1, filterShape: [3, 3, c, o] };
+    for (const fused of modes) {
+      for (const tile of TILES) {
+        await useKernels({ fused, tile });
+        const matrix = tf.tensor2d(patches, [n * outH * outW, 9 * c]);
+        const image = tf.tensor(x, [n, h, w, c]);
+        const filter = tensor([3, 3, c, o], 2);
+        const y = await run("Conv2D", { x: image, filter }, attributes, "NHWC");
+        assert.deepEqual(y, await take(tf.matMul(matrix, tf.reshape(filter, [9 * c, o]))));
+        const dy = tensor([n, outH, outW, o], 3);
+        const dw = await run("Conv2DBackpropFilter", { x: image, dy }, attributes, "NHWC");
+        const rows = tf.reshape(dy, [n * outH * outW, o]);
+        assert.deepEqual(dw, await take(tf.matMul(matrix, rows, true)));
+      }
     }
   }
   await useKernels();
+});
+
+test("Conv2D does not multiply what is around the image: infinite weights there change nothing", async () => {
+  await useKernels();
+  const filter = tf.tensor4d([Infinity, 2, 3, 4], [2, 2, 1, 1]);
+  const x = tf.ones<tf.Rank.R4>([1, 2, 2, 1]);
+  const y = await take(tf.conv2d(x, filter, 1, explicit(1, 0, 1, 0)));
+  assert.deepEqual(y, new Float32Array([4, 7, 6, Infinity]));
 });

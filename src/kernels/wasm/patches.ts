@@ -1,4 +1,4 @@
-/** Products with the patches of images, on f32_conv and f32_conv_filter of as/gemm.ts. */
+/** Products with the patches of images, on f32_conv and f32_conv_filter of as/conv.ts. */
 import type { KernelContext } from "./context.ts";
 import { activationNumber, type Epilogue, float32Bits } from "./gemm.ts";
 import { type Triple, volume } from "./window.ts";
@@ -36,7 +36,7 @@ export function patchesTimesFilter(
   const fromSlopes = slopes === undefined ? list + 4 * PATCH_LIST : context.address(slopes);
   const [biasColumn, slopeColumn] = [bias, slopes].map((x) => Number((x?.shape.at(-1) ?? 1) > 1));
   const f = activationNumber(activation)!;
-  const scratch = context.scratch(exports.f32_conv_scratch());
+  const scratch = context.scratch(exports.f32_gemm_scratch());
   if (k === 0) {
     exports.b32_fill(m * outChannels, result, 0);
     exports.f32_epilogue(
@@ -63,7 +63,7 @@ export function positionsTimesSlopes(context: KernelContext, product: PatchProdu
   const k = product.batch * volume(product.out);
   const m = volume(product.taps) * channels;
   const list = context.list(patchList(product));
-  const scratch = context.scratch(exports.f32_conv_scratch());
+  const scratch = context.scratch(exports.f32_gemm_scratch());
   if (isPointwise(product)) {
     exports.f32_gemm(
       ...[tile, m, outChannels, k, image, 1, m, dy, outChannels, 1, result, scratch] as const,

@@ -12,7 +12,7 @@
  *     direct   small or narrow: A is read where it lies, B too if its rows are contiguous
  *     packed   blocks of A and B are copied into panels that stay in the caches
  *
- * In a convolution A is the matrix of the patches of an image, or its transpose (patches.ts).
+ * In the gradient of a filter A is the transposed matrix of the patches of an image (patches.ts).
  */
 import { f32_epilogue } from "./epilogue";
 import {
@@ -24,14 +24,14 @@ import {
 import { joinHigh, joinLow, loadPart, storePart, zipHigh, zipLow } from "./lanes";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
-import { packPositions, packTaps, PATCH_SCRATCH } from "./patches";
+import { packTaps } from "./patches";
 
 /** Steps of the sum in a block: a panel of B of 8 columns fills 8 KiB of the first-level cache. */
-const BLOCK: i32 = 256;
+export const BLOCK: i32 = 256;
 /** Rows of A in a block: a multiple of every tile's rows. */
 const ROWS: i32 = 120;
 /** Columns of B in a block: a multiple of every tile's columns. */
-const COLUMNS: i32 = 480;
+export const COLUMNS: i32 = 480;
 /** Columns of a chunk in the vector path. */
 const CHUNK: i32 = 2048;
 
@@ -40,13 +40,9 @@ export function f32_gemm_scratch(): i32 {
   return (BLOCK * (ROWS + COLUMNS) + 6 * 12) << 2;
 }
 
-/** Bytes of scratch memory that the products with patches need. */
-export function f32_conv_scratch(): i32 {
-  return f32_gemm_scratch() + PATCH_SCRATCH;
-}
-
+/** Bytes of `n` floats. */
 @inline
-function floats(n: i32): usize {
+export function floats(n: i32): usize {
   return (n as usize) << 2;
 }
 
@@ -91,7 +87,7 @@ export function f32_gemm(
     direct(m, n, k, a, aRow, aColumn, b, bRow, bColumn, c, scratch);
   } else {
     packed(
-      tile, m, n, k, a, aRow, aColumn, 0, false, b, bRow, bColumn, c, scratch,
+      tile, m, n, k, a, aRow, aColumn, 0, b, bRow, bColumn, c, scratch,
       bias, biasRow, biasColumn, f, alpha, alphaRow, alphaColumn,
     );
     return;
@@ -136,62 +132,10 @@ function isDirect(tile: i32, m: i32, n: i32, k: i32): bool {
   return (m as f32) * (n as f32) * (k as f32) < 60000;
 }
 
-/**
- * Y[position, j] = f(sum over steps of P[position, step] * W[step, j] + bias[j]): a convolution of m
- * positions, k steps and n output channels. P is described by `patches`, see patches.ts.
- *
- * Needs:  m, n, k >= 1; `scratch` of f32_conv_scratch() bytes; Y apart from the rest. Column strides
- *         of bias and alpha are 0 or 1.
- * Error:  as f32_gemm.
- */
-export function f32_conv(
-  tile: i32,
-  m: i32,
-  n: i32,
-  k: i32,
-  image: usize,
-  patches: usize,
-  w: usize,
-  y: usize,
-  scratch: usize,
-  bias: usize,
-  biasColumn: usize,
-  f: i32,
-  alpha: usize,
-  alphaColumn: usize,
-): void {
-  packed(
-    tile, m, n, k, image, 0, 0, patches, false, w, n, 1, y, scratch,
-    bias, 0, biasColumn, f, alpha, 0, alphaColumn,
-  );
-}
-
-/**
- * dW[step, j] = sum over positions of P[position, step] * dY[position, j]: the gradient of the filter
- * of m steps and n output channels, over k positions.
- *
- * Needs and error as f32_conv, where the sum has k terms.
- */
-export function f32_conv_filter(
-  tile: i32,
-  m: i32,
-  n: i32,
-  k: i32,
-  image: usize,
-  patches: usize,
-  dy: usize,
-  dw: usize,
-  scratch: usize,
-): void {
-  packed(
-    tile, m, n, k, image, 0, 0, patches, true, dy, n, 1, dw, scratch,
-    0, 0, 0, 0, 0, 0, 0,
-  );
-}
-
 // --- packed ---
 
-function packed(
+/** The packed path; with `patches`, a list of patches.ts, A is described by it and lies at `a`. */
+export function packed(
   tile: i32,
   m: i32,
   n: i32,
@@ -200,7 +144,6 @@ function packed(
   aRow: usize,
   aColumn: usize,
   patches: usize,
-  isTransposed: bool,
   b: usize,
   bRow: usize,
   bColumn: usize,
@@ -237,10 +180,8 @@ function packed(
         if (patches == 0) {
           const fromA = a + (((i as usize) * aRow + (p as usize) * aColumn) << 2);
           f32_pack(packedA, fromA, aRow, aColumn, rows, steps, height);
-        } else if (isTransposed) {
-          packTaps(packedA, a, patches, i, rows, p, steps, height);
         } else {
-          packPositions(packedA, a, patches, i, rows, p, steps, height, packedB + floats(BLOCK * COLUMNS));
+          packTaps(packedA, a, patches, i, rows, p, steps, height);
         }
         const to = c + (i as usize) * cStep + floats(j);
         for (let y = 0; y < columns; y += width) {

@@ -3,8 +3,9 @@
  * be fused, because their order never depends on how the work is cut.
  */
 export * from "./attention";
+export * from "./conv";
 export * from "./depthwise";
 export * from "./epilogue";
-export * from "./gemm";
+export { f32_gemm, f32_gemm_batch, f32_gemm_scratch } from "./gemm";
 export * from "./gemm_tiles";
 export * from "./recurrent";
