@@ -7,7 +7,7 @@ import { GRADIENT } from "../../src/parallel/protocol.ts";
 import * as tf from "../../src/tensor/tf.ts";
 import type { Overrides } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
-import { assertSame, type Left, partsConfig, runOf } from "./support.ts";
+import { assertSame, type Left, once, partsConfig, runOf } from "./support.ts";
 
 /** Counts at the start of every iteration the gradients that were asked for before. */
 class Ahead implements Callback {
@@ -54,30 +54,34 @@ test("the next iteration is begun before it is asked for, unless an evaluation c
   for (const i of [0, 8, 16]) assert.equal(early[i], false, `iteration ${i + 1}`);
 });
 
-test("what was begun too early is given up: weights, rates and frozen parameters changed by callbacks", async () => {
-  const changes: Callback = {
-    name: "Changes",
-    iterationEnd(run) {
-      const { parameters } = run.model;
-      const [name, other] = Object.keys(parameters);
-      const { iteration } = run.state;
-      if (iteration % 5 === 1) {
-        tf.tidy(() => parameters[name].assign(tf.mul(parameters[name], 0.9)));
-      }
-      if (iteration % 5 === 2) run.optimizer.paramGroups[0].lr *= 0.8;
-      (parameters[other] as { trainable: boolean }).trainable = iteration % 5 !== 3;
-      if (iteration % 5 === 4) run.optimizer.loadStateDict(run.optimizer.stateDict());
-    },
-  };
-  const { one, two, early } = await both(() => ({
-    optimizer: { type: "AdamW", params: { lr: 0.05 } },
-    train: { iterations: 15, batchSize: 5 },
-    validation: { interval: 15 },
-    callbacks: [changes] as never,
-  }));
-  assertSame(one, two, "2 workers");
-  assert.ok(early.includes(true));
-});
+test(
+  "what was begun too early is given up: weights, rates and frozen parameters changed by callbacks",
+  once,
+  async () => {
+    const changes: Callback = {
+      name: "Changes",
+      iterationEnd(run) {
+        const { parameters } = run.model;
+        const [name, other] = Object.keys(parameters);
+        const { iteration } = run.state;
+        if (iteration % 5 === 1) {
+          tf.tidy(() => parameters[name].assign(tf.mul(parameters[name], 0.9)));
+        }
+        if (iteration % 5 === 2) run.optimizer.paramGroups[0].lr *= 0.8;
+        (parameters[other] as { trainable: boolean }).trainable = iteration % 5 !== 3;
+        if (iteration % 5 === 4) run.optimizer.loadStateDict(run.optimizer.stateDict());
+      },
+    };
+    const { one, two, early } = await both(() => ({
+      optimizer: { type: "AdamW", params: { lr: 0.05 } },
+      train: { iterations: 15, batchSize: 5 },
+      validation: { interval: 15 },
+      callbacks: [changes] as never,
+    }));
+    assertSame(one, two, "2 workers");
+    assert.ok(early.includes(true));
+  },
+);
 
 /** 60 rows of which one makes the loss not finite. */
 function spoilt(row: number): ArrayDataset {
@@ -107,32 +111,36 @@ for (const nonFinite of ["skip", { rollback: 1 }] as const) {
   );
 }
 
-test("a checkpoint that is asked for in the middle of an iteration is that of the one before", async () => {
-  const config = () =>
-    partsConfig({
-      workers: 2,
-      shards: 2,
-      optimizer: { type: "AdamW", params: { lr: 0.05 } },
-      train: { iterations: 12, batchSize: 5 },
-      validation: { interval: 12 },
-      checkpoint: { interval: 1, keep: 100 },
-      // What follows is not told by it.
-      log: { interval: 12, progress: false, tensorboard: false },
+test(
+  "a checkpoint that is asked for in the middle of an iteration is that of the one before",
+  once,
+  async () => {
+    const config = () =>
+      partsConfig({
+        workers: 2,
+        shards: 2,
+        optimizer: { type: "AdamW", params: { lr: 0.05 } },
+        train: { iterations: 12, batchSize: 5 },
+        validation: { interval: 12 },
+        checkpoint: { interval: 1, keep: 100 },
+        // What follows is not told by it.
+        log: { interval: 12, progress: false, tensorboard: false },
+      });
+    const plain = await runOf({
+      ...config(),
+      callbacks: [{ name: "Asking", iterationStart() {} }] as never,
     });
-  const plain = await runOf({
-    ...config(),
-    callbacks: [{ name: "Asking", iterationStart() {} }] as never,
-  });
-  let asks = 0;
-  const asking: Callback = {
-    name: "Asking",
-    iterationStart(run) {
-      const { iteration } = run.state;
-      if (iteration === 0) return;
-      setTimeout(() => run.saveCheckpoint({ wait: false }).then(() => asks++), iteration % 4);
-    },
-  };
-  const asked = await runOf({ ...config(), callbacks: [asking] as never });
-  assert.ok(asks > 0);
-  assertSame(plain, asked, "asked at odd times");
-});
+    let asks = 0;
+    const asking: Callback = {
+      name: "Asking",
+      iterationStart(run) {
+        const { iteration } = run.state;
+        if (iteration === 0) return;
+        setTimeout(() => run.saveCheckpoint({ wait: false }).then(() => asks++), iteration % 4);
+      },
+    };
+    const asked = await runOf({ ...config(), callbacks: [asking] as never });
+    assert.ok(asks > 0);
+    assertSame(plain, asked, "asked at odd times");
+  },
+);
