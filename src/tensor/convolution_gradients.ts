@@ -128,7 +128,7 @@ function inputGradient(
 ): core.Tensor {
   if (isDepthwiseFirst(kernels, convolution)) {
     const [n, c, h, w] = inputShape;
-    const last = { ...convolution, dataFormat: "NHWC" };
+    const last = channelsLast(convolution);
     return toFirst(inputGradient(kernels, last, [n, h, w, c], toLast(dy), filter));
   }
   const dilations = spread(convolution, kernels);
@@ -148,7 +148,7 @@ function filterGradient(
   filterShape: number[],
 ): core.Tensor {
   if (isDepthwiseFirst(kernels, convolution)) {
-    const last = { ...convolution, dataFormat: "NHWC" };
+    const last = channelsLast(convolution);
     return filterGradient(kernels, last, toLast(x), toLast(dy), filterShape);
   }
   const dilations = spread(convolution, kernels);
@@ -167,6 +167,13 @@ function filterGradient(
 /** The kernels of a depthwise convolution's gradients have no data format. */
 function isDepthwiseFirst(kernels: Kernels, { dataFormat }: Convolution): boolean {
   return kernels === DEPTHWISE && dataFormat === "NCHW";
+}
+
+/** Explicit padding is in the order of the axes. */
+function channelsLast(convolution: Convolution): Convolution {
+  const { pad } = convolution;
+  const [n, c, h, w] = Array.isArray(pad) ? pad : [];
+  return { ...convolution, dataFormat: "NHWC", pad: Array.isArray(pad) ? [n, h, w, c] : pad };
 }
 
 function toLast(x: core.Tensor): core.Tensor {

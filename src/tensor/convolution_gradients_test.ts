@@ -93,6 +93,43 @@ for (const [backend, use] of BACKENDS) {
     await assertNear(dw, item.gradients.w, 2e-6, "dw");
   });
 
+  // tfjs' cpu kernel of a depthwise convolution has channels last alone.
+  if (backend === "wasm") {
+    test("explicit padding with channels first is that of a depthwise gradient with them last", async () => {
+      await use();
+      const [x, w] = [
+        tf.randomUniform([2, 5, 6, 3]),
+        tf.randomUniform([3, 2, 3, 2]),
+      ] as tf.Tensor4D[];
+      const [h, v]: [Pair, Pair] = [[2, 0], [0, 3]];
+      const gradients = (isFirst: boolean) => {
+        const [format, pad] = isFirst
+          ? ["NCHW", [[0, 0], [0, 0], h, v]] as const
+          : ["NHWC", [[0, 0], h, v, [0, 0]]] as const;
+        const y = (x: tf.Tensor, w: tf.Tensor): tf.Tensor => {
+          const image = (isFirst ? tf.transpose(x, [0, 3, 1, 2]) : x) as tf.Tensor4D;
+          return tf.square(tf.depthwiseConv2d(image, w as tf.Tensor4D, 1, pad as never, format));
+        };
+        return tf.grads(y)([x, w]);
+      };
+      const [first, last] = [gradients(true), gradients(false)];
+      for (const [i, gradient] of first.entries()) {
+        assert.ok(gradient.dataSync().some((value) => value > 1));
+        assert.deepEqual(gradient.dataSync(), last[i].dataSync());
+      }
+    });
+  }
+
+  test(`a depthwise convolution with dilations trains behind another operation on ${backend}`, async () => {
+    await use();
+    const item = cases.find(({ op, options }) => op === "depthwiseConv2d" && options.dilations);
+    const inputs = Object.values(item!.arguments).map(tensorOf);
+    const dy = tensorOf(item!.coefficients);
+    const behind = tf.grads((x, w) => compute(item!, [tf.mul(x, 1), tf.mul(w, 1)]))(inputs, dy);
+    await assertNear(behind[0], item!.gradients.x, 2e-6, "dx");
+    await assertNear(behind[1], item!.gradients.w, 2e-6, "dw");
+  });
+
   test(`fused.conv2d and Conv2D layers with dilations or tanh train on ${backend}`, async () => {
     await use();
     const item = cases[0];

@@ -44,10 +44,13 @@ export const depthwiseConv2d: typeof core.depthwiseConv2d = <T extends core.Tens
   );
   if (!isDilated(dilations)) return convolve(image, weights) as T;
   const attributes = { strides, pad, dataFormat, dilations, dimRoundingMode };
-  const trained = core.customGrad((x, filter) => ({
-    value: convolve(x as core.Tensor, filter as core.Tensor),
-    gradFunc: (dy) => depthwiseGradients(dy, x as core.Tensor, filter as core.Tensor, attributes),
-  }));
+  const trained = core.customGrad((x, filter, save) => {
+    (save as core.GradSaveFunc)([x as core.Tensor, filter as core.Tensor]);
+    return {
+      value: convolve(x as core.Tensor, filter as core.Tensor),
+      gradFunc: (dy, [x, filter]) => depthwiseGradients(dy, x, filter, attributes),
+    };
+  });
   if (image.rank !== 3) return trained(image, weights) as T;
   return core.squeeze(trained(core.expandDims(image), weights), [0]) as T;
 };
