@@ -63,7 +63,8 @@ export function registerConvolutionGradients(): void {
       inputsToSave: ["x", "filter"],
       gradFunc: (dy, [x, filter], attributes) => {
         const convolution = attributes as unknown as Convolution;
-        if (kernels === DEPTHWISE && spread(convolution, kernels).some((by) => by !== 1)) {
+        const isRefused = kernels === DEPTHWISE && !ours.has(convolution.dilations as number[]);
+        if (isRefused && spread(convolution, kernels).some((by) => by !== 1)) {
           // tfjs' own tests ask for the refusal; `depthwiseConv2d` of dilated_convolutions.ts trains.
           throw new Error(
             "Error in gradient of depthwiseConv2dNative: dilation rates greater than 1 are not yet " +
@@ -98,17 +99,14 @@ export function registerConvolutionGradients(): void {
   }
 }
 
-/** The gradients of x and filter of a depthwise convolution with dilations. */
-export function depthwiseGradients(
-  dy: core.Tensor,
-  x: core.Tensor,
-  filter: core.Tensor,
-  attributes: Convolution,
-): core.Tensor[] {
-  return [
-    inputGradient(DEPTHWISE, attributes, x.shape, dy, filter),
-    filterGradient(DEPTHWISE, attributes, x, dy, filter.shape),
-  ];
+/** Dilations of depthwise convolutions that have a gradient; the tape keeps the array itself. */
+const ours = new WeakSet<readonly number[]>();
+
+/** The dilations, with which a depthwise convolution has a gradient also if they are not 1. */
+export function trainable(dilations: number | readonly number[]): [number, number] {
+  const pair = spread({ strides: 1, pad: "valid", dilations: dilations as number }, DEPTHWISE);
+  ours.add(pair);
+  return pair as [number, number];
 }
 
 function run(

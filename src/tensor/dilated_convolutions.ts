@@ -8,7 +8,7 @@
  * operation refuses in a gradient.
  */
 import * as core from "@tensorflow/tfjs-core";
-import { depthwiseGradients } from "./convolution_gradients.ts";
+import { trainable } from "./convolution_gradients.ts";
 
 type Fused = typeof core.fused;
 type Arguments = Parameters<Fused["conv2d"]>[0];
@@ -36,23 +36,9 @@ export const depthwiseConv2d: typeof core.depthwiseConv2d = <T extends core.Tens
   dilations: [number, number] | number = [1, 1],
   dimRoundingMode?: "floor" | "round" | "ceil",
 ): T => {
-  const rest = [strides, pad, dataFormat, dilations, dimRoundingMode] as const;
-  const convolve = (x: core.Tensor, filter: core.Tensor): core.Tensor =>
-    core.depthwiseConv2d(x as core.Tensor4D, filter as core.Tensor4D, ...rest);
-  const [image, weights] = [x, filter].map((it) =>
-    it instanceof core.Tensor ? it : core.tensor(it)
-  );
-  if (!isDilated(dilations)) return convolve(image, weights) as T;
-  const attributes = { strides, pad, dataFormat, dilations, dimRoundingMode };
-  const trained = core.customGrad((x, filter, save) => {
-    (save as core.GradSaveFunc)([x as core.Tensor, filter as core.Tensor]);
-    return {
-      value: convolve(x as core.Tensor, filter as core.Tensor),
-      gradFunc: (dy, [x, filter]) => depthwiseGradients(dy, x, filter, attributes),
-    };
-  });
-  if (image.rank !== 3) return trained(image, weights) as T;
-  return core.squeeze(trained(core.expandDims(image), weights), [0]) as T;
+  const apart = trainable(dilations);
+  const rest = [strides, pad, dataFormat, apart, dimRoundingMode] as const;
+  return core.depthwiseConv2d(x, filter as core.Tensor4D, ...rest);
 };
 
 /** `tf.separableConv2d`, also to be trained with dilations. */
