@@ -27,7 +27,7 @@ export const fused: Fused = {
 type Plain = (args: Arguments) => core.Tensor;
 
 /** `tf.depthwiseConv2d`, also to be trained with dilations. */
-export const depthwiseConv2d: typeof core.depthwiseConv2d = <T extends core.Tensor>(
+export const depthwiseConv2d: typeof core.depthwiseConv2d = <T extends Image>(
   x: T | core.TensorLike,
   filter: core.Tensor4D | core.TensorLike,
   strides: [number, number] | number,

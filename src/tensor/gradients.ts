@@ -43,24 +43,37 @@ const TESTS = new Set<string>([
   ...[core.LogicalAnd, core.LogicalNot, core.LogicalOr],
 ]);
 
+/** An operation on the tape. */
+interface TapeNode {
+  readonly inputs: Readonly<Record<string, core.Tensor>>;
+}
+
 /** What tfjs' engine does with a kernel's inputs on the tape. */
 interface Tape {
   readonly backend: core.KernelBackend;
-  readonly state: { readonly gradientDepth: number };
-  addTapeNode(kernel: string, inputs: Record<string, core.Tensor>, ...rest: unknown[]): void;
+  readonly state: { readonly gradientDepth: number; readonly activeTape: TapeNode[] };
+  addTapeNode(
+    kernel: string,
+    inputs: Record<string, core.Tensor>,
+    outputs: core.Tensor[],
+    ...rest: unknown[]
+  ): void;
   makeTensorFromTensorInfo(info: core.TensorInfo): core.Tensor;
   saveTensorsForBackwardMode(tensors: core.Tensor[]): core.Tensor[];
 }
 
 /**
- * Keeps tests off the tape, lets inputs be left out, and saves tensors at less cost.
+ * Keeps tests off the tape, lets inputs be left out, saves tensors at less cost, and saves outputs so
+ * that they have derivatives.
  *
  * The engine copies every input that a gradient keeps, and reads every input's id: it fails on one
  * that was left out (the scale of a batch normalization). In its place something without data is
  * kept that can be disposed, and the tape holds the other inputs.
  *
- * A copy is a kernel (Identity) and a node of the tape. The node
- * serves the gradient of a gradient alone: outside of one a second tensor of the same data will do.
+ * A copy is a kernel (Identity) and a node of the tape. The node serves the gradient of a gradient
+ * alone: outside of one a second tensor of the same data will do. In one, the copy of a kernel's
+ * output (tanh keeps its own) comes onto the tape before the kernel, and the way from the copy to the
+ * kernel's inputs is not found: it is put behind the kernel.
  */
 function patchTape(): void {
   const engine = core.engine() as unknown as Tape;
@@ -75,12 +88,17 @@ function patchTape(): void {
       engine.backend.incRef(tensor.dataId);
       return core.keep(engine.makeTensorFromTensorInfo(tensor));
     });
-  engine.addTapeNode = (kernel, inputs, ...rest) => {
+  engine.addTapeNode = (kernel, inputs, outputs, ...rest) => {
     if (TESTS.has(kernel)) return;
+    const { activeTape, gradientDepth } = engine.state;
+    const isElse = ({ inputs: { x } }: TapeNode): boolean =>
+      !outputs.some(({ id }) => id === x?.id);
+    const copies = gradientDepth > 1 ? activeTape.splice(activeTape.findLastIndex(isElse) + 1) : [];
     const isWhole = Object.values(inputs).every((x) => x != null);
     const given = isWhole
       ? inputs
       : Object.fromEntries(Object.entries(inputs).filter(([, x]) => x != null));
-    addTapeNode.call(engine, kernel, given, ...rest);
+    addTapeNode.call(engine, kernel, given, outputs, ...rest);
+    activeTape.push(...copies);
   };
 }

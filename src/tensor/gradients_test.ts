@@ -212,3 +212,31 @@ test("a saved tensor outlives its original, costs no kernel, and carries second 
   const { numTensors, numBytes } = tf.memory();
   assert.deepEqual([numTensors, numBytes], [before.numTensors, before.numBytes]);
 });
+
+test("second derivatives of ops that keep their result equal their formulas", async () => {
+  const power = tf.customGrad((x, save) => {
+    const y = tf.exp(x as tf.Tensor);
+    (save as tf.GradSaveFunc)([y]);
+    return { value: y, gradFunc: (dy: tf.Tensor, [y]: tf.Tensor[]) => tf.mul(dy, y) };
+  });
+  const rows: [string, (x: tf.Tensor) => tf.Tensor, (x: number) => number][] = [
+    ["tanh", tf.tanh, (x) => -2 * Math.tanh(x) * (1 - Math.tanh(x) ** 2)],
+    ["exp of a sum", (x) => tf.exp(tf.add(x, x)), (x) => 4 * Math.exp(2 * x)],
+    ["customGrad", power, Math.exp],
+  ];
+  for (const backend of ["cpu", "wasm"] as const) {
+    await (backend === "cpu" ? useBackend("cpu") : useKernels());
+    for (const [name, op, expected] of rows) {
+      const { numTensors } = tf.memory();
+      const values = [-1.5, 0.25, 1];
+      const x = tf.tensor1d(values);
+      const second = tf.grad((x) => tf.grad(op)(x))(x);
+      second.dataSync().forEach((value, i) => {
+        const error = Math.abs(value - expected(values[i]));
+        assert.ok(error < 2e-5, `${name} on ${backend} at ${values[i]}: ${value}`);
+      });
+      tf.dispose([x, second]);
+      assert.equal(tf.memory().numTensors, numTensors);
+    }
+  }
+});
