@@ -506,3 +506,32 @@ test("Conv2D does not multiply what is around the image: infinite weights there 
   const y = await take(tf.conv2d(x, filter, 1, explicit(1, 0, 1, 0)));
   assert.deepEqual(y, new Float32Array([4, 7, 6, Infinity]));
 });
+
+/** Image, filter [h, w, out] and strides: many positions at an edge, and products enough. */
+const EDGES: readonly (readonly [number[], number[], number])[] = [
+  [[1, 1, 130, 8], [1, 121, 9], 1],
+  [[1, 1, 301, 6], [1, 200, 16], 2],
+  [[1, 18, 17, 5], [13, 15, 5], 1],
+];
+
+test("an image that is mostly edge has the bits of two such images, gradients too", async () => {
+  await useKernels();
+  for (const [shape, [h, w, out], stride] of EDGES) {
+    const x = tensor(shape, 1) as tf.Tensor4D;
+    const filter = tensor([h, w, shape[3], out], 2) as tf.Tensor4D;
+    const convolve = (x: tf.Tensor): tf.Tensor =>
+      tf.conv2d(x as tf.Tensor4D, filter, stride, "same");
+    const dy = tensor(tf.tidy(() => convolve(x).shape), 3);
+    const { numTensors, numDataBuffers } = tf.memory();
+    const [y, dx] = tf.tidy(() => [convolve(x), tf.grad(convolve)(x, dy)].map((t) => t.dataSync()));
+    const twice = tf.tidy(() => {
+      const [two, slopes] = [x, dy].map((t) => tf.concat([t, t]));
+      return [convolve(two), tf.grad(convolve)(two, slopes)].map((t) => t.dataSync());
+    });
+    assert.deepEqual(twice[0].slice(y.length), y);
+    assert.deepEqual(twice[1].slice(dx.length), dx);
+    assert.ok(y.some((value) => Math.abs(value) > 1));
+    assert.deepEqual(tf.memory().numTensors, numTensors);
+    assert.deepEqual(tf.memory().numDataBuffers, numDataBuffers);
+  }
+});

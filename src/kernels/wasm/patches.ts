@@ -24,8 +24,10 @@ export interface PatchProduct {
 export function patchesTimesFilter(
   context: KernelContext,
   product: PatchProduct,
-  { bias, slopes, activation = "linear", slope = 0 }: Epilogue,
+  epilogue: Epilogue,
 ): void {
+  if (isMostlyEdge(product)) return onPadded(context, product, epilogue);
+  const { bias, slopes, activation = "linear", slope = 0 } = epilogue;
   const { channels, outChannels, image, filter, result } = product;
   const { exports, tile } = context;
   const m = product.batch * volume(product.out);
@@ -54,6 +56,53 @@ export function patchesTimesFilter(
       ...[fromBias, biasColumn, f, fromSlopes, slopeColumn] as const,
     );
   }
+}
+
+/** From this many products on an image may be copied. */
+const LARGE = 2 ** 20;
+
+/**
+ * Whether many positions of a single image use taps that no other position uses: computed one by one
+ * they take longer than with the zeros around the image.
+ */
+function isMostlyEdge(
+  { batch, in: size, out, taps, strides, dilations, pad, ...rest }: PatchProduct,
+): boolean {
+  const products = volume(out) * volume(taps) * rest.channels * rest.outChannels;
+  if (batch !== 1 || products < LARGE) return false;
+  const corners = [0, 1, 2].map((axis) => {
+    const last = size[axis] - 1 + pad[axis] - (taps[axis] - 1) * dilations[axis];
+    const low = Math.max(0, Math.ceil(pad[axis] / strides[axis]));
+    const high = Math.min(out[axis] - 1, Math.floor(last / strides[axis]));
+    return out[axis] === 1 ? 1 : 1 - Math.max(0, high - low + 1) / out[axis];
+  });
+  return volume(corners as unknown as Triple) > 0.1 && volume(out) > 1;
+}
+
+/** The same with a copy of the image, with zeros around it. */
+function onPadded(context: KernelContext, product: PatchProduct, epilogue: Epilogue): void {
+  const { exports, backend } = context;
+  const { in: [d, h, w], out, taps, strides, dilations, pad, channels } = product;
+  const before = pad.map((size) => Math.max(0, size));
+  const whole = product.in.map((size, axis) =>
+    before[axis] +
+    Math.max(
+      size,
+      (out[axis] - 1) * strides[axis] + (taps[axis] - 1) * dilations[axis] + 1 - pad[axis],
+    )
+  ) as unknown as Triple;
+  const copy = context.output([...whole, channels], "float32");
+  const image = context.address(copy);
+  exports.b32_fill(volume(whole) * channels, image, 0);
+  const [row, rowOfCopy] = [w * channels, whole[2] * channels];
+  const first = ((before[0] * whole[1] + before[1]) * whole[2] + before[2]) * channels;
+  exports.copy_runs(
+    ...[1, context.list([d, h * row, whole[1] * rowOfCopy, 0]), 4, 4 * row, h] as const,
+    ...[row, rowOfCopy, product.image, image + 4 * first] as const,
+  );
+  const inside = pad.map((size, axis) => size - before[axis]) as unknown as Triple;
+  patchesTimesFilter(context, { ...product, in: whole, pad: inside, image }, epilogue);
+  backend.disposeData(copy.dataId);
 }
 
 /** The transposed patches times the slopes dy, at the address `filter`. */
