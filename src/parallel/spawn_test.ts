@@ -57,7 +57,7 @@ test("a worker refuses whatever is no call of a method of its own, and nothing i
     const calls: [string, () => Promise<unknown>][] = [
       ["a function of code", () => remote.constructor.constructor("return 1")],
       ["a method of a method", () => remote.echo.call(null, 1)],
-      ["a method of all objects", () => remote.hasOwnProperty("echo")],
+      ["a method of all objects", () => remote.valueOf()],
       ["the constructor", () => remote.constructor()],
       ["a setter of prototypes", () => remote.__defineGetter__("echo", 1)],
       ["a property", () => Promise.resolve(remote.echo)],
