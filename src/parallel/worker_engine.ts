@@ -130,10 +130,12 @@ export class WorkerEngine implements Engine {
   }
 
   async rest(): Promise<void> {
+    this.#forget();
     await this.#crew.rest();
   }
 
   dispose(): void {
+    this.#forget();
     this.#crew.dispose();
   }
 
@@ -248,7 +250,8 @@ export class WorkerEngine implements Engine {
       if (this.#isSame(ahead, task)) return ahead;
       await ahead.team.leave(crew.limit());
     }
-    const team = await crew.ready(this.#messageOf(task).needs);
+    // Where the data set has put the batch counts: it may have left gaps.
+    const team = await crew.ready(this.#messageOf(task, crew.team).needs);
     return this.#send(task, team, this.#messageOf(task, team));
   }
 

@@ -237,7 +237,7 @@ export class BaseIterationRunner implements RunView {
   }
 
   /**
-   * Writes a checkpoint of the state as it is now. Resolves when it is on the disk, or, unless it is to
+   * Writes a checkpoint of the state as it is now, or after the update that is being made. Resolves when it is on the disk, or, unless it is to
    * `wait`, when the state is copied.
    *
    * @throws {NonFiniteError} If a parameter is not finite: such a state replaces no good one.
@@ -246,6 +246,7 @@ export class BaseIterationRunner implements RunView {
     if (!this.#parts.persistent) return;
     const { hooks, state } = this.#context;
     await this.#saver.room();
+    await this.#loop.whole();
     // Not waited for: it is one at the cadence, which a resumed run repeats.
     const anchored = !wait && typeof this.settings.train.nonFinite === "object";
     const anchor = anchored ? { anchor: state.iteration } : {};

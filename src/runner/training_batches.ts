@@ -22,6 +22,12 @@ export class TrainingBatches {
     return next?.k === k ? next.batch : this.#loader.load(k);
   }
 
+  /** Waits until nothing is loaded any more that nobody will ask for. */
+  async settle(): Promise<void> {
+    await this.#next?.batch.catch(() => {});
+    this.#next = undefined;
+  }
+
   /**
    * Begins to load batch `k`, and tells of it; an error is that of {@link load}.
    *

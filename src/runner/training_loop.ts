@@ -34,6 +34,7 @@ export class TrainingLoop {
   readonly #evaluations: Evaluations;
   readonly #random: RandomStream;
   #batches!: TrainingBatches;
+  #updating: Promise<unknown> = Promise.resolve();
 
   constructor(context: RunContext, evaluations: Evaluations) {
     this.#context = context;
@@ -72,6 +73,11 @@ export class TrainingLoop {
     return state.finished ?? reason;
   }
 
+  /** Waits for the end of an update that is being made: until then the state is of two iterations. */
+  async whole(): Promise<void> {
+    await this.#updating.catch(() => {});
+  }
+
   /** Back to the last checkpoint, if the error is one of `nonFinite` and the policy says so. */
   async #rollBack(error: unknown): Promise<boolean> {
     const { run, parts: { settings, output }, hooks, state, saver, restore } = this.#context;
@@ -80,6 +86,8 @@ export class TrainingLoop {
     if (!(error instanceof NonFiniteError) || typeof nonFinite !== "object") return false;
     if (rollbacks >= nonFinite.rollback || anchor === undefined) return false;
     await saver.settle();
+    // A data set may still be writing where other batches will be put.
+    await this.#batches.settle();
     await restore(anchor);
     const back = error.iteration - state.iteration;
     Object.assign(state, { rollbacks: rollbacks + 1, passed: passed + back, best });
@@ -121,7 +129,7 @@ export class TrainingLoop {
     this.intact = false;
     let totals: Totals;
     try {
-      totals = await this.#update(gradient);
+      totals = await (this.#updating = this.#update(gradient));
     } catch (error) {
       // No update was made.
       this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
