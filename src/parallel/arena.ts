@@ -166,8 +166,9 @@ export class Arena {
     return Atomics.load(this.words, FINISHED) >= command;
   }
 
-  /** What the workers have left undone when they left their loops is not done any more. */
+  /** What the workers have left undone, or failed at, when they left their loops is not done any more. */
   abandon(): void {
+    Atomics.store(this.words, FAILED, 0);
     Atomics.store(this.words, FINISHED, Atomics.load(this.words, POSTED));
   }
 

@@ -133,13 +133,16 @@ export class Team {
     }
   }
 
-  /** Takes the workers out of their loops, so that they hear messages; what they are at is not done. */
+  /**
+   * Takes the workers out of their loops, so that they hear messages; what they are at is not done, and
+   * an error of it is nobody's.
+   */
   async leave(limit: number): Promise<void> {
     if (this.#runs.length === 0) return;
     this.arena.setLeave(true);
     const runs = this.#runs;
     this.#runs = [];
-    await this.#all("leave its loop", limit, (_, i) => runs[i]);
+    await this.#all("leave its loop", limit, (_, i) => runs[i].catch(() => {}));
     this.arena.abandon();
   }
 

@@ -144,3 +144,58 @@ test(
     assertSame(plain, asked, "asked at odd times");
   },
 );
+
+test(
+  "a fault in what was begun too early is nobody's: the run had stopped before",
+  once,
+  async () => {
+    const { one, two, early } = await both(() => {
+      let begun = 0;
+      const stopping: Callback = {
+        name: "Stopping",
+        iterationEnd(run) {
+          const { iteration } = run.state;
+          // Time for the workers to fail.
+          if (iteration >= 4) { for (begun = performance.now(); performance.now() < begun + 100;); }
+          if (iteration === 6) run.stop("max-time");
+        },
+      };
+      return {
+        optimizer: { type: "AdamW", params: { lr: 0.05 } },
+        train: { iterations: 12, batchSize: 5 },
+        validation: { interval: 12 },
+        callbacks: [{ type: "FailsAt", params: { iteration: 7 } }, stopping] as never,
+        maxWorkerRestarts: 0,
+      };
+    });
+    assertSame(one, two, "2 workers");
+    assert.equal(one.summary.iterations, 6);
+    assert.ok(early.includes(true));
+  },
+);
+
+test("a checkpoint that is asked for during an update is that of after it", once, async () => {
+  const clipped = (ask: (run: RunView) => void): RunConfig =>
+    partsConfig({
+      workers: 2,
+      shards: 2,
+      model: { type: "TestParts", params: { towers: 8 } },
+      optimizer: { type: "AdamW", params: { lr: 0.05 } },
+      train: { iterations: 4, batchSize: 5 },
+      validation: { interval: 4 },
+      checkpoint: { interval: 4, keep: 100 },
+      callbacks: [{
+        name: "Asking",
+        gradients<T>(value: T, run: RunView): T {
+          if (run.state.iteration === 2) ask(run);
+          return value;
+        },
+      }] as never,
+    });
+  const plain = await runOf({ ...clipped(() => {}), checkpoint: { interval: 1, keep: 100 } });
+  // A moment later the workers are told to update, and this thread waits for them.
+  const asked = await runOf(clipped((run) => void run.saveCheckpoint({ wait: false })));
+  const name = "step-00000002.safetensors";
+  const [left, right] = [asked, plain].map(({ checkpoints }) => checkpoints[name]);
+  assert.ok(left.length === right.length && left.every((byte, i) => byte === right[i]));
+});

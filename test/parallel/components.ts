@@ -4,6 +4,7 @@ import { threadId } from "node:worker_threads";
 import {
   type Batch,
   type Callback,
+  DataError,
   type ForwardContext,
   type Model,
   type ModelContext,
@@ -107,5 +108,21 @@ class TensorLog implements Callback {
   }
 }
 
+/** Fails in the forward pass of an iteration. */
+class FailsAt implements Callback {
+  readonly name = "FailsAt";
+  readonly #iteration: number;
+
+  constructor({ iteration }: Record<string, unknown>) {
+    this.#iteration = Number(iteration);
+  }
+
+  loss<T>(value: T, { iteration }: { iteration: number }): T {
+    if (iteration === this.#iteration) throw new DataError(`a fault of iteration ${iteration}`);
+    return value;
+  }
+}
+
 registerModel("TestParts", Parts);
+registerCallback("FailsAt", FailsAt);
 registerCallback("TensorLog", TensorLog);
