@@ -3,6 +3,7 @@
  * coordinator's thread, or away, on the current side of the shared memory.
  */
 import { readTensors } from "../checkpoint/tensors.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { Model } from "../model/model.ts";
 import { joinKey, sharedKey } from "../optim/named_state.ts";
 import type { ImportedState, Optimizer } from "../optim/optimizer.ts";
@@ -45,7 +46,8 @@ export class TrainingState {
       const fetch = () => this.#fetch();
       this.#optimizer.handOver({ fetch, changed: () => this.#reloaded() });
       this.#stale = false;
-    } else if (!this.#stale) {
+    } else {
+      this.#refuseLost();
       await this.#storeVariables(arena, (i) => this.#isChanged(i));
     }
     if (!this.#stale) this.#noteAlike();
@@ -54,7 +56,7 @@ export class TrainingState {
   /** Whether the workers hold all of it: nothing was assigned to the model since. */
   isAwayIn(arena: Arena): boolean {
     if (this.#arena !== arena) return false;
-    return this.#stale || !this.#variables.some((_, i) => this.#isChanged(i));
+    return !this.#variables.some((_, i) => this.#isChanged(i));
   }
 
   /** An update in the shared memory has become whole. */
@@ -64,22 +66,19 @@ export class TrainingState {
     this.#stale = true;
   }
 
-  /** Brings the model here up to date. */
+  /**
+   * Brings the model here up to date.
+   *
+   * @throws {ConfigError} If something was assigned to it since the last update: that is lost.
+   */
   pull(): void {
-    const arena = this.#arena;
-    if (arena === undefined || !this.#stale) return;
-    const { tensors } = arena.layout;
-    this.#forgetAlike();
-    this.#variables.forEach((variable, i) => {
-      load(arena, this.#side(arena) + tensors[i].at, tensors[i], variable);
-    });
-    this.#stale = false;
-    this.#noteAlike();
+    this.#refuseLost();
+    this.#refresh();
   }
 
   /** Takes the state back into model and optimizer. */
   comeHome(): void {
-    this.pull();
+    this.#refresh();
     this.#release();
   }
 
@@ -118,8 +117,33 @@ export class TrainingState {
 
   /** The optimizer has loaded other state; the model here stays that of the training. */
   #reloaded(): void {
-    this.pull();
+    this.#refresh();
     this.#release();
+  }
+
+  #refuseLost(): void {
+    if (this.#arena === undefined || !this.#stale) return;
+    const lost = this.#variables.findIndex((_, i) => this.#isChanged(i));
+    if (lost < 0) return;
+    const { name } = this.#arena.layout.tensors[lost];
+    this.#refresh();
+    throw new ConfigError(
+      "run.model",
+      `was not looked at between the last update and an assignment to ${name}, which is lost: ` +
+        "a callback must take the model from its run each time",
+    );
+  }
+
+  #refresh(): void {
+    const arena = this.#arena;
+    if (arena === undefined || !this.#stale) return;
+    const { tensors } = arena.layout;
+    this.#forgetAlike();
+    this.#variables.forEach((variable, i) => {
+      load(arena, this.#side(arena) + tensors[i].at, tensors[i], variable);
+    });
+    this.#stale = false;
+    this.#noteAlike();
   }
 
   #release(): void {

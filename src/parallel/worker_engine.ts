@@ -219,6 +219,8 @@ export class WorkerEngine implements Engine {
         await this.#finish(now.team, now.command);
       }
       const { arena } = now.team;
+      // What a callback has set meanwhile.
+      await crew.state.leaveHome(arena);
       const { gradients } = arena.layout;
       for (const [g, { name }] of gradients.entries()) {
         const gradient = replaced.get(name);

@@ -199,3 +199,59 @@ test("a checkpoint that is asked for during an update is that of after it", once
   const [left, right] = [asked, plain].map(({ checkpoints }) => checkpoints[name]);
   assert.ok(left.length === right.length && left.every((byte, i) => byte === right[i]));
 });
+
+test(
+  "weights and state set between a gradient and its update are what is updated",
+  once,
+  async () => {
+    const setting: Callback = {
+      name: "Setting",
+      gradients<T>(value: T, run: RunView): T {
+        const { model: { parameters }, optimizer, state: { iteration } } = run;
+        const [name] = Object.keys(parameters);
+        if (iteration % 3 === 1) {
+          tf.tidy(() => parameters[name].assign(tf.mul(parameters[name], 0.5)));
+        }
+        if (iteration % 3 === 2) optimizer.loadStateDict({ ...optimizer.stateDict(), state: {} });
+        return value;
+      },
+    };
+    const { one, two } = await both(() => ({
+      optimizer: { type: "AdamW", params: { lr: 0.05 } },
+      train: { iterations: 9, batchSize: 5 },
+      validation: { interval: 9 },
+      callbacks: [setting] as never,
+    }));
+    assertSame(one, two, "2 workers");
+  },
+);
+
+test(
+  "a model that a callback has kept from before the last update is refused when it is set",
+  once,
+  async () => {
+    let kept: RunView["model"] | undefined;
+    const keeping: Callback = {
+      name: "Keeping",
+      trainStart: (run) => void (kept = run.model),
+      iterationEnd(run) {
+        const { bias } = Object.fromEntries(
+          Object.entries(kept!.parameters).map(([name, value]) => [name.split(".")[1], value]),
+        );
+        if (run.state.iteration === 3) tf.tidy(() => bias.assign(tf.zerosLike(bias)));
+      },
+    };
+    const config = partsConfig({
+      workers: 2,
+      train: { iterations: 6, batchSize: 5 },
+      checkpoint: false,
+      validation: { interval: 6 },
+      callbacks: [keeping] as never,
+    });
+    await assert.rejects(runOf(config), {
+      name: "ConfigError",
+      message: "run.model: was not looked at between the last update and an assignment to " +
+        "tower0.bias, which is lost: a callback must take the model from its run each time",
+    });
+  },
+);
