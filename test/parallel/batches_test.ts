@@ -4,7 +4,7 @@ import type { Dataset, HostBatch } from "../../mod.ts";
 import type { Allocate } from "../../src/data/dataset.ts";
 import type { Overrides } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
-import { assertSame, partsConfig, runOf } from "./support.ts";
+import { assertSame, once, partsConfig, runOf } from "./support.ts";
 
 const fresh: Allocate = (type, length) => new type(length);
 
@@ -69,7 +69,7 @@ const rows: readonly [string, () => Dataset, Overrides][] = [
 ];
 
 for (const [title, train, overrides] of rows) {
-  test(`Dataset.gather: ${title} leaves what the workers compute with alone`, async () => {
+  test(`Dataset.gather: ${title} leaves what the workers compute with alone`, once, async () => {
     const config = (workers: number) =>
       partsConfig({
         workers,
