@@ -16,7 +16,7 @@ test("with deterministic, the weights are the same in every runtime", async () =
   const { summary } = await runOf({ ...forecast(2), deterministic: true });
   assert.equal(
     summary.weightsSha256,
-    "2ab5042091e9df4eb71436580592d281e4886ba608f0d11483011e8102c129db",
+    "fc7a97977db056f2c2f5f52d71f2e795a2f2cd3688da198f7d084aeb364ba7b6",
   );
 });
 
