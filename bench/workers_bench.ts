@@ -2,7 +2,7 @@
  * Training with workers against training in process: samples a second, what an iteration spends on
  * barrier, reduction and update, and memory.
  *
- *     deno run -A bench/workers_bench.ts [speed] [cost] [memory] [--rounds 5] [--write FILE]
+ *     deno run -A bench/workers_bench.ts [speed] [cost] [memory] [--rounds 5] [--only WORKLOAD,...] [--write FILE]
  *
  * speed: 1 worker with 1 shard and 2 workers with 2 shards take turns. Samples a second are those of
  * the second half of a run, from update to update, when the engines have compiled what is hot; the
@@ -26,7 +26,7 @@ const { values: options, positionals } = parseArgs({
   args: process.argv.slice(2),
   allowPositionals: true,
   strict: false,
-  options: { rounds: { type: "string" }, write: { type: "string" } },
+  options: { rounds: { type: "string" }, only: { type: "string" }, write: { type: "string" } },
 });
 const ROUNDS = Number(options.rounds ?? 5);
 const parts = positionals.length > 0 ? positionals : ["speed", "cost", "memory"];
@@ -92,15 +92,23 @@ function configOf(
   };
 }
 
-async function speedOf(config: RunConfig): Promise<{ samples: number; loss: number }> {
+/** Samples a second, and the first losses. */
+async function speedOf(config: RunConfig): Promise<{ samples: number; losses: number[] }> {
   const ends: number[] = [];
-  const callback = { name: "ends", updateEnd: () => void ends.push(performance.now()) };
+  const losses: number[] = [];
+  const callback: Callback = {
+    name: "ends",
+    updateEnd(run) {
+      ends.push(performance.now());
+      if (losses.length < 20) losses.push(run.lastLoss);
+    },
+  };
   const run = await IterationRunner.create({ ...config, callbacks: [callback] }, { imports });
   try {
     await run.train();
     const half = ends.length >> 1;
     const ms = (ends[ends.length - 1] - ends[half]) / (ends.length - 1 - half);
-    return { samples: 1000 * config.train.batchSize! / ms, loss: run.lastLoss };
+    return { samples: 1000 * config.train.batchSize! / ms, losses };
   } finally {
     run.dispose();
   }
@@ -110,13 +118,15 @@ async function speed(): Promise<void> {
   say("| workload | batch | 1 worker, samples/s | 2 workers | ratio | bar |");
   say("| --- | ---: | ---: | ---: | ---: | ---: |");
   for (const [name, workload] of Object.entries(workloads)) {
+    if (options.only !== undefined && !String(options.only).split(",").includes(name)) continue;
     const rounds: [number, number][] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const one = await speedOf(configOf(workload, 1));
       const two = await speedOf(configOf(workload, 2));
-      if (Math.abs(one.loss - two.loss) > 1e-4 * Math.abs(one.loss)) {
-        throw new Error(`${name}: the losses differ: ${one.loss} and ${two.loss}`);
-      }
+      one.losses.forEach((loss, i) => {
+        if (Math.abs(loss - two.losses[i]) <= 1e-5 * Math.abs(loss)) return;
+        throw new Error(`${name}: the losses differ: ${loss} and ${two.losses[i]}`);
+      });
       rounds.push([one.samples, two.samples]);
     }
     const [one, two] = [0, 1].map((i) => median(rounds.map((round) => round[i])));
