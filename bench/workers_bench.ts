@@ -17,7 +17,7 @@ import { parseArgs } from "node:util";
 import { IterationRunner } from "../src/config/iteration_runner.ts";
 import type { RunConfig } from "../src/config/schema.ts";
 import type { Callback } from "../src/runner/hooks.ts";
-import { median } from "./alternate.ts";
+import { alternate, median } from "./alternate.ts";
 import "./worker_models.ts";
 
 const imports = [import.meta.resolve("./worker_models.ts")];
@@ -92,26 +92,46 @@ function configOf(
   };
 }
 
-/** Samples a second, and the first losses. */
-async function speedOf(config: RunConfig): Promise<{ samples: number; losses: number[] }> {
-  const ends: number[] = [];
+/** Iterations of a turn, and how many of them come before the clock starts. */
+const TURN = 20, UNTIMED = 3;
+
+/** A run that trains a turn at a time, and its losses. */
+async function turnTaker(config: RunConfig, turns: number) {
   const losses: number[] = [];
+  let iterations = 0, begin = 0;
+  let goOn = (): void => {};
+  let endTurn: (msPerIteration: number) => void = () => {};
+  const turn = () => new Promise<void>((resolve) => goOn = resolve);
   const callback: Callback = {
-    name: "ends",
+    name: "turns",
+    trainStart: turn,
     updateEnd(run) {
-      ends.push(performance.now());
       if (losses.length < 20) losses.push(run.lastLoss);
+      iterations++;
+      // Workers compute the next gradient while a turn is waited for; the first ones do not count.
+      if (iterations % TURN === UNTIMED) begin = performance.now();
+      if (iterations % TURN !== 0) return;
+      endTurn((performance.now() - begin) / (TURN - UNTIMED));
+      if (iterations < TURN * turns) return turn();
     },
   };
-  const run = await IterationRunner.create({ ...config, callbacks: [callback] }, { imports });
-  try {
-    await run.train();
-    const half = ends.length >> 1;
-    const ms = (ends[ends.length - 1] - ends[half]) / (ends.length - 1 - half);
-    return { samples: 1000 * config.train.batchSize! / ms, losses };
-  } finally {
+  const train = { ...config.train, iterations: TURN * turns };
+  const log = { progress: false, interval: train.iterations };
+  const run = await IterationRunner.create({ ...config, train, log, callbacks: [callback] }, {
+    imports,
+  });
+  const training = run.train();
+  const round = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      training.catch(reject);
+      endTurn = resolve;
+      goOn();
+    });
+  const end = async (): Promise<void> => {
+    await training;
     run.dispose();
-  }
+  };
+  return { losses, round, end };
 }
 
 async function speed(): Promise<void> {
@@ -119,21 +139,24 @@ async function speed(): Promise<void> {
   say("| --- | ---: | ---: | ---: | ---: | ---: |");
   for (const [name, workload] of Object.entries(workloads)) {
     if (options.only !== undefined && !String(options.only).split(",").includes(name)) continue;
-    const rounds: [number, number][] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      const one = await speedOf(configOf(workload, 1));
-      const two = await speedOf(configOf(workload, 2));
-      one.losses.forEach((loss, i) => {
-        if (Math.abs(loss - two.losses[i]) <= 1e-5 * Math.abs(loss)) return;
-        throw new Error(`${name}: the losses differ: ${loss} and ${two.losses[i]}`);
-      });
-      rounds.push([one.samples, two.samples]);
-    }
-    const [one, two] = [0, 1].map((i) => median(rounds.map((round) => round[i])));
-    const ratio = median(rounds.map(([a, b]) => b / a));
+    const warmup = 20;
+    const [one, two] = [
+      await turnTaker(configOf(workload, 1), warmup + ROUNDS),
+      await turnTaker(configOf(workload, 2), warmup + ROUNDS),
+    ];
+    const times = await alternate({ one: one.round, two: two.round }, ROUNDS, warmup);
+    await Promise.all([one.end(), two.end()]);
+    one.losses.forEach((loss, i) => {
+      if (Math.abs(loss - two.losses[i]) <= 1e-5 * Math.abs(loss)) return;
+      throw new Error(`${name}: the losses differ: ${loss} and ${two.losses[i]}`);
+    });
+    const ratios = times.one.map((ms, i) => ms / times.two[i]);
+    console.log(ratios.map((x) => x.toFixed(2)).join(" "));
+    console.log(times.one.map((x) => x.toFixed(1)).join(" "));
+    const samples = (ms: number[]) => (1000 * workload.batchSize / median(ms)).toFixed(0);
     say(
-      `| ${name} | ${workload.batchSize} | ${one.toFixed(0)} | ${two.toFixed(0)} | ` +
-        `${ratio.toFixed(2)} | ${workload.bar} |`,
+      `| ${name} | ${workload.batchSize} | ${samples(times.one)} | ${samples(times.two)} | ` +
+        `${median(ratios).toFixed(2)} | ${workload.bar} |`,
     );
   }
 }

@@ -16,7 +16,6 @@ import { Curriculum } from "../runner/callbacks/curriculum.ts";
 import { namedOutput, trainable } from "../runner/leaf_gradient.ts";
 import { isMisfit, misfit } from "../runner/misfit.ts";
 import * as tf from "../tensor/tf.ts";
-import { variableGrads } from "../tensor/variable_grads.ts";
 import { checkTargets } from "./check_targets.ts";
 
 /** What is tried. */
@@ -67,7 +66,7 @@ export async function checkFit(
     try {
       tf.tidy(() => {
         if (part !== "train" || !training) tryForward();
-        else variableGrads(tryForward, Object.values(trainable(parts.model)));
+        else tf.variableGrads(tryForward, Object.values(trainable(parts.model)));
       });
     } catch (error) {
       if (!isMisfit(error) || hasPlace(error)) throw error;

@@ -8,7 +8,6 @@ import { metricSums as sumsOf } from "../metric/sums.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
-import { variableGrads } from "../tensor/variable_grads.ts";
 import type { Hooks, OutputValue } from "./hooks.ts";
 
 /** What a forward and backward pass needs. */
@@ -45,7 +44,7 @@ export function leafGradient(
   const batch = toTensors(rows);
   let count: tf.Tensor | number = 0, metricSums: tf.Tensor | undefined;
   try {
-    const { value: lossSum, grads: byVariable } = variableGrads(() => {
+    const { value: lossSum, grads: byVariable } = tf.variableGrads(() => {
       const { loss, value } = forwardLoss(parts, batch, iteration, random);
       count = typeof loss.count === "number" ? loss.count : tf.keep(tf.clone(loss.count));
       if (parts.trainMetrics.length > 0) {

@@ -7,6 +7,7 @@
  * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
  * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `batch_norm.ts` and
  * `batch_norm_layer.ts` mend batch normalization, and `broadcast.ts` broadcasting to sizes of 0.
+ * `variable_grads.ts` frees early what a gradient no longer needs.
  * No backend is registered here: that is `selectBackend`.
  */
 import { registerAveragePoolGradients } from "./average_pool.ts";
@@ -23,6 +24,7 @@ export { batchNorm, batchNorm2d, batchNorm3d, batchNorm4d } from "./batch_norm.t
 export { broadcastTo, where } from "./broadcast.ts";
 export { depthwiseConv2d, fused, separableConv2d } from "./dilated_convolutions.ts";
 export { mirrorPad } from "./mirror_pad.ts";
+export { variableGrads } from "./variable_grads.ts";
 // Declares the chained ops on the tensor type; nothing is imported at run time.
 export type * from "@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js";
 
