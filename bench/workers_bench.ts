@@ -2,11 +2,11 @@
  * Training with workers against training in process: samples a second, what an iteration spends on
  * barrier, reduction and update, and memory.
  *
- *     deno run -A bench/workers_bench.ts [speed] [cost] [memory] [--rounds 5] [--only WORKLOAD,...] [--write FILE]
+ *     deno run -A bench/workers_bench.ts [speed] [cost] [memory] [--rounds 60] [--only WORKLOAD,...] [--write FILE]
  *
- * speed: 1 worker with 1 shard and 2 workers with 2 shards take turns. Samples a second are those of
- * the second half of a run, from update to update, when the engines have compiled what is hot; the
- * ratio is the median over rounds.
+ * speed: a run with 1 worker and 1 shard and one with 2 workers and 2 shards take turns, a score of
+ * iterations each, so that a slow moment of the machine meets both; a round's ratio is of two turns in
+ * a row. Two threads that share nothing say whether others used the cores.
  * cost: phases of an iteration with 2 workers for models of 10k, 1M and 10M parameters.
  * memory: what the process holds with 1 and with 4 workers.
  */
@@ -17,7 +17,7 @@ import { parseArgs } from "node:util";
 import { IterationRunner } from "../src/config/iteration_runner.ts";
 import type { RunConfig } from "../src/config/schema.ts";
 import type { Callback } from "../src/runner/hooks.ts";
-import { alternate, median } from "./alternate.ts";
+import { median } from "./alternate.ts";
 import "./worker_models.ts";
 
 const imports = [import.meta.resolve("./worker_models.ts")];
@@ -28,7 +28,7 @@ const { values: options, positionals } = parseArgs({
   strict: false,
   options: { rounds: { type: "string" }, only: { type: "string" }, write: { type: "string" } },
 });
-const ROUNDS = Number(options.rounds ?? 5);
+const ROUNDS = Number(options.rounds ?? 60);
 const parts = positionals.length > 0 ? positionals : ["speed", "cost", "memory"];
 const lines: string[] = [];
 const say = (line: string): void => {
@@ -40,8 +40,7 @@ interface Workload {
   readonly model: RunConfig["model"];
   readonly data: RunConfig["data"];
   readonly batchSize: number;
-  readonly iterations: number;
-  /** What the issue of speed asks for. */
+  /** What the ratio has to reach. */
   readonly bar: number;
 }
 
@@ -55,28 +54,26 @@ const workloads: Record<string, Workload> = {
     model: { type: "PatchTST", params: { ...series, norm: "layer", dropout: 0 } },
     data: drawn([336, 7], [96, 7], 512),
     batchSize: 64,
-    iterations: 150,
     bar: 1.7,
   },
   transformer_block: {
     model: { type: "TransformerBlock", params: {} },
     data: drawn([42, 64], [42, 64], 512),
     batchSize: 64,
-    iterations: 1200,
     bar: 1.7,
   },
   dlinear: {
     model: { type: "DLinear", params: series },
     data: drawn([336, 7], [96, 7], 2048),
     batchSize: 256,
-    iterations: 2400,
     bar: 1.4,
   },
 };
 
 function configOf(
-  { model, data, batchSize, iterations }: Omit<Workload, "bar">,
+  { model, data, batchSize }: Omit<Workload, "bar">,
   workers: number,
+  iterations: number,
 ): RunConfig {
   return {
     backend: "wasm",
@@ -94,17 +91,25 @@ function configOf(
 
 /** Iterations of a turn, and how many of them come before the clock starts. */
 const TURN = 20, UNTIMED = 3;
+/** Rounds in which the engines compile what is hot. */
+const WARMUP = 20;
+/** Times the shortest time of the probe: up to this, nobody else uses the two cores. */
+const QUIET = 1.25;
 
 /** A run that trains a turn at a time, and its losses. */
 async function turnTaker(config: RunConfig, turns: number) {
   const losses: number[] = [];
   let iterations = 0, begin = 0;
-  let goOn = (): void => {};
+  let isReady = (): void => {}, goOn = (): void => {};
   let endTurn: (msPerIteration: number) => void = () => {};
+  const ready = new Promise<void>((resolve) => isReady = resolve);
   const turn = () => new Promise<void>((resolve) => goOn = resolve);
   const callback: Callback = {
     name: "turns",
-    trainStart: turn,
+    trainStart() {
+      isReady();
+      return turn();
+    },
     updateEnd(run) {
       if (losses.length < 20) losses.push(run.lastLoss);
       iterations++;
@@ -115,12 +120,9 @@ async function turnTaker(config: RunConfig, turns: number) {
       if (iterations < TURN * turns) return turn();
     },
   };
-  const train = { ...config.train, iterations: TURN * turns };
-  const log = { progress: false, interval: train.iterations };
-  const run = await IterationRunner.create({ ...config, train, log, callbacks: [callback] }, {
-    imports,
-  });
+  const run = await IterationRunner.create({ ...config, callbacks: [callback] }, { imports });
   const training = run.train();
+  await Promise.race([ready, training]);
   const round = (): Promise<number> =>
     new Promise((resolve, reject) => {
       training.catch(reject);
@@ -134,31 +136,82 @@ async function turnTaker(config: RunConfig, turns: number) {
   return { losses, round, end };
 }
 
+/** Milliseconds that each of two threads takes for the same work, both at once. */
+async function coreProbe(): Promise<{ times(): Promise<number[]>; end(): void }> {
+  const url = new URL("./core_worker.ts", import.meta.url);
+  const threads = [0, 1].map(() => new Worker(url, { type: "module" }));
+  const answer = (thread: Worker): Promise<number> =>
+    new Promise((resolve) => thread.onmessage = ({ data }: MessageEvent<number>) => resolve(data));
+  await Promise.all(threads.map(answer));
+  return {
+    times() {
+      const times = threads.map(answer);
+      for (const thread of threads) thread.postMessage(undefined);
+      return Promise.all(times);
+    },
+    end: () => threads.forEach((thread) => thread.terminate()),
+  };
+}
+
+/** Milliseconds an iteration with 1 and with 2 workers, and of the probe before and after. */
+interface Round {
+  readonly one: number;
+  readonly two: number;
+  readonly probe: readonly number[];
+}
+
 async function speed(): Promise<void> {
-  say("| workload | batch | 1 worker, samples/s | 2 workers | ratio | bar |");
-  say("| --- | ---: | ---: | ---: | ---: | ---: |");
+  say(
+    "Medians of all rounds, and of the quiet ones: before and after these, two threads that share " +
+      `nothing took at most ${QUIET} times their shortest time, both at once.`,
+  );
+  say("");
+  say(
+    "| workload | batch | bar | rounds | 1 worker, samples/s | 2 workers | ratio | quiet rounds | " +
+      "1 worker, samples/s | 2 workers | ratio |",
+  );
+  say(`| --- |${" ---: |".repeat(10)}`);
+  const probe = await coreProbe();
   for (const [name, workload] of Object.entries(workloads)) {
     if (options.only !== undefined && !String(options.only).split(",").includes(name)) continue;
-    const warmup = 20;
-    const [one, two] = [
-      await turnTaker(configOf(workload, 1), warmup + ROUNDS),
-      await turnTaker(configOf(workload, 2), warmup + ROUNDS),
-    ];
-    const times = await alternate({ one: one.round, two: two.round }, ROUNDS, warmup);
-    await Promise.all([one.end(), two.end()]);
-    one.losses.forEach((loss, i) => {
-      if (Math.abs(loss - two.losses[i]) <= 1e-5 * Math.abs(loss)) return;
-      throw new Error(`${name}: the losses differ: ${loss} and ${two.losses[i]}`);
-    });
-    const ratios = times.one.map((ms, i) => ms / times.two[i]);
-    console.log(ratios.map((x) => x.toFixed(2)).join(" "));
-    console.log(times.one.map((x) => x.toFixed(1)).join(" "));
-    const samples = (ms: number[]) => (1000 * workload.batchSize / median(ms)).toFixed(0);
-    say(
-      `| ${name} | ${workload.batchSize} | ${samples(times.one)} | ${samples(times.two)} | ` +
-        `${median(ratios).toFixed(2)} | ${workload.bar} |`,
-    );
+    const rounds = await roundsOf(workload, probe.times);
+    const shortest = Math.min(...rounds.flatMap(({ probe }) => probe));
+    const quiet = rounds.filter(({ probe }) => Math.max(...probe) <= QUIET * shortest);
+    const { batchSize, bar } = workload;
+    const cells = (of: readonly Round[]): (string | number)[] => {
+      if (of.length === 0) return [0, "-", "-", "-"];
+      const perSecond = (ms: number[]) => Math.round(1000 * batchSize / median(ms));
+      const ratio = median(of.map(({ one, two }) => one / two)).toFixed(2);
+      return [of.length, perSecond(of.map((r) => r.one)), perSecond(of.map((r) => r.two)), ratio];
+    };
+    say(`| ${[name, batchSize, bar, ...cells(rounds), ...cells(quiet)].join(" | ")} |`);
   }
+  probe.end();
+}
+
+async function roundsOf(workload: Workload, times: () => Promise<number[]>): Promise<Round[]> {
+  const turns = WARMUP + ROUNDS;
+  const one = await turnTaker(configOf(workload, 1, TURN * turns), turns);
+  const two = await turnTaker(configOf(workload, 2, TURN * turns), turns);
+  const rounds: Round[] = [];
+  let before = await times();
+  for (let i = 0; i < turns; i++) {
+    const first = i % 2 === 0 ? one : two;
+    const ms = new Map([[first, await first.round()]]);
+    const other = first === one ? two : one;
+    ms.set(other, await other.round());
+    const after = await times();
+    if (i >= WARMUP) {
+      rounds.push({ one: ms.get(one)!, two: ms.get(two)!, probe: [...before, ...after] });
+    }
+    before = after;
+  }
+  await Promise.all([one.end(), two.end()]);
+  one.losses.forEach((loss, i) => {
+    if (Math.abs(loss - two.losses[i]) <= 1e-5 * Math.abs(loss)) return;
+    throw new Error(`the losses differ: ${loss} and ${two.losses[i]}`);
+  });
+  return rounds;
 }
 
 async function cost(): Promise<void> {
@@ -168,12 +221,15 @@ async function cost(): Promise<void> {
   say("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
   for (const size of [10_000, 1_000_000, 10_000_000]) {
     const laps: Record<string, number>[] = [];
-    const config = configOf({
-      model: { type: "Many", params: { size } },
-      data: drawn([4], [4], 64),
-      batchSize: 2,
-      iterations: 30,
-    }, 2);
+    const config = configOf(
+      {
+        model: { type: "Many", params: { size } },
+        data: drawn([4], [4], 64),
+        batchSize: 2,
+      },
+      2,
+      30,
+    );
     const run = await IterationRunner.create({
       ...config,
       log: { progress: false, interval: 1 },
@@ -215,12 +271,15 @@ async function memory(): Promise<void> {
   for (const workers of [1, 4]) {
     const before = process.memoryUsage().rss;
     let most = 0;
-    const config = configOf({
-      model: { type: "Many", params: { size } },
-      data: drawn([4], [4], 64),
-      batchSize: 4,
-      iterations: 10,
-    }, workers);
+    const config = configOf(
+      {
+        model: { type: "Many", params: { size } },
+        data: drawn([4], [4], 64),
+        batchSize: 4,
+      },
+      workers,
+      10,
+    );
     const run = await IterationRunner.create({
       ...config,
       callbacks: [{
