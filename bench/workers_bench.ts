@@ -137,18 +137,22 @@ async function turnTaker(config: RunConfig, turns: number) {
 }
 
 /** Milliseconds that each of two threads takes for the same work, both at once. */
-async function coreProbe(): Promise<{ times(): Promise<number[]>; end(): void }> {
+async function coreProbe() {
   const url = new URL("./core_worker.ts", import.meta.url);
   const threads = [0, 1].map(() => new Worker(url, { type: "module" }));
   const answer = (thread: Worker): Promise<number> =>
     new Promise((resolve) => thread.onmessage = ({ data }: MessageEvent<number>) => resolve(data));
   await Promise.all(threads.map(answer));
+  let shortest = Infinity;
   return {
-    times() {
-      const times = threads.map(answer);
+    async times(): Promise<number[]> {
+      const answers = threads.map(answer);
       for (const thread of threads) thread.postMessage(undefined);
-      return Promise.all(times);
+      const times = await Promise.all(answers);
+      shortest = Math.min(shortest, ...times);
+      return times;
     },
+    shortest: () => shortest,
     end: () => threads.forEach((thread) => thread.terminate()),
   };
 }
@@ -175,8 +179,8 @@ async function speed(): Promise<void> {
   for (const [name, workload] of Object.entries(workloads)) {
     if (options.only !== undefined && !String(options.only).split(",").includes(name)) continue;
     const rounds = await roundsOf(workload, probe.times);
-    const shortest = Math.min(...rounds.flatMap(({ probe }) => probe));
-    const quiet = rounds.filter(({ probe }) => Math.max(...probe) <= QUIET * shortest);
+    const most = QUIET * probe.shortest();
+    const quiet = rounds.filter(({ probe }) => Math.max(...probe) <= most);
     const { batchSize, bar } = workload;
     const cells = (of: readonly Round[]): (string | number)[] => {
       if (of.length === 0) return [0, "-", "-", "-"];
