@@ -237,8 +237,8 @@ export class BaseIterationRunner implements RunView {
   }
 
   /**
-   * Writes a checkpoint of the state as it is now, or after the update that is being made. Resolves when it is on the disk, or, unless it is to
-   * `wait`, when the state is copied.
+   * Writes a checkpoint of the state as it is now, or after the update that is being made. Resolves
+   * when it is on the disk, or, unless it is to `wait`, when the state is copied.
    *
    * @throws {NonFiniteError} If a parameter is not finite: such a state replaces no good one.
    */
