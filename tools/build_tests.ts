@@ -16,9 +16,10 @@ export async function buildTests(): Promise<void> {
 }
 
 /**
- * Stands before each CommonJS package of tfjs a module that says its names. To find
- * those, Node parses the whole text of a package in each process and each worker, a fifth of the
- * time that they take to start. What is imported is the same package with the same names.
+ * Stands before each CommonJS package of tfjs a module that says its names. To find those, Node
+ * parses the whole text of a package in each process and each worker, nearly a fifth of what their
+ * start costs. What is imported is the same package with the same names; test/package imports it as
+ * users do.
  */
 function namePackages(): void {
   const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
