@@ -351,27 +351,24 @@ function times(
     const inside = min(WIDTH, columns - j);
     const across = floats(j);
     if (bStep != floats(WIDTH)) {
-      if (tile == 408) {
-        for (let at = lines; at < end; at += 4 * LINE) placed4(at, lines, ranges, b, bStep, across, inside, add);
-      } else {
-        for (let at = lines; at < end; at += 5 * LINE) placed5(at, lines, ranges, b, bStep, across, inside, add);
-      }
+      if (tile == 408) placed4(end, lines, ranges, b, bStep, across, inside, add);
+      else placed5(end, lines, ranges, b, bStep, across, inside, add);
     } else if (tile == 408) {
-      for (let at = lines; at < end; at += 4 * LINE) packed4(at, lines, ranges, b, across, inside, add);
+      packed4(end, lines, ranges, b, across, inside, add);
     } else if (tile == 608) {
-      for (let at = lines; at < end; at += 6 * LINE) packed6(at, lines, ranges, b, across, inside, add);
+      packed6(end, lines, ranges, b, across, inside, add);
     } else {
-      for (let at = lines; at < end; at += 5 * LINE) packed5(at, lines, ranges, b, across, inside, add);
+      packed5(end, lines, ranges, b, across, inside, add);
     }
     b += floats(WIDTH * steps);
   }
 }
 
-// Tiles of 4 to 6 lines and 8 columns. A function of its own has the registers for itself, which a loop
-// around it would share; so has a constant distance of the rows of B.
+// Tiles of 4 to 6 lines and 8 columns, from the lines at `scratch` to `end`. Each size is a function of
+// its own, which has the registers for itself; so is a constant distance of the rows of B.
 
 function packed4(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
@@ -379,11 +376,11 @@ function packed4(
   inside: i32,
   add: bool,
 ): void {
-  tile(4, lines, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(4, end, scratch, ranges, b, floats(WIDTH), across, inside, add);
 }
 
 function packed5(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
@@ -391,11 +388,11 @@ function packed5(
   inside: i32,
   add: bool,
 ): void {
-  tile(5, lines, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(5, end, scratch, ranges, b, floats(WIDTH), across, inside, add);
 }
 
 function packed6(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
@@ -403,11 +400,11 @@ function packed6(
   inside: i32,
   add: bool,
 ): void {
-  tile(6, lines, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(6, end, scratch, ranges, b, floats(WIDTH), across, inside, add);
 }
 
 function placed4(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
@@ -416,11 +413,11 @@ function placed4(
   inside: i32,
   add: bool,
 ): void {
-  tile(4, lines, scratch, ranges, b, bStep, across, inside, add);
+  tiles(4, end, scratch, ranges, b, bStep, across, inside, add);
 }
 
 function placed5(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
@@ -429,7 +426,24 @@ function placed5(
   inside: i32,
   add: bool,
 ): void {
-  tile(5, lines, scratch, ranges, b, bStep, across, inside, add);
+  tiles(5, end, scratch, ranges, b, bStep, across, inside, add);
+}
+
+@inline
+function tiles(
+  rows: i32,
+  end: usize,
+  scratch: usize,
+  ranges: usize,
+  b: usize,
+  bStep: usize,
+  across: usize,
+  inside: i32,
+  add: bool,
+): void {
+  for (let lines = scratch; lines < end; lines += rows * LINE) {
+    tile(rows, lines, scratch, ranges, b, bStep, across, inside, add);
+  }
 }
 
 /** `rows` (4 to 6, a constant) lines times a panel, from float `across` on; `inside` of 8 are stored. */
