@@ -146,7 +146,7 @@ export function f32_conv(
                     count += part;
                     from += part;
                     if (count < LINES) continue;
-                    times(tile, scratch, LINES, ranges, scratch + PANELS, floats(WIDTH), steps, columns, p > 0);
+                    times(tile, scratch, LINES, ranges, scratch + PANELS, floats(WIDTH), steps, columns, cStep, p > 0);
                     if (isLast) finish(scratch, LINES, columns, cStep, biasAt, biasColumn, f, alphaAt, alphaColumn);
                     count = 0;
                   }
@@ -154,7 +154,7 @@ export function f32_conv(
               }
             }
             if (count == 0) continue;
-            times(tile, scratch, count, ranges, scratch + PANELS, floats(WIDTH), steps, columns, p > 0);
+            times(tile, scratch, count, ranges, scratch + PANELS, floats(WIDTH), steps, columns, cStep, p > 0);
             if (isLast) finish(scratch, count, columns, cStep, biasAt, biasColumn, f, alphaAt, alphaColumn);
           }
         }
@@ -327,7 +327,7 @@ export function f32_conv_filter(
           l += part;
         }
         const panelSteps = inPlace ? 1 : steps;
-        times(tile, scratch, count, range + RANGE, b, inPlace ? cStep : floats(WIDTH), panelSteps, columns, p > 0);
+        times(tile, scratch, count, range + RANGE, b, inPlace ? cStep : floats(WIDTH), panelSteps, columns, cStep, p > 0);
       }
     }
   }
@@ -343,6 +343,7 @@ function times(
   bStep: usize,
   steps: i32,
   columns: i32,
+  cStep: usize,
   add: bool,
 ): void {
   const end = lines + count * LINE;
@@ -351,14 +352,14 @@ function times(
     const inside = min(WIDTH, columns - j);
     const across = floats(j);
     if (bStep != floats(WIDTH)) {
-      if (tile == 408) placed4(end, lines, ranges, b, bStep, across, inside, add);
-      else placed5(end, lines, ranges, b, bStep, across, inside, add);
+      if (tile == 408) placed4(end, lines, ranges, b, bStep, across, inside, cStep, add);
+      else placed5(end, lines, ranges, b, bStep, across, inside, cStep, add);
     } else if (tile == 408) {
-      packed4(end, lines, ranges, b, across, inside, add);
+      packed4(end, lines, ranges, b, across, inside, cStep, add);
     } else if (tile == 608) {
-      packed6(end, lines, ranges, b, across, inside, add);
+      packed6(end, lines, ranges, b, across, inside, cStep, add);
     } else {
-      packed5(end, lines, ranges, b, across, inside, add);
+      packed5(end, lines, ranges, b, across, inside, cStep, add);
     }
     b += floats(WIDTH * steps);
   }
@@ -374,9 +375,10 @@ function packed4(
   b: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tiles(4, end, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(4, end, scratch, ranges, b, floats(WIDTH), across, inside, cStep, add);
 }
 
 function packed5(
@@ -386,9 +388,10 @@ function packed5(
   b: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tiles(5, end, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(5, end, scratch, ranges, b, floats(WIDTH), across, inside, cStep, add);
 }
 
 function packed6(
@@ -398,9 +401,10 @@ function packed6(
   b: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tiles(6, end, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(6, end, scratch, ranges, b, floats(WIDTH), across, inside, cStep, add);
 }
 
 function placed4(
@@ -411,9 +415,10 @@ function placed4(
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tiles(4, end, scratch, ranges, b, bStep, across, inside, add);
+  tiles(4, end, scratch, ranges, b, bStep, across, inside, cStep, add);
 }
 
 function placed5(
@@ -424,9 +429,10 @@ function placed5(
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tiles(5, end, scratch, ranges, b, bStep, across, inside, add);
+  tiles(5, end, scratch, ranges, b, bStep, across, inside, cStep, add);
 }
 
 @inline
@@ -439,10 +445,11 @@ function tiles(
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
   for (let lines = scratch; lines < end; lines += rows * LINE) {
-    tile(rows, lines, scratch, ranges, b, bStep, across, inside, add);
+    tile(rows, lines, scratch, ranges, b, bStep, across, inside, cStep, add);
   }
 }
 
@@ -457,6 +464,7 @@ function tile(
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
   const zero = f32x4.splat(0);
@@ -502,19 +510,18 @@ function tile(
       b += bStep;
     } while (offset < end);
   }
-  if (inside == WIDTH && !add) {
-    put(load<usize>(lines, 4) + across, s0, t0);
-    put(load<usize>(lines, LINE + 4) + across, s1, t1);
-    put(load<usize>(lines, 2 * LINE + 4) + across, s2, t2);
-    put(load<usize>(lines, 3 * LINE + 4) + across, s3, t3);
-    if (rows > 4) {
-      put(load<usize>(lines, 4 * LINE + 4) + across, s4, t4);
-    }
-    if (rows > 5) {
-      put(load<usize>(lines, 5 * LINE + 4) + across, s5, t5);
-    }
+  const c = load<usize>(lines, 4);
+  const others: usize = rows - 1;
+  if (inside == WIDTH && !add && load<usize>(lines + others * LINE, 4) == c + others * cStep) {
+    let to = c + across;
+    put(to, s0, t0);
+    put(to += cStep, s1, t1);
+    put(to += cStep, s2, t2);
+    put(to += cStep, s3, t3);
+    if (rows > 4) put(to += cStep, s4, t4);
+    if (rows > 5) put(to += cStep, s5, t5);
   } else {
-    addPart(load<usize>(lines, 4) + across, s0, t0, inside, add);
+    addPart(c + across, s0, t0, inside, add);
     addPart(load<usize>(lines, LINE + 4) + across, s1, t1, inside, add);
     addPart(load<usize>(lines, 2 * LINE + 4) + across, s2, t2, inside, add);
     addPart(load<usize>(lines, 3 * LINE + 4) + across, s3, t3, inside, add);
