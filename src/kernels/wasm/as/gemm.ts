@@ -314,9 +314,16 @@ function rowsTimes(
   cStep: usize,
   add: bool,
 ): void {
+  let first = 0;
+  if (k == 4 && aStep == 4) {
+    for (; first + 8 <= n; first += 8) {
+      fourStepsTimes(m, a, aRow, b + floats(first), bStep, c + floats(first), cStep, add);
+    }
+    if (first == n) return;
+  }
   let i = 0;
   for (; i + 4 <= m; i += 4) {
-    let j = 0;
+    let j = first;
     for (; j + 8 <= n; j += 8) {
       blockTimes(4, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
     }
@@ -325,11 +332,37 @@ function rowsTimes(
     c += 4 * cStep;
   }
   for (; i < m; i++) {
-    let j = 0;
+    let j = first;
     for (; j + 8 <= n; j += 8) {
       blockTimes(1, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
     }
     if (j < n) blockTimes(1, 4, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+    a += aRow;
+    c += cStep;
+  }
+}
+
+/** m rows of 8 columns and four steps: B stays in registers. */
+function fourStepsTimes(
+  m: i32,
+  a: usize,
+  aRow: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+  add: bool,
+): void {
+  const zero = f32x4.splat(0);
+  const b0 = v128.load(b), y0 = v128.load(b, 16);
+  const b1 = v128.load(b + bStep), y1 = v128.load(b + bStep, 16);
+  const b2 = v128.load(b + 2 * bStep), y2 = v128.load(b + 2 * bStep, 16);
+  const b3 = v128.load(b + 3 * bStep), y3 = v128.load(b + 3 * bStep, 16);
+  for (let i = 0; i < m; i++) {
+    const x = v128.load(a);
+    const s = fourLanes(x, b0, b1, b2, b3, zero);
+    const t = fourLanes(x, y0, y1, y2, y3, zero);
+    putBlock(8, c, s, t, add);
     a += aRow;
     c += cStep;
   }
@@ -411,8 +444,43 @@ function blockTimes(
   const zero = f32x4.splat(0);
   let s0 = zero, s1 = zero, s2 = zero, s3 = zero;
   let t0 = zero, t1 = zero, t2 = zero, t3 = zero;
-  for (let p = 0; p < k; p++) {
-    const x = columns >= 4 ? v128.load(b) : loadPart(b, columns);
+  let p = 0;
+  if (rows == 8 && columns == 4 && aStep == 4) {
+    for (; p + 4 <= k; p += 4) {
+      const b0 = loadUpTo4(b, columns);
+      const b1 = loadUpTo4(b + bStep, columns);
+      const b2 = loadUpTo4(b + 2 * bStep, columns);
+      const b3 = loadUpTo4(b + 3 * bStep, columns);
+      const high = a + 4 * aRow;
+      s0 = fourLanes(v128.load(a), b0, b1, b2, b3, s0);
+      s1 = fourLanes(v128.load(a + aRow), b0, b1, b2, b3, s1);
+      s2 = fourLanes(v128.load(a + 2 * aRow), b0, b1, b2, b3, s2);
+      s3 = fourLanes(v128.load(a + 3 * aRow), b0, b1, b2, b3, s3);
+      t0 = fourLanes(v128.load(high), b0, b1, b2, b3, t0);
+      t1 = fourLanes(v128.load(high + aRow), b0, b1, b2, b3, t1);
+      t2 = fourLanes(v128.load(high + 2 * aRow), b0, b1, b2, b3, t2);
+      t3 = fourLanes(v128.load(high + 3 * aRow), b0, b1, b2, b3, t3);
+      a += 16;
+      b += 4 * bStep;
+    }
+  } else if (rows == 8 && columns == 4 && aRow == 4) {
+    for (; p < k; p++) {
+      const x = loadUpTo4(b, columns);
+      const low = v128.load(a), high = v128.load(a, 16);
+      s0 = madd(lane(low, 0), x, s0);
+      s1 = madd(lane(low, 1), x, s1);
+      s2 = madd(lane(low, 2), x, s2);
+      s3 = madd(lane(low, 3), x, s3);
+      t0 = madd(lane(high, 0), x, t0);
+      t1 = madd(lane(high, 1), x, t1);
+      t2 = madd(lane(high, 2), x, t2);
+      t3 = madd(lane(high, 3), x, t3);
+      a += aStep;
+      b += bStep;
+    }
+  }
+  for (; p < k; p++) {
+    const x = loadUpTo4(b, columns);
     const a0 = v128.load_splat<f32>(a);
     s0 = madd(a0, x, s0);
     if (rows == 8) {
@@ -454,6 +522,29 @@ function blockTimes(
     putBlock(columns, c + 6 * cStep, t2, t2, add);
     putBlock(columns, c + 7 * cStep, t3, t3, add);
   }
+}
+
+@inline
+function loadUpTo4(p: usize, columns: i32): v128 {
+  return columns >= 4 ? v128.load(p) : loadPart(p, columns);
+}
+
+/** Lane `i`, a constant, in all lanes. */
+@inline
+function lane(x: v128, i: i32): v128 {
+  if (i == 0) return v128.shuffle<f32>(x, x, 0, 0, 0, 0);
+  if (i == 1) return v128.shuffle<f32>(x, x, 1, 1, 1, 1);
+  if (i == 2) return v128.shuffle<f32>(x, x, 2, 2, 2, 2);
+  return v128.shuffle<f32>(x, x, 3, 3, 3, 3);
+}
+
+/** Four steps of a row: s + its lanes times rows of B, one after the other. */
+@inline
+function fourLanes(x: v128, b0: v128, b1: v128, b2: v128, b3: v128, s: v128): v128 {
+  s = madd(lane(x, 0), b0, s);
+  s = madd(lane(x, 1), b1, s);
+  s = madd(lane(x, 2), b2, s);
+  return madd(lane(x, 3), b3, s);
 }
 
 @inline
