@@ -287,10 +287,14 @@ function direct(
       }
       const fromA = a + (((p as usize) * aColumn) << 2);
       const add = p > 0;
+      const to = c + floats(j);
+      if (steps == 4 && aColumn == 1 && columns >= 8 && !add) {
+        fourStepsTimes(columns, m, fromA, aRow << 2, from, bStep, to, cStep);
+        continue;
+      }
       // What is left of whole vectors comes by itself, eight rows at a time.
       const narrow = columns <= 4 ? columns : columns & 3;
       const wide = columns - narrow;
-      const to = c + floats(j);
       if (wide) rowsTimes(wide, m, steps, fromA, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
       if (narrow) {
         columnsTimes(narrow, m, steps, fromA, aRow << 2, aColumn << 2, from + floats(wide), bStep, to + floats(wide), cStep, add);
@@ -314,16 +318,9 @@ function rowsTimes(
   cStep: usize,
   add: bool,
 ): void {
-  let first = 0;
-  if (k == 4 && aStep == 4) {
-    for (; first + 8 <= n; first += 8) {
-      fourStepsTimes(m, a, aRow, b + floats(first), bStep, c + floats(first), cStep, add);
-    }
-    if (first == n) return;
-  }
   let i = 0;
   for (; i + 4 <= m; i += 4) {
-    let j = first;
+    let j = 0;
     for (; j + 8 <= n; j += 8) {
       blockTimes(4, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
     }
@@ -332,7 +329,7 @@ function rowsTimes(
     c += 4 * cStep;
   }
   for (; i < m; i++) {
-    let j = first;
+    let j = 0;
     for (; j + 8 <= n; j += 8) {
       blockTimes(1, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
     }
@@ -342,8 +339,12 @@ function rowsTimes(
   }
 }
 
-/** m rows of 8 columns and four steps: B stays in registers. */
+/**
+ * m rows of n columns, at least eight, and four steps. The last columns may begin in the ones before:
+ * what both have is computed twice.
+ */
 function fourStepsTimes(
+  n: i32,
   m: i32,
   a: usize,
   aRow: usize,
@@ -351,18 +352,36 @@ function fourStepsTimes(
   bStep: usize,
   c: usize,
   cStep: usize,
-  add: bool,
 ): void {
-  const zero = f32x4.splat(0);
-  const b0 = v128.load(b), y0 = v128.load(b, 16);
-  const b1 = v128.load(b + bStep), y1 = v128.load(b + bStep, 16);
-  const b2 = v128.load(b + 2 * bStep), y2 = v128.load(b + 2 * bStep, 16);
-  const b3 = v128.load(b + 3 * bStep), y3 = v128.load(b + 3 * bStep, 16);
+  for (let j = 0; j < n; j += 8) {
+    const isHalf = n - j <= 4;
+    const at = floats(isHalf ? n - 4 : min(j, n - 8));
+    if (isHalf) heldColumns(4, m, a, aRow, b + at, bStep, c + at, cStep);
+    else heldColumns(8, m, a, aRow, b + at, bStep, c + at, cStep);
+  }
+}
+
+/** m rows of `columns` (8 or 4, a constant) and four steps of B, which stay in registers. */
+@inline
+function heldColumns(
+  columns: i32,
+  m: i32,
+  a: usize,
+  aRow: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  const right: usize = columns == 8 ? 16 : 0;
+  const b0 = v128.load(b), y0 = v128.load(b + right);
+  const b1 = v128.load(b + bStep), y1 = v128.load(b + bStep + right);
+  const b2 = v128.load(b + 2 * bStep), y2 = v128.load(b + 2 * bStep + right);
+  const b3 = v128.load(b + 3 * bStep), y3 = v128.load(b + 3 * bStep + right);
   for (let i = 0; i < m; i++) {
     const x = v128.load(a);
-    const s = fourLanes(x, b0, b1, b2, b3, zero);
-    const t = fourLanes(x, y0, y1, y2, y3, zero);
-    putBlock(8, c, s, t, add);
+    v128.store(c, fourLanes(x, b0, b1, b2, b3, f32x4.splat(0)));
+    if (columns == 8) v128.store(c, fourLanes(x, y0, y1, y2, y3, f32x4.splat(0)), 16);
     a += aRow;
     c += cStep;
   }
