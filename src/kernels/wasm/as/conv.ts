@@ -11,8 +11,9 @@
  * not multiplied. Blocks and order are those of gemm.ts, so the bits are those of the product with
  * the matrix of the patches.
  */
+import { floats, item } from "./address";
 import { f32_epilogue } from "./epilogue";
-import { BLOCK, COLUMNS, floats, packed } from "./gemm";
+import { BLOCK, COLUMNS, packed } from "./gemm";
 import { loadPart, storePart } from "./lanes";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
@@ -22,7 +23,6 @@ import {
   DILATION_W,
   IN_D,
   IN_H,
-  item,
   OUT_D,
   OUT_H,
   OUT_W,

@@ -14,6 +14,7 @@
  *
  * In the gradient of a filter A is the transposed matrix of the patches of an image (patches.ts).
  */
+import { floats } from "./address";
 import { f32_epilogue } from "./epilogue";
 import {
   f32_gemm_tile__3x12,
@@ -21,7 +22,8 @@ import {
   f32_gemm_tile__5x8,
   f32_gemm_tile__6x8,
 } from "./gemm_tiles";
-import { joinHigh, joinLow, loadPart, storePart, zipHigh, zipLow } from "./lanes";
+import { joinHigh, joinLow, loadLanes, loadPart, storePart, zipHigh, zipLow } from "./lanes";
+import { addTo } from "./lanes_sum";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
 import { packTaps } from "./patches";
@@ -38,12 +40,6 @@ const CHUNK: i32 = 2048;
 /** Bytes of scratch memory that f32_gemm needs for any product. */
 export function f32_gemm_scratch(): i32 {
   return (BLOCK * (ROWS + COLUMNS) + 6 * 12) << 2;
-}
-
-/** Bytes of `n` floats. */
-@inline
-export function floats(n: i32): usize {
-  return (n as usize) << 2;
 }
 
 /**
@@ -466,10 +462,10 @@ function blockTimes(
   let p = 0;
   if (rows == 8 && columns == 4 && aStep == 4) {
     for (; p + 4 <= k; p += 4) {
-      const b0 = loadUpTo4(b, columns);
-      const b1 = loadUpTo4(b + bStep, columns);
-      const b2 = loadUpTo4(b + 2 * bStep, columns);
-      const b3 = loadUpTo4(b + 3 * bStep, columns);
+      const b0 = loadLanes(b, columns);
+      const b1 = loadLanes(b + bStep, columns);
+      const b2 = loadLanes(b + 2 * bStep, columns);
+      const b3 = loadLanes(b + 3 * bStep, columns);
       const high = a + 4 * aRow;
       s0 = fourLanes(v128.load(a), b0, b1, b2, b3, s0);
       s1 = fourLanes(v128.load(a + aRow), b0, b1, b2, b3, s1);
@@ -484,7 +480,7 @@ function blockTimes(
     }
   } else if (rows == 8 && columns == 4 && aRow == 4) {
     for (; p < k; p++) {
-      const x = loadUpTo4(b, columns);
+      const x = loadLanes(b, columns);
       const low = v128.load(a), high = v128.load(a, 16);
       s0 = madd(lane(low, 0), x, s0);
       s1 = madd(lane(low, 1), x, s1);
@@ -499,7 +495,7 @@ function blockTimes(
     }
   }
   for (; p < k; p++) {
-    const x = loadUpTo4(b, columns);
+    const x = loadLanes(b, columns);
     const a0 = v128.load_splat<f32>(a);
     s0 = madd(a0, x, s0);
     if (rows == 8) {
@@ -541,11 +537,6 @@ function blockTimes(
     putBlock(columns, c + 6 * cStep, t2, t2, add);
     putBlock(columns, c + 7 * cStep, t3, t3, add);
   }
-}
-
-@inline
-function loadUpTo4(p: usize, columns: i32): v128 {
-  return columns >= 4 ? v128.load(p) : loadPart(p, columns);
 }
 
 /** Lane `i`, a constant, in all lanes. */
@@ -611,7 +602,7 @@ function rowTimesMatrix(
         from += bBytes;
         x += aBytes;
       }
-      if (p > 0) addInto(columns, scratch, c + floats(j));
+      if (p > 0) addTo(columns, scratch, c + floats(j));
     }
   }
 }
@@ -653,16 +644,6 @@ function addRows(
     }
     storePart(sums, s, rest);
   }
-}
-
-function addInto(n: i32, x: usize, y: usize): void {
-  let j = 0;
-  for (; j + 4 <= n; j += 4) {
-    v128.store(y, f32x4.add(v128.load(y), v128.load(x)));
-    x += 16;
-    y += 16;
-  }
-  if (j < n) storePart(y, f32x4.add(loadPart(y, n - j), loadPart(x, n - j)), n - j);
 }
 
 /** c[i] = sum over p of A[i, p] * x[p], the rows of A contiguous: eight rows in the lanes of two sums. */

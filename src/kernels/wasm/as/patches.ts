@@ -12,17 +12,13 @@
  *
  * A list of 32-bit integers describes it, in the order of the constants below.
  */
+import { item } from "./address";
 export const OUT_D = 0, OUT_H = 1, OUT_W = 2;
 export const STRIDE_D = 3, STRIDE_H = 4, STRIDE_W = 5;
 export const PAD_D = 6, PAD_H = 7, PAD_W = 8;
 export const IN_D = 9, IN_H = 10, ROW = 11;
 export const TAPS_H = 12, TAPS_W = 13, RUN = 14;
 export const DILATION_D = 15, DILATION_H = 16, DILATION_W = 17;
-
-@inline
-export function item(list: usize, i: i32): i32 {
-  return load<i32>(list + ((i as usize) << 2));
-}
 
 /**
  * dst[panel][position][line] = P[p + position, first + line] for `count` steps of the patches as
