@@ -11,32 +11,13 @@
  * not multiplied. Blocks and order are those of gemm.ts, so the bits are those of the product with
  * the matrix of the patches.
  */
-import { floats, item } from "./address";
+import { floats } from "./address";
 import { f32_epilogue } from "./epilogue";
 import { BLOCK, COLUMNS, packed } from "./gemm";
 import { loadPart, storePart } from "./lanes";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
-import {
-  DILATION_D,
-  DILATION_H,
-  DILATION_W,
-  IN_D,
-  IN_H,
-  OUT_D,
-  OUT_H,
-  OUT_W,
-  PAD_D,
-  PAD_H,
-  PAD_W,
-  ROW,
-  RUN,
-  STRIDE_D,
-  STRIDE_H,
-  STRIDE_W,
-  TAPS_H,
-  TAPS_W,
-} from "./patches";
+import { Patches } from "./patches";
 
 /** Lines of a block: a multiple of the lines of every tile. */
 const LINES: i32 = 120;
@@ -70,7 +51,7 @@ export function f32_conv(
   n: i32,
   k: i32,
   image: usize,
-  list: usize,
+  list: Patches,
   w: usize,
   y: usize,
   scratch: usize,
@@ -80,17 +61,13 @@ export function f32_conv(
   alpha: usize,
   alphaColumn: usize,
 ): void {
-  const outD = item(list, OUT_D), outH = item(list, OUT_H), outW = item(list, OUT_W);
-  const inD = item(list, IN_D), inH = item(list, IN_H), row = item(list, ROW);
-  const run = item(list, RUN), tapsH = item(list, TAPS_H), tapsW = item(list, TAPS_W);
+  const outD = list.outD, outH = list.outH, outW = list.outW, inD = list.inD, inH = list.inH;
+  const row = list.row, run = list.run, tapsH = list.tapsH, tapsW = list.tapsW;
   const tapsD = k / (tapsH * tapsW * run);
-  const strideD = item(list, STRIDE_D), strideH = item(list, STRIDE_H);
-  const strideW = item(list, STRIDE_W);
-  const padD = item(list, PAD_D), padH = item(list, PAD_H), padW = item(list, PAD_W);
-  const dilationD = item(list, DILATION_D), dilationH = item(list, DILATION_H);
+  const strideW = list.strideW, padW = list.padW;
   // The floats of a run of neighbours are inside or outside one by one: each is a tap.
   const isRow = tapsW == 1;
-  const dilationW = isRow ? 1 : item(list, DILATION_W);
+  const dilationW = isRow ? 1 : list.dilationW;
   const acrossW = isRow ? run : tapsW;
   const batch = m / (outD * outH * outW);
   const cStep = floats(n);
@@ -103,13 +80,13 @@ export function f32_conv(
       const isLast = p + steps == k;
       f32_pack(scratch + PANELS, w + floats(p * n + j), 1, n, columns, steps, WIDTH);
       for (let d = 0, endD = 0; d < outD; d = endD) {
-        endD = endOfAlike(d, outD, strideD, padD, dilationD, tapsD, inD);
-        const kd = firstTap(d, strideD, padD, dilationD);
-        const endKd = endTap(d, strideD, padD, dilationD, tapsD, inD);
+        endD = endOfAlike(d, outD, list.strideD, list.padD, list.dilationD, tapsD, inD);
+        const kd = firstTap(d, list.strideD, list.padD, list.dilationD);
+        const endKd = endTap(d, list.strideD, list.padD, list.dilationD, tapsD, inD);
         for (let h = 0, endH = 0; h < outH; h = endH) {
-          endH = endOfAlike(h, outH, strideH, padH, dilationH, tapsH, inH);
-          const kh = firstTap(h, strideH, padH, dilationH);
-          const endKh = endTap(h, strideH, padH, dilationH, tapsH, inH);
+          endH = endOfAlike(h, outH, list.strideH, list.padH, list.dilationH, tapsH, inH);
+          const kh = firstTap(h, list.strideH, list.padH, list.dilationH);
+          const endKh = endTap(h, list.strideH, list.padH, list.dilationH, tapsH, inH);
           for (let x = 0, endX = 0; x < outW; x = endX) {
             endX = endOfAlike(x, outW, strideW, padW, dilationW, acrossW, row);
             const kw = firstTap(x, strideW, padW, dilationW);
@@ -117,7 +94,7 @@ export function f32_conv(
             let ranges = scratch + RANGES;
             for (let i = kd; i < endKd; i++) {
               for (let l = kh; l < endKh; l++) {
-                const at = (i * dilationD * inH + l * dilationH) * row;
+                const at = (i * list.dilationD * inH + l * list.dilationH) * row;
                 const first = (i * tapsH + l) * tapsW * run;
                 if (isRow) {
                   ranges = addSteps(scratch, ranges, first + kw, first + endKw, p, steps, at - first);
@@ -134,11 +111,12 @@ export function f32_conv(
             let count = 0;
             for (let i = 0; i < batch; i++) {
               for (let z = d; z < endD; z++) {
+                const plane = (i * inD + z * list.strideD - list.padD) * inH - list.padH;
                 for (let v = h; v < endH; v++) {
+                  const corner = (plane + v * list.strideH) * row;
                   let from = x;
                   while (from < endX) {
                     const part = min(endX - from, LINES - count);
-                    const corner = ((i * inD + z * strideD - padD) * inH + v * strideH - padH) * row;
                     const a = image + floats(corner + from * strideW - padW);
                     const at = ((i * outD + z) * outH + v) * outW + from;
                     const c = y + (at as usize) * cStep + floats(j);
@@ -270,25 +248,20 @@ export function f32_conv_filter(
   n: i32,
   k: i32,
   image: usize,
-  list: usize,
+  list: Patches,
   dy: usize,
   dw: usize,
   scratch: usize,
 ): void {
-  const outD = item(list, OUT_D), outH = item(list, OUT_H), outW = item(list, OUT_W);
-  const inD = item(list, IN_D), inH = item(list, IN_H), row = item(list, ROW);
-  const run = item(list, RUN), tapsH = item(list, TAPS_H), tapsW = item(list, TAPS_W);
+  const outH = list.outH, outW = list.outW, inH = list.inH, row = list.row;
+  const run = list.run, tapsH = list.tapsH, tapsW = list.tapsW, strideW = list.strideW;
   const tapsD = m / (tapsH * tapsW * run);
-  const strideD = item(list, STRIDE_D), strideH = item(list, STRIDE_H);
-  const strideW = item(list, STRIDE_W);
-  const dilationD = item(list, DILATION_D), dilationH = item(list, DILATION_H);
-  const dilationW = item(list, DILATION_W);
-  const isInside = (item(list, PAD_D) | item(list, PAD_H) | item(list, PAD_W)) == 0 &&
-    (outD - 1) * strideD + (tapsD - 1) * dilationD < inD &&
-    (outH - 1) * strideH + (tapsH - 1) * dilationH < inH &&
-    (outW - 1) * strideW + (tapsW - 1) * dilationW + run <= row;
+  const isInside = (list.padD | list.padH | list.padW) == 0 &&
+    (list.outD - 1) * list.strideD + (tapsD - 1) * list.dilationD < list.inD &&
+    (outH - 1) * list.strideH + (tapsH - 1) * list.dilationH < inH &&
+    (outW - 1) * strideW + (tapsW - 1) * list.dilationW + run <= row;
   if (!isInside) {
-    packed(tile, m, n, k, image, 0, 0, list, dy, n, 1, dw, scratch, 0, 0, 0, 0, 0, 0, 0);
+    packed(tile, m, n, k, image, 0, 0, changetype<usize>(list), dy, n, 1, dw, scratch, 0, 0, 0, 0, 0, 0, 0);
     return;
   }
   const cStep = floats(n);
@@ -304,8 +277,8 @@ export function f32_conv_filter(
       for (let s = 0; s < steps;) {
         const x = (p + s) % outW, rest = (p + s) / outW;
         const h = rest % outH, plane = rest / outH;
-        const d = plane / outD * inD + plane % outD * strideD;
-        let offset = floats((d * inH + h * strideH) * row + x * strideW);
+        const d = plane / list.outD * list.inD + plane % list.outD * list.strideD;
+        let offset = floats((d * inH + h * list.strideH) * row + x * strideW);
         for (const end = min(steps, s + outW - x); s < end; s++) {
           store<usize>(scratch + OFFSETS + floats(s), offset);
           offset += floats(strideW);
@@ -321,7 +294,7 @@ export function f32_conv_filter(
         for (let l = i; l < i + count;) {
           const tap = l / run, kd = tap / tapsW / tapsH, kh = tap / tapsW % tapsH;
           const part = min(i + count, (tap + 1) * run) - l;
-          const from = (kd * dilationD * inH + kh * dilationH) * row + tap % tapsW * dilationW;
+          const from = (kd * list.dilationD * inH + kh * list.dilationH) * row + tap % tapsW * list.dilationW;
           const a = image + floats(from + l - tap * run);
           addLines(scratch + (l - i) * LINE, part, a, 4, dw + (l as usize) * cStep + floats(j), cStep);
           l += part;

@@ -26,7 +26,7 @@ import { joinHigh, joinLow, loadLanes, loadPart, storePart, zipHigh, zipLow } fr
 import { addTo } from "./lanes_sum";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
-import { packTaps } from "./patches";
+import { packTaps, Patches } from "./patches";
 
 /** Steps of the sum in a block: a panel of B of 8 columns fills 8 KiB of the first-level cache. */
 export const BLOCK: i32 = 256;
@@ -177,7 +177,7 @@ export function packed(
           const fromA = a + (((i as usize) * aRow + (p as usize) * aColumn) << 2);
           f32_pack(packedA, fromA, aRow, aColumn, rows, steps, height);
         } else {
-          packTaps(packedA, a, patches, i, rows, p, steps, height);
+          packTaps(packedA, a, changetype<Patches>(patches), i, rows, p, steps, height);
         }
         const to = c + (i as usize) * cStep + floats(j);
         for (let y = 0; y < columns; y += width) {
