@@ -13,8 +13,9 @@
  */
 import { floats } from "./address";
 import { f32_epilogue } from "./epilogue";
-import { BLOCK, COLUMNS, packed } from "./gemm";
-import { loadPart, storePart } from "./lanes";
+import { addRows, BLOCK, COLUMNS, packed } from "./gemm";
+import { loadLanes, loadPart, storePart } from "./lanes";
+import { addTo } from "./lanes_sum";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
 import { Patches } from "./patches";
@@ -238,7 +239,7 @@ function finish(
 /**
  * dW[step, j] = sum over positions of P[position, step] * dY[position, j]: the gradient of the filter
  * of m steps and n output channels, over k positions. If P has something from around the image, its
- * blocks are packed, see packed() of gemm.ts.
+ * blocks are packed, see packed() of gemm.ts; it is left out of sums that are not finite.
  *
  * Needs and error as f32_conv, where the sum has k terms.
  */
@@ -262,6 +263,8 @@ export function f32_conv_filter(
     (outW - 1) * strideW + (tapsW - 1) * list.dilationW + run <= row;
   if (!isInside) {
     packed(tile, m, n, k, image, 0, 0, changetype<usize>(list), dy, n, 1, dw, scratch, 0, 0, 0, 0, 0, 0, 0);
+    // The zeros around the image make NaN of what is infinite in dY.
+    if (!areFinite(m * n, dw)) timesInside(m, n, k, image, list, dy, dw, scratch);
     return;
   }
   const cStep = floats(n);
@@ -301,6 +304,49 @@ export function f32_conv_filter(
         }
         const panelSteps = inPlace ? 1 : steps;
         times(tile, scratch, count, range + RANGE, b, inPlace ? cStep : floats(WIDTH), panelSteps, columns, cStep, p > 0);
+      }
+    }
+  }
+}
+
+function areFinite(n: i32, x: usize): bool {
+  const zero = f32x4.splat(0);
+  let s = zero;
+  for (let i = 0; i < n; i += 4) s = f32x4.add(s, f32x4.mul(loadLanes(x + floats(i), n - i), zero));
+  return i32x4.all_true(f32x4.eq(s, s));
+}
+
+/** The same sums, one position after the other, without what is around the image. */
+function timesInside(
+  m: i32,
+  n: i32,
+  k: i32,
+  image: usize,
+  list: Patches,
+  dy: usize,
+  dw: usize,
+  scratch: usize,
+): void {
+  const outD = list.outD, outH = list.outH, outW = list.outW, inD = list.inD, inH = list.inH;
+  for (let l = 0; l < m; l++) {
+    const tap = l / list.run, rest = tap / list.tapsW;
+    const kd = rest / list.tapsH, kh = rest % list.tapsH, kw = tap % list.tapsW;
+    for (let j = 0; j < n; j += COLUMNS) {
+      const columns = min(COLUMNS, n - j);
+      const to = dw + floats(l * n + j);
+      for (let p = 0; p < k; p += BLOCK) {
+        const sums = p == 0 ? to : scratch;
+        memory.fill(sums, 0, floats(columns));
+        for (let q = p; q < min(p + BLOCK, k); q++) {
+          const line = q / outW, plane = line / outH;
+          const d = plane % outD * list.strideD - list.padD + kd * list.dilationD;
+          const h = line % outH * list.strideH - list.padH + kh * list.dilationH;
+          const x = q % outW * list.strideW - list.padW + kw * list.dilationW + l % list.run;
+          if ((d as u32) >= (inD as u32) || (h as u32) >= (inH as u32) || (x as u32) >= (list.row as u32)) continue;
+          const a = image + floats(((plane / outD * inD + d) * inH + h) * list.row + x);
+          addRows(1, columns, a, 0, dy + floats(q * n + j), 0, sums);
+        }
+        if (p > 0) addTo(columns, scratch, to);
       }
     }
   }

@@ -609,7 +609,7 @@ function rowTimesMatrix(
 
 /** sums[j] += a[0] * b[0, j] + ... one step after the other, `rows` (4 or 1, a constant) of them. */
 @inline
-function addRows(
+export function addRows(
   rows: i32,
   n: i32,
   a: usize,
