@@ -21,7 +21,9 @@ import { f32_pack } from "./pack";
 import { Patches } from "./patches";
 
 /** Lines of a block: a multiple of the lines of every tile. */
-const LINES: i32 = 120;
+const LINES: i32 = 240;
+/** Up to so many lines, whole rows of B are read where they lie. */
+const FEW_LINES: i32 = 120;
 /** Columns of a tile. */
 const WIDTH: i32 = 8;
 
@@ -273,7 +275,7 @@ export function f32_conv_filter(
   for (let j = 0; j < n; j += COLUMNS) {
     const columns = min(COLUMNS, n - j);
     // Rows of dY that few lines use are read where they lie.
-    const inPlace = m <= LINES && columns % WIDTH == 0;
+    const inPlace = m <= FEW_LINES && columns % WIDTH == 0;
     for (let p = 0; p < k; p += BLOCK) {
       const steps = min(BLOCK, k - p);
       store<i32>(range, steps, 4);
