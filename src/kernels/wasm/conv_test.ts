@@ -507,6 +507,39 @@ test("Conv2D does not multiply what is around the image: infinite weights there 
   assert.deepEqual(y, new Float32Array([4, 7, 6, Infinity]));
 });
 
+test("Conv2DBackpropFilter does not multiply what is around the image by an infinite slope", async () => {
+  for (const fused of modes) {
+    await useKernels({ fused });
+    const x = tensor([2, 12, 13, 3], 1);
+    const finite = noise(2 * 12 * 13 * 9, 2);
+    const slopes = finite.slice();
+    slopes[0] = Infinity; // the first channel at the first corner
+    slopes[slopes.length - 4] = NaN; // the sixth at the last one
+    const gradient = (dy: Float32Array): tf.Tensor =>
+      tf.engine().runKernel(
+        "Conv2DBackpropFilter",
+        { x, dy: tf.tensor4d(dy, [2, 12, 13, 9]) },
+        {
+          strides: [1, 1],
+          dilations: [1, 1],
+          pad: "same",
+          dataFormat: "NHWC",
+          filterShape: [3, 3, 3, 9],
+        },
+      );
+    const { cpu, wasm } = await onBoth(() => gradient(slopes));
+    const same = await take(gradient(finite));
+    let finiteOfFirst = 0;
+    for (let i = 0; i < same.length; i++) {
+      const isTouched = i % 9 === 0 || i % 9 === 5;
+      const isSame = !isTouched || Number.isFinite(cpu[i]);
+      assert.equal(wasm[i], isSame ? same[i] : cpu[i], `${i}`);
+      if (i % 9 === 0 && isSame) finiteOfFirst++;
+    }
+    assert.equal(finiteOfFirst, 5 * 3); // the taps that are around the image at that corner
+  }
+});
+
 /** Image, filter [h, w, out] and strides: many positions at an edge, and products enough. */
 const EDGES: readonly (readonly [number[], number[], number])[] = [
   [[1, 1, 130, 8], [1, 121, 9], 1],

@@ -15,6 +15,7 @@
  * Needs:  sizes >= 1; any alignment; `scratch` of f32_attention_scratch(...) bytes.
  * Error:  that of the products (gemm.ts), and of the weights that of f32_softmax.
  */
+import { floats } from "./address";
 import { f32_gemm, f32_gemm_scratch } from "./gemm";
 import { loadPart } from "./lanes";
 import { addTo, foldLanes } from "./lanes_sum";
@@ -22,11 +23,6 @@ import { f32_pack } from "./pack";
 import { expRow, maxRow, scaleRow } from "./softmax";
 
 const ROWS: i32 = 64;
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
 
 @inline
 function aligned(bytes: usize): usize {

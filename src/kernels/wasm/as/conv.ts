@@ -11,35 +11,19 @@
  * not multiplied. Blocks and order are those of gemm.ts, so the bits are those of the product with
  * the matrix of the patches.
  */
+import { floats } from "./address";
 import { f32_epilogue } from "./epilogue";
-import { BLOCK, COLUMNS, floats, packed } from "./gemm";
-import { loadPart, storePart } from "./lanes";
+import { addRows, BLOCK, COLUMNS, packed } from "./gemm";
+import { loadLanes, loadPart, storePart } from "./lanes";
+import { addTo } from "./lanes_sum";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
-import {
-  DILATION_D,
-  DILATION_H,
-  DILATION_W,
-  IN_D,
-  IN_H,
-  item,
-  OUT_D,
-  OUT_H,
-  OUT_W,
-  PAD_D,
-  PAD_H,
-  PAD_W,
-  ROW,
-  RUN,
-  STRIDE_D,
-  STRIDE_H,
-  STRIDE_W,
-  TAPS_H,
-  TAPS_W,
-} from "./patches";
+import { Patches } from "./patches";
 
 /** Lines of a block: a multiple of the lines of every tile. */
-const LINES: i32 = 120;
+const LINES: i32 = 240;
+/** Up to so many lines, whole rows of B are read where they lie. */
+const FEW_LINES: i32 = 120;
 /** Columns of a tile. */
 const WIDTH: i32 = 8;
 
@@ -70,7 +54,7 @@ export function f32_conv(
   n: i32,
   k: i32,
   image: usize,
-  list: usize,
+  list: Patches,
   w: usize,
   y: usize,
   scratch: usize,
@@ -80,17 +64,13 @@ export function f32_conv(
   alpha: usize,
   alphaColumn: usize,
 ): void {
-  const outD = item(list, OUT_D), outH = item(list, OUT_H), outW = item(list, OUT_W);
-  const inD = item(list, IN_D), inH = item(list, IN_H), row = item(list, ROW);
-  const run = item(list, RUN), tapsH = item(list, TAPS_H), tapsW = item(list, TAPS_W);
+  const outD = list.outD, outH = list.outH, outW = list.outW, inD = list.inD, inH = list.inH;
+  const row = list.row, run = list.run, tapsH = list.tapsH, tapsW = list.tapsW;
   const tapsD = k / (tapsH * tapsW * run);
-  const strideD = item(list, STRIDE_D), strideH = item(list, STRIDE_H);
-  const strideW = item(list, STRIDE_W);
-  const padD = item(list, PAD_D), padH = item(list, PAD_H), padW = item(list, PAD_W);
-  const dilationD = item(list, DILATION_D), dilationH = item(list, DILATION_H);
+  const strideW = list.strideW, padW = list.padW;
   // The floats of a run of neighbours are inside or outside one by one: each is a tap.
   const isRow = tapsW == 1;
-  const dilationW = isRow ? 1 : item(list, DILATION_W);
+  const dilationW = isRow ? 1 : list.dilationW;
   const acrossW = isRow ? run : tapsW;
   const batch = m / (outD * outH * outW);
   const cStep = floats(n);
@@ -103,13 +83,13 @@ export function f32_conv(
       const isLast = p + steps == k;
       f32_pack(scratch + PANELS, w + floats(p * n + j), 1, n, columns, steps, WIDTH);
       for (let d = 0, endD = 0; d < outD; d = endD) {
-        endD = endOfAlike(d, outD, strideD, padD, dilationD, tapsD, inD);
-        const kd = firstTap(d, strideD, padD, dilationD);
-        const endKd = endTap(d, strideD, padD, dilationD, tapsD, inD);
+        endD = endOfAlike(d, outD, list.strideD, list.padD, list.dilationD, tapsD, inD);
+        const kd = firstTap(d, list.strideD, list.padD, list.dilationD);
+        const endKd = endTap(d, list.strideD, list.padD, list.dilationD, tapsD, inD);
         for (let h = 0, endH = 0; h < outH; h = endH) {
-          endH = endOfAlike(h, outH, strideH, padH, dilationH, tapsH, inH);
-          const kh = firstTap(h, strideH, padH, dilationH);
-          const endKh = endTap(h, strideH, padH, dilationH, tapsH, inH);
+          endH = endOfAlike(h, outH, list.strideH, list.padH, list.dilationH, tapsH, inH);
+          const kh = firstTap(h, list.strideH, list.padH, list.dilationH);
+          const endKh = endTap(h, list.strideH, list.padH, list.dilationH, tapsH, inH);
           for (let x = 0, endX = 0; x < outW; x = endX) {
             endX = endOfAlike(x, outW, strideW, padW, dilationW, acrossW, row);
             const kw = firstTap(x, strideW, padW, dilationW);
@@ -117,7 +97,7 @@ export function f32_conv(
             let ranges = scratch + RANGES;
             for (let i = kd; i < endKd; i++) {
               for (let l = kh; l < endKh; l++) {
-                const at = (i * dilationD * inH + l * dilationH) * row;
+                const at = (i * list.dilationD * inH + l * list.dilationH) * row;
                 const first = (i * tapsH + l) * tapsW * run;
                 if (isRow) {
                   ranges = addSteps(scratch, ranges, first + kw, first + endKw, p, steps, at - first);
@@ -134,11 +114,12 @@ export function f32_conv(
             let count = 0;
             for (let i = 0; i < batch; i++) {
               for (let z = d; z < endD; z++) {
+                const plane = (i * inD + z * list.strideD - list.padD) * inH - list.padH;
                 for (let v = h; v < endH; v++) {
+                  const corner = (plane + v * list.strideH) * row;
                   let from = x;
                   while (from < endX) {
                     const part = min(endX - from, LINES - count);
-                    const corner = ((i * inD + z * strideD - padD) * inH + v * strideH - padH) * row;
                     const a = image + floats(corner + from * strideW - padW);
                     const at = ((i * outD + z) * outH + v) * outW + from;
                     const c = y + (at as usize) * cStep + floats(j);
@@ -146,7 +127,7 @@ export function f32_conv(
                     count += part;
                     from += part;
                     if (count < LINES) continue;
-                    times(tile, scratch, LINES, ranges, scratch + PANELS, floats(WIDTH), steps, columns, p > 0);
+                    times(tile, scratch, LINES, ranges, scratch + PANELS, floats(WIDTH), steps, columns, cStep, p > 0);
                     if (isLast) finish(scratch, LINES, columns, cStep, biasAt, biasColumn, f, alphaAt, alphaColumn);
                     count = 0;
                   }
@@ -154,7 +135,7 @@ export function f32_conv(
               }
             }
             if (count == 0) continue;
-            times(tile, scratch, count, ranges, scratch + PANELS, floats(WIDTH), steps, columns, p > 0);
+            times(tile, scratch, count, ranges, scratch + PANELS, floats(WIDTH), steps, columns, cStep, p > 0);
             if (isLast) finish(scratch, count, columns, cStep, biasAt, biasColumn, f, alphaAt, alphaColumn);
           }
         }
@@ -260,7 +241,7 @@ function finish(
 /**
  * dW[step, j] = sum over positions of P[position, step] * dY[position, j]: the gradient of the filter
  * of m steps and n output channels, over k positions. If P has something from around the image, its
- * blocks are packed, see packed() of gemm.ts.
+ * blocks are packed, see packed() of gemm.ts; it is left out of sums that are not finite.
  *
  * Needs and error as f32_conv, where the sum has k terms.
  */
@@ -270,25 +251,22 @@ export function f32_conv_filter(
   n: i32,
   k: i32,
   image: usize,
-  list: usize,
+  list: Patches,
   dy: usize,
   dw: usize,
   scratch: usize,
 ): void {
-  const outD = item(list, OUT_D), outH = item(list, OUT_H), outW = item(list, OUT_W);
-  const inD = item(list, IN_D), inH = item(list, IN_H), row = item(list, ROW);
-  const run = item(list, RUN), tapsH = item(list, TAPS_H), tapsW = item(list, TAPS_W);
+  const outH = list.outH, outW = list.outW, inH = list.inH, row = list.row;
+  const run = list.run, tapsH = list.tapsH, tapsW = list.tapsW, strideW = list.strideW;
   const tapsD = m / (tapsH * tapsW * run);
-  const strideD = item(list, STRIDE_D), strideH = item(list, STRIDE_H);
-  const strideW = item(list, STRIDE_W);
-  const dilationD = item(list, DILATION_D), dilationH = item(list, DILATION_H);
-  const dilationW = item(list, DILATION_W);
-  const isInside = (item(list, PAD_D) | item(list, PAD_H) | item(list, PAD_W)) == 0 &&
-    (outD - 1) * strideD + (tapsD - 1) * dilationD < inD &&
-    (outH - 1) * strideH + (tapsH - 1) * dilationH < inH &&
-    (outW - 1) * strideW + (tapsW - 1) * dilationW + run <= row;
+  const isInside = (list.padD | list.padH | list.padW) == 0 &&
+    (list.outD - 1) * list.strideD + (tapsD - 1) * list.dilationD < list.inD &&
+    (outH - 1) * list.strideH + (tapsH - 1) * list.dilationH < inH &&
+    (outW - 1) * strideW + (tapsW - 1) * list.dilationW + run <= row;
   if (!isInside) {
-    packed(tile, m, n, k, image, 0, 0, list, dy, n, 1, dw, scratch, 0, 0, 0, 0, 0, 0, 0);
+    packed(tile, m, n, k, image, 0, 0, changetype<usize>(list), dy, n, 1, dw, scratch, 0, 0, 0, 0, 0, 0, 0);
+    // The zeros around the image make NaN of what is infinite in dY.
+    if (!areFinite(m * n, dw)) timesInside(m, n, k, image, list, dy, dw, scratch);
     return;
   }
   const cStep = floats(n);
@@ -297,15 +275,15 @@ export function f32_conv_filter(
   for (let j = 0; j < n; j += COLUMNS) {
     const columns = min(COLUMNS, n - j);
     // Rows of dY that few lines use are read where they lie.
-    const inPlace = m <= LINES && columns % WIDTH == 0;
+    const inPlace = m <= FEW_LINES && columns % WIDTH == 0;
     for (let p = 0; p < k; p += BLOCK) {
       const steps = min(BLOCK, k - p);
       store<i32>(range, steps, 4);
       for (let s = 0; s < steps;) {
         const x = (p + s) % outW, rest = (p + s) / outW;
         const h = rest % outH, plane = rest / outH;
-        const d = plane / outD * inD + plane % outD * strideD;
-        let offset = floats((d * inH + h * strideH) * row + x * strideW);
+        const d = plane / list.outD * list.inD + plane % list.outD * list.strideD;
+        let offset = floats((d * inH + h * list.strideH) * row + x * strideW);
         for (const end = min(steps, s + outW - x); s < end; s++) {
           store<usize>(scratch + OFFSETS + floats(s), offset);
           offset += floats(strideW);
@@ -321,13 +299,56 @@ export function f32_conv_filter(
         for (let l = i; l < i + count;) {
           const tap = l / run, kd = tap / tapsW / tapsH, kh = tap / tapsW % tapsH;
           const part = min(i + count, (tap + 1) * run) - l;
-          const from = (kd * dilationD * inH + kh * dilationH) * row + tap % tapsW * dilationW;
+          const from = (kd * list.dilationD * inH + kh * list.dilationH) * row + tap % tapsW * list.dilationW;
           const a = image + floats(from + l - tap * run);
           addLines(scratch + (l - i) * LINE, part, a, 4, dw + (l as usize) * cStep + floats(j), cStep);
           l += part;
         }
         const panelSteps = inPlace ? 1 : steps;
-        times(tile, scratch, count, range + RANGE, b, inPlace ? cStep : floats(WIDTH), panelSteps, columns, p > 0);
+        times(tile, scratch, count, range + RANGE, b, inPlace ? cStep : floats(WIDTH), panelSteps, columns, cStep, p > 0);
+      }
+    }
+  }
+}
+
+function areFinite(n: i32, x: usize): bool {
+  const zero = f32x4.splat(0);
+  let s = zero;
+  for (let i = 0; i < n; i += 4) s = f32x4.add(s, f32x4.mul(loadLanes(x + floats(i), n - i), zero));
+  return i32x4.all_true(f32x4.eq(s, s));
+}
+
+/** The same sums, one position after the other, without what is around the image. */
+function timesInside(
+  m: i32,
+  n: i32,
+  k: i32,
+  image: usize,
+  list: Patches,
+  dy: usize,
+  dw: usize,
+  scratch: usize,
+): void {
+  const outD = list.outD, outH = list.outH, outW = list.outW, inD = list.inD, inH = list.inH;
+  for (let l = 0; l < m; l++) {
+    const tap = l / list.run, rest = tap / list.tapsW;
+    const kd = rest / list.tapsH, kh = rest % list.tapsH, kw = tap % list.tapsW;
+    for (let j = 0; j < n; j += COLUMNS) {
+      const columns = min(COLUMNS, n - j);
+      const to = dw + floats(l * n + j);
+      for (let p = 0; p < k; p += BLOCK) {
+        const sums = p == 0 ? to : scratch;
+        memory.fill(sums, 0, floats(columns));
+        for (let q = p; q < min(p + BLOCK, k); q++) {
+          const line = q / outW, plane = line / outH;
+          const d = plane % outD * list.strideD - list.padD + kd * list.dilationD;
+          const h = line % outH * list.strideH - list.padH + kh * list.dilationH;
+          const x = q % outW * list.strideW - list.padW + kw * list.dilationW + l % list.run;
+          if ((d as u32) >= (inD as u32) || (h as u32) >= (inH as u32) || (x as u32) >= (list.row as u32)) continue;
+          const a = image + floats(((plane / outD * inD + d) * inH + h) * list.row + x);
+          addRows(1, columns, a, 0, dy + floats(q * n + j), 0, sums);
+        }
+        if (p > 0) addTo(columns, scratch, to);
       }
     }
   }
@@ -343,6 +364,7 @@ function times(
   bStep: usize,
   steps: i32,
   columns: i32,
+  cStep: usize,
   add: bool,
 ): void {
   const end = lines + count * LINE;
@@ -351,85 +373,105 @@ function times(
     const inside = min(WIDTH, columns - j);
     const across = floats(j);
     if (bStep != floats(WIDTH)) {
-      if (tile == 408) {
-        for (let at = lines; at < end; at += 4 * LINE) placed4(at, lines, ranges, b, bStep, across, inside, add);
-      } else {
-        for (let at = lines; at < end; at += 5 * LINE) placed5(at, lines, ranges, b, bStep, across, inside, add);
-      }
+      if (tile == 408) placed4(end, lines, ranges, b, bStep, across, inside, cStep, add);
+      else placed5(end, lines, ranges, b, bStep, across, inside, cStep, add);
     } else if (tile == 408) {
-      for (let at = lines; at < end; at += 4 * LINE) packed4(at, lines, ranges, b, across, inside, add);
+      packed4(end, lines, ranges, b, across, inside, cStep, add);
     } else if (tile == 608) {
-      for (let at = lines; at < end; at += 6 * LINE) packed6(at, lines, ranges, b, across, inside, add);
+      packed6(end, lines, ranges, b, across, inside, cStep, add);
     } else {
-      for (let at = lines; at < end; at += 5 * LINE) packed5(at, lines, ranges, b, across, inside, add);
+      packed5(end, lines, ranges, b, across, inside, cStep, add);
     }
     b += floats(WIDTH * steps);
   }
 }
 
-// Tiles of 4 to 6 lines and 8 columns. A function of its own has the registers for itself, which a loop
-// around it would share; so has a constant distance of the rows of B.
+// Tiles of 4 to 6 lines and 8 columns, from the lines at `scratch` to `end`. Each size is a function of
+// its own, which has the registers for itself; so is a constant distance of the rows of B.
 
 function packed4(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tile(4, lines, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(4, end, scratch, ranges, b, floats(WIDTH), across, inside, cStep, add);
 }
 
 function packed5(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tile(5, lines, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(5, end, scratch, ranges, b, floats(WIDTH), across, inside, cStep, add);
 }
 
 function packed6(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tile(6, lines, scratch, ranges, b, floats(WIDTH), across, inside, add);
+  tiles(6, end, scratch, ranges, b, floats(WIDTH), across, inside, cStep, add);
 }
 
 function placed4(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tile(4, lines, scratch, ranges, b, bStep, across, inside, add);
+  tiles(4, end, scratch, ranges, b, bStep, across, inside, cStep, add);
 }
 
 function placed5(
-  lines: usize,
+  end: usize,
   scratch: usize,
   ranges: usize,
   b: usize,
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
-  tile(5, lines, scratch, ranges, b, bStep, across, inside, add);
+  tiles(5, end, scratch, ranges, b, bStep, across, inside, cStep, add);
+}
+
+@inline
+function tiles(
+  rows: i32,
+  end: usize,
+  scratch: usize,
+  ranges: usize,
+  b: usize,
+  bStep: usize,
+  across: usize,
+  inside: i32,
+  cStep: usize,
+  add: bool,
+): void {
+  for (let lines = scratch; lines < end; lines += rows * LINE) {
+    tile(rows, lines, scratch, ranges, b, bStep, across, inside, cStep, add);
+  }
 }
 
 /** `rows` (4 to 6, a constant) lines times a panel, from float `across` on; `inside` of 8 are stored. */
@@ -443,6 +485,7 @@ function tile(
   bStep: usize,
   across: usize,
   inside: i32,
+  cStep: usize,
   add: bool,
 ): void {
   const zero = f32x4.splat(0);
@@ -488,19 +531,18 @@ function tile(
       b += bStep;
     } while (offset < end);
   }
-  if (inside == WIDTH && !add) {
-    put(load<usize>(lines, 4) + across, s0, t0);
-    put(load<usize>(lines, LINE + 4) + across, s1, t1);
-    put(load<usize>(lines, 2 * LINE + 4) + across, s2, t2);
-    put(load<usize>(lines, 3 * LINE + 4) + across, s3, t3);
-    if (rows > 4) {
-      put(load<usize>(lines, 4 * LINE + 4) + across, s4, t4);
-    }
-    if (rows > 5) {
-      put(load<usize>(lines, 5 * LINE + 4) + across, s5, t5);
-    }
+  const c = load<usize>(lines, 4);
+  const others: usize = rows - 1;
+  if (inside == WIDTH && !add && load<usize>(lines + others * LINE, 4) == c + others * cStep) {
+    let to = c + across;
+    put(to, s0, t0);
+    put(to += cStep, s1, t1);
+    put(to += cStep, s2, t2);
+    put(to += cStep, s3, t3);
+    if (rows > 4) put(to += cStep, s4, t4);
+    if (rows > 5) put(to += cStep, s5, t5);
   } else {
-    addPart(load<usize>(lines, 4) + across, s0, t0, inside, add);
+    addPart(c + across, s0, t0, inside, add);
     addPart(load<usize>(lines, LINE + 4) + across, s1, t1, inside, add);
     addPart(load<usize>(lines, 2 * LINE + 4) + across, s2, t2, inside, add);
     addPart(load<usize>(lines, 3 * LINE + 4) + across, s3, t3, inside, add);

@@ -7,12 +7,8 @@
  * Needs:  rank >= 0; sizes >= 1; any strides, of the source also zero or negative; source and target
  *         apart.
  */
+import { item } from "./address";
 import { copyRun, transpose4x4 } from "./lanes";
-
-@inline
-function item(list: usize, i: i32): i32 {
-  return load<i32>(list + ((i as usize) << 2));
-}
 
 @inline
 function setItem(list: usize, i: i32, value: i32): void {

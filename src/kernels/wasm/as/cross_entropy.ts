@@ -10,16 +10,12 @@
  * Needs:  rows, columns >= 1; any alignment; nothing past the arrays is touched.
  * Error:  absolute, of the loss: 2^-22 (|x_y - m| + log K + 2), and s times that of a sum (reduce.ts).
  */
+import { floats } from "./address";
 import { loadPart, storePart } from "./lanes";
 import { exp4, log4 } from "./math";
 import { firstLanes, foldLanes } from "./lanes_sum";
 import { f32_sum } from "./reduce";
 import { maxRow } from "./softmax";
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
 
 /** See the head of this file. */
 export function f32_cross_entropy(

@@ -6,22 +6,13 @@
  * Taps outside of the image are left out. A list of 32-bit integers gives the sizes, in the order of
  * the constants below; strides of y are in floats, so that y may be a part of the pixels of an image.
  */
-import { loadPart, storePart } from "./lanes";
+import { floats, item } from "./address";
+import { loadLanes, loadPart, storePart } from "./lanes";
 import { madd } from "./madd";
 
 const OUT_H = 0, OUT_W = 1, STRIDE_H = 2, STRIDE_W = 3, PAD_H = 4, PAD_W = 5;
 const IN_H = 6, IN_W = 7, TAPS_H = 8, TAPS_W = 9, DILATION_H = 10, DILATION_W = 11;
 const CHANNELS = 12, Y_IMAGE = 13, Y_ROW = 14, Y_COLUMN = 15;
-
-@inline
-function item(list: usize, i: i32): i32 {
-  return load<i32>(list + ((i as usize) << 2));
-}
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
 
 /** The first multiple of `step` from `start` on that is not negative: how many steps that takes. */
 @inline
@@ -141,12 +132,12 @@ function lanes(
     let from = x;
     let at = w;
     for (let j = 0; j < columns; j++) {
-      const v = read(at, width);
-      s0 = madd(read(from, width), v, s0);
+      const v = loadLanes(at, width);
+      s0 = madd(loadLanes(from, width), v, s0);
       if (count == 4) {
-        s1 = madd(read(from + xStep, width), v, s1);
-        s2 = madd(read(from + 2 * xStep, width), v, s2);
-        s3 = madd(read(from + 3 * xStep, width), v, s3);
+        s1 = madd(loadLanes(from + xStep, width), v, s1);
+        s2 = madd(loadLanes(from + 2 * xStep, width), v, s2);
+        s3 = madd(loadLanes(from + 3 * xStep, width), v, s3);
       }
       if (width == 8) {
         const u = v128.load(at, 16);
@@ -169,11 +160,6 @@ function lanes(
     put(y + 2 * yStep, width, s2, t2);
     put(y + 3 * yStep, width, s3, t3);
   }
-}
-
-@inline
-function read(p: usize, width: i32): v128 {
-  return width >= 4 ? v128.load(p) : loadPart(p, width);
 }
 
 @inline
@@ -277,7 +263,7 @@ function dots(
   const zero = f32x4.splat(0);
   let s0 = zero, s1 = zero, s2 = zero, s3 = zero;
   for (let i = 0; i < count; i++) {
-    s0 = madd(read(x, width), read(dy, width), s0);
+    s0 = madd(loadLanes(x, width), loadLanes(dy, width), s0);
     if (width == 16) {
       s1 = madd(v128.load(x, 16), v128.load(dy, 16), s1);
       s2 = madd(v128.load(x, 32), v128.load(dy, 32), s2);

@@ -6,31 +6,11 @@
  * over the taps inside of the image. A list of 32-bit integers gives the sizes, in the order of the
  * constants below. Needs sizes >= 1, results apart from the rest; reads only what is in the arrays.
  */
-import { loadPart, storePart } from "./lanes";
+import { floats, item } from "./address";
+import { loadLanes, storeLanes } from "./lanes";
 
 const OUT_H = 0, OUT_W = 1, STRIDE_H = 2, STRIDE_W = 3, PAD_H = 4, PAD_W = 5;
 const IN_H = 6, IN_W = 7, TAPS_H = 8, TAPS_W = 9, DILATION_H = 10, DILATION_W = 11, CHANNELS = 12;
-
-@inline
-function item(list: usize, i: i32): i32 {
-  return load<i32>(list + ((i as usize) << 2));
-}
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
-
-@inline
-function read(p: usize, width: i32): v128 {
-  return width == 4 ? v128.load(p) : loadPart(p, width);
-}
-
-@inline
-function put(p: usize, x: v128, width: i32): void {
-  if (width == 4) v128.store(p, x);
-  else storePart(p, x, width);
-}
 
 /** The largest sum of each window. */
 export function f32_dilation(batch: i32, list: usize, x: usize, w: usize, y: usize): void {
@@ -124,8 +104,8 @@ function window(
       if ((column as u32) >= (inW as u32)) continue;
       const tap = kh * tapsW + kw;
       const value = f32x4.add(
-        read(x + ((row * inW + column) as usize) * pixel + c, width),
-        read(w + (tap as usize) * pixel + c, width),
+        loadLanes(x + ((row * inW + column) as usize) * pixel + c, width),
+        loadLanes(w + (tap as usize) * pixel + c, width),
       );
       const isBetter = f32x4.gt(value, best);
       best = v128.bitselect(value, best, isBetter);
@@ -133,10 +113,10 @@ function window(
     }
   }
   if (task == 0) {
-    put(y + c, best, width);
+    storeLanes(y + c, best, width);
     return;
   }
-  const slope = read(y + c, width);
+  const slope = loadLanes(y + c, width);
   for (let kh = 0; kh < tapsH; kh++) {
     const row = h + kh * item(list, DILATION_H);
     if ((row as u32) >= (inH as u32)) continue;
@@ -146,7 +126,7 @@ function window(
       const tap = kh * tapsW + kw;
       const at = to + c + ((task == 1 ? row * inW + column : tap) as usize) * pixel;
       const part = v128.and(slope, i32x4.eq(i32x4.splat(tap), place));
-      put(at, f32x4.add(read(at, width), part), width);
+      storeLanes(at, f32x4.add(loadLanes(at, width), part), width);
     }
   }
 }

@@ -6,13 +6,13 @@
  * Strides are in floats; a column stride is 0 or 1; address 0 means no bias. The activations are
  * numbered as in ../gemm.ts, where 0 is none.
  */
-import { loadPart, storePart } from "./lanes";
+import { loadLanes, storeLanes } from "./lanes";
 import { elu4, gelu4, leakyRelu4, relu4, relu64, sigmoid4 } from "./math";
 
 @inline
 function read(p: usize, column: usize, n: i32): v128 {
   if (column == 0) return v128.load_splat<f32>(p);
-  return n == 4 ? v128.load(p) : loadPart(p, n);
+  return loadLanes(p, n);
 }
 
 function activate(f: i32, x: v128, alpha: v128): v128 {
@@ -49,14 +49,13 @@ export function f32_epilogue(
     for (let j = whole; j < n; j += 4) {
       const lanes = min(4, n - j);
       const at = c + ((j as usize) << 2);
-      let x = lanes == 4 ? v128.load(at) : loadPart(at, lanes);
+      let x = loadLanes(at, lanes);
       const across = (j as usize) << 2;
       if (bias) x = f32x4.add(x, read(bias + across * biasColumn, biasColumn, lanes));
       if (f == 5) slope = read(alpha + across * alphaColumn, alphaColumn, lanes);
       if (f == 1) x = relu4(x);
       else if (f != 0) x = activate(f, x, slope);
-      if (lanes == 4) v128.store(at, x);
-      else storePart(at, x, lanes);
+      storeLanes(at, x, lanes);
     }
     c += cStep;
     bias += biasRow << 2;

@@ -1,9 +1,5 @@
 /** Rows and columns combined by an operation that needs no order. */
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
+import { floats } from "./address";
 
 /** A combination of two vectors, and what it leaves as it is; a type argument. */
 export abstract class Fold {

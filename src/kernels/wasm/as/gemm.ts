@@ -14,6 +14,7 @@
  *
  * In the gradient of a filter A is the transposed matrix of the patches of an image (patches.ts).
  */
+import { floats } from "./address";
 import { f32_epilogue } from "./epilogue";
 import {
   f32_gemm_tile__3x12,
@@ -21,10 +22,11 @@ import {
   f32_gemm_tile__5x8,
   f32_gemm_tile__6x8,
 } from "./gemm_tiles";
-import { joinHigh, joinLow, loadPart, storePart, zipHigh, zipLow } from "./lanes";
+import { joinHigh, joinLow, loadLanes, loadPart, storePart, zipHigh, zipLow } from "./lanes";
+import { addTo } from "./lanes_sum";
 import { madd } from "./madd";
 import { f32_pack } from "./pack";
-import { packTaps } from "./patches";
+import { packTaps, Patches } from "./patches";
 
 /** Steps of the sum in a block: a panel of B of 8 columns fills 8 KiB of the first-level cache. */
 export const BLOCK: i32 = 256;
@@ -38,12 +40,6 @@ const CHUNK: i32 = 2048;
 /** Bytes of scratch memory that f32_gemm needs for any product. */
 export function f32_gemm_scratch(): i32 {
   return (BLOCK * (ROWS + COLUMNS) + 6 * 12) << 2;
-}
-
-/** Bytes of `n` floats. */
-@inline
-export function floats(n: i32): usize {
-  return (n as usize) << 2;
 }
 
 /**
@@ -181,7 +177,7 @@ export function packed(
           const fromA = a + (((i as usize) * aRow + (p as usize) * aColumn) << 2);
           f32_pack(packedA, fromA, aRow, aColumn, rows, steps, height);
         } else {
-          packTaps(packedA, a, patches, i, rows, p, steps, height);
+          packTaps(packedA, a, changetype<Patches>(patches), i, rows, p, steps, height);
         }
         const to = c + (i as usize) * cStep + floats(j);
         for (let y = 0; y < columns; y += width) {
@@ -287,10 +283,14 @@ function direct(
       }
       const fromA = a + (((p as usize) * aColumn) << 2);
       const add = p > 0;
+      const to = c + floats(j);
+      if (steps == 4 && aColumn == 1 && columns >= 8 && !add) {
+        fourStepsTimes(columns, m, fromA, aRow << 2, from, bStep, to, cStep);
+        continue;
+      }
       // What is left of whole vectors comes by itself, eight rows at a time.
       const narrow = columns <= 4 ? columns : columns & 3;
       const wide = columns - narrow;
-      const to = c + floats(j);
       if (wide) rowsTimes(wide, m, steps, fromA, aRow << 2, aColumn << 2, from, bStep, to, cStep, add);
       if (narrow) {
         columnsTimes(narrow, m, steps, fromA, aRow << 2, aColumn << 2, from + floats(wide), bStep, to + floats(wide), cStep, add);
@@ -330,6 +330,54 @@ function rowsTimes(
       blockTimes(1, 8, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
     }
     if (j < n) blockTimes(1, 4, k, a, aRow, aStep, b + floats(j), bStep, c + floats(j), cStep, add);
+    a += aRow;
+    c += cStep;
+  }
+}
+
+/**
+ * m rows of n columns, at least eight, and four steps. The last columns may begin in the ones before:
+ * what both have is computed twice.
+ */
+function fourStepsTimes(
+  n: i32,
+  m: i32,
+  a: usize,
+  aRow: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  for (let j = 0; j < n; j += 8) {
+    const isHalf = n - j <= 4;
+    const at = floats(isHalf ? n - 4 : min(j, n - 8));
+    if (isHalf) heldColumns(4, m, a, aRow, b + at, bStep, c + at, cStep);
+    else heldColumns(8, m, a, aRow, b + at, bStep, c + at, cStep);
+  }
+}
+
+/** m rows of `columns` (8 or 4, a constant) and four steps of B, which stay in registers. */
+@inline
+function heldColumns(
+  columns: i32,
+  m: i32,
+  a: usize,
+  aRow: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  const right: usize = columns == 8 ? 16 : 0;
+  const b0 = v128.load(b), y0 = v128.load(b + right);
+  const b1 = v128.load(b + bStep), y1 = v128.load(b + bStep + right);
+  const b2 = v128.load(b + 2 * bStep), y2 = v128.load(b + 2 * bStep + right);
+  const b3 = v128.load(b + 3 * bStep), y3 = v128.load(b + 3 * bStep + right);
+  for (let i = 0; i < m; i++) {
+    const x = v128.load(a);
+    v128.store(c, fourLanes(x, b0, b1, b2, b3, f32x4.splat(0)));
+    if (columns == 8) v128.store(c, fourLanes(x, y0, y1, y2, y3, f32x4.splat(0)), 16);
     a += aRow;
     c += cStep;
   }
@@ -411,8 +459,43 @@ function blockTimes(
   const zero = f32x4.splat(0);
   let s0 = zero, s1 = zero, s2 = zero, s3 = zero;
   let t0 = zero, t1 = zero, t2 = zero, t3 = zero;
-  for (let p = 0; p < k; p++) {
-    const x = columns >= 4 ? v128.load(b) : loadPart(b, columns);
+  let p = 0;
+  if (rows == 8 && columns == 4 && aStep == 4) {
+    for (; p + 4 <= k; p += 4) {
+      const b0 = loadLanes(b, columns);
+      const b1 = loadLanes(b + bStep, columns);
+      const b2 = loadLanes(b + 2 * bStep, columns);
+      const b3 = loadLanes(b + 3 * bStep, columns);
+      const high = a + 4 * aRow;
+      s0 = fourLanes(v128.load(a), b0, b1, b2, b3, s0);
+      s1 = fourLanes(v128.load(a + aRow), b0, b1, b2, b3, s1);
+      s2 = fourLanes(v128.load(a + 2 * aRow), b0, b1, b2, b3, s2);
+      s3 = fourLanes(v128.load(a + 3 * aRow), b0, b1, b2, b3, s3);
+      t0 = fourLanes(v128.load(high), b0, b1, b2, b3, t0);
+      t1 = fourLanes(v128.load(high + aRow), b0, b1, b2, b3, t1);
+      t2 = fourLanes(v128.load(high + 2 * aRow), b0, b1, b2, b3, t2);
+      t3 = fourLanes(v128.load(high + 3 * aRow), b0, b1, b2, b3, t3);
+      a += 16;
+      b += 4 * bStep;
+    }
+  } else if (rows == 8 && columns == 4 && aRow == 4) {
+    for (; p < k; p++) {
+      const x = loadLanes(b, columns);
+      const low = v128.load(a), high = v128.load(a, 16);
+      s0 = madd(lane(low, 0), x, s0);
+      s1 = madd(lane(low, 1), x, s1);
+      s2 = madd(lane(low, 2), x, s2);
+      s3 = madd(lane(low, 3), x, s3);
+      t0 = madd(lane(high, 0), x, t0);
+      t1 = madd(lane(high, 1), x, t1);
+      t2 = madd(lane(high, 2), x, t2);
+      t3 = madd(lane(high, 3), x, t3);
+      a += aStep;
+      b += bStep;
+    }
+  }
+  for (; p < k; p++) {
+    const x = loadLanes(b, columns);
     const a0 = v128.load_splat<f32>(a);
     s0 = madd(a0, x, s0);
     if (rows == 8) {
@@ -454,6 +537,24 @@ function blockTimes(
     putBlock(columns, c + 6 * cStep, t2, t2, add);
     putBlock(columns, c + 7 * cStep, t3, t3, add);
   }
+}
+
+/** Lane `i`, a constant, in all lanes. */
+@inline
+function lane(x: v128, i: i32): v128 {
+  if (i == 0) return v128.shuffle<f32>(x, x, 0, 0, 0, 0);
+  if (i == 1) return v128.shuffle<f32>(x, x, 1, 1, 1, 1);
+  if (i == 2) return v128.shuffle<f32>(x, x, 2, 2, 2, 2);
+  return v128.shuffle<f32>(x, x, 3, 3, 3, 3);
+}
+
+/** Four steps of a row: s + its lanes times rows of B, one after the other. */
+@inline
+function fourLanes(x: v128, b0: v128, b1: v128, b2: v128, b3: v128, s: v128): v128 {
+  s = madd(lane(x, 0), b0, s);
+  s = madd(lane(x, 1), b1, s);
+  s = madd(lane(x, 2), b2, s);
+  return madd(lane(x, 3), b3, s);
 }
 
 @inline
@@ -501,14 +602,14 @@ function rowTimesMatrix(
         from += bBytes;
         x += aBytes;
       }
-      if (p > 0) addInto(columns, scratch, c + floats(j));
+      if (p > 0) addTo(columns, scratch, c + floats(j));
     }
   }
 }
 
 /** sums[j] += a[0] * b[0, j] + ... one step after the other, `rows` (4 or 1, a constant) of them. */
 @inline
-function addRows(
+export function addRows(
   rows: i32,
   n: i32,
   a: usize,
@@ -543,16 +644,6 @@ function addRows(
     }
     storePart(sums, s, rest);
   }
-}
-
-function addInto(n: i32, x: usize, y: usize): void {
-  let j = 0;
-  for (; j + 4 <= n; j += 4) {
-    v128.store(y, f32x4.add(v128.load(y), v128.load(x)));
-    x += 16;
-    y += 16;
-  }
-  if (j < n) storePart(y, f32x4.add(loadPart(y, n - j), loadPart(x, n - j)), n - j);
 }
 
 /** c[i] = sum over p of A[i, p] * x[p], the rows of A contiguous: eight rows in the lanes of two sums. */

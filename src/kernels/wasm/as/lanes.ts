@@ -19,6 +19,19 @@ export function storePart(p: usize, x: v128, n: i32): void {
   }
 }
 
+/** The first `n` floats at `p`, of four or more the first four. */
+@inline
+export function loadLanes(p: usize, n: i32): v128 {
+  return n >= 4 ? v128.load(p) : loadPart(p, n);
+}
+
+/** Stores the first `n` lanes at `p`, all of them if `n` is four or more. */
+@inline
+export function storeLanes(p: usize, x: v128, n: i32): void {
+  if (n >= 4) v128.store(p, x);
+  else storePart(p, x, n);
+}
+
 /** Lanes 0 of four vectors, and likewise lanes 1 to 3, from the pairs that `zipLow`, `zipHigh` make. */
 @inline
 export function zipLow(x: v128, y: v128): v128 {

@@ -11,17 +11,13 @@
  *         blocks of 128 rows. |error of a sum| <= 36 2^-24 sum |terms| for rows,
  *         (128 + rows / 128) 2^-24 sum |terms| for the gradients of gain and bias.
  */
+import { floats } from "./address";
 import { loadPart, storePart } from "./lanes";
 import { addTo, firstLanes, foldLanes } from "./lanes_sum";
 import { f32_sum } from "./reduce";
 
 const RUN: i32 = 256;
 const BLOCK: i32 = 128;
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
 
 /** sum of (x - m)^2 over a row. */
 @inline

@@ -10,12 +10,8 @@
  * Pieces: `steps` of time and `width` channels at a time change no bit. `scratch` has room for
  *         (3 steps + 4 h) width floats: a piece with h steps on both sides, its sums, its averages.
  */
-import { loadPart, storePart } from "./lanes";
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
+import { floats } from "./address";
+import { loadLanes, storeLanes } from "./lanes";
 
 /** y[i] = (x[i] + x[i + step] + ... ) / count for n floats; `sums` has room for as many as x. */
 function windows(n: i32, x: usize, step: usize, count: i32, y: usize, sums: usize): void {
@@ -84,28 +80,22 @@ function addUp(
   for (; i < n; i += 4) {
     const lanes = min(4, n - i);
     let p = b;
-    let s = read(p, lanes);
+    let s = loadLanes(p, lanes);
     for (let k = 1; k < blocks; k++) {
       p += bStep;
-      s = f32x4.add(s, read(p, lanes));
+      s = f32x4.add(s, loadLanes(p, lanes));
     }
     p = x;
     for (let k = 0; k < rest; k++) {
-      s = f32x4.add(s, read(p, lanes));
+      s = f32x4.add(s, loadLanes(p, lanes));
       p += step;
     }
     if (divisor) s = f32x4.div(s, total);
-    if (lanes == 4) v128.store(y, s);
-    else storePart(y, s, lanes);
+    storeLanes(y, s, lanes);
     b += 16;
     x += 16;
     y += 16;
   }
-}
-
-@inline
-function read(p: usize, lanes: i32): v128 {
-  return lanes == 4 ? v128.load(p) : loadPart(p, lanes);
 }
 
 /**

@@ -9,19 +9,29 @@
  * An image is [n, inD, inH, row], and everything along a row is counted in floats. A run is what one
  * tap reads without a gap: the channels, or, if taps are neighbours, the channels of a whole row of
  * the filter (then tapsW is 1). Its elements lie inside or outside of the row one by one.
- *
- * A list of 32-bit integers describes it, in the order of the constants below.
  */
-export const OUT_D = 0, OUT_H = 1, OUT_W = 2;
-export const STRIDE_D = 3, STRIDE_H = 4, STRIDE_W = 5;
-export const PAD_D = 6, PAD_H = 7, PAD_W = 8;
-export const IN_D = 9, IN_H = 10, ROW = 11;
-export const TAPS_H = 12, TAPS_W = 13, RUN = 14;
-export const DILATION_D = 15, DILATION_H = 16, DILATION_W = 17;
 
-@inline
-export function item(list: usize, i: i32): i32 {
-  return load<i32>(list + ((i as usize) << 2));
+/** The list of 32-bit integers that describes patches. */
+@unmanaged
+export class Patches {
+  outD: i32;
+  outH: i32;
+  outW: i32;
+  strideD: i32;
+  strideH: i32;
+  strideW: i32;
+  padD: i32;
+  padH: i32;
+  padW: i32;
+  inD: i32;
+  inH: i32;
+  row: i32;
+  tapsH: i32;
+  tapsW: i32;
+  run: i32;
+  dilationD: i32;
+  dilationH: i32;
+  dilationW: i32;
 }
 
 /**
@@ -31,14 +41,14 @@ export function item(list: usize, i: i32): i32 {
 export function packTaps(
   dst: usize,
   image: usize,
-  list: usize,
+  list: Patches,
   first: i32,
   count: i32,
   p: i32,
   positions: i32,
   width: i32,
 ): void {
-  const run = item(list, RUN), tapsH = item(list, TAPS_H), tapsW = item(list, TAPS_W);
+  const run = list.run, tapsH = list.tapsH, tapsW = list.tapsW;
   const panelBytes = ((positions * width) as usize) << 2;
   for (let panel = 0; panel < count; panel += width) {
     const lines = min(width, count - panel);
@@ -61,7 +71,7 @@ export function packTaps(
 function packTap(
   dst: usize,
   image: usize,
-  list: usize,
+  list: Patches,
   kd: i32,
   kh: i32,
   kw: i32,
@@ -71,13 +81,11 @@ function packTap(
   positions: i32,
   width: i32,
 ): void {
-  const outD = item(list, OUT_D), outH = item(list, OUT_H), outW = item(list, OUT_W);
-  const inD = item(list, IN_D), inH = item(list, IN_H), row = item(list, ROW);
-  const strideW = item(list, STRIDE_W);
-  const shiftD = kd * item(list, DILATION_D) - item(list, PAD_D);
-  const shiftH = kh * item(list, DILATION_H) - item(list, PAD_H);
+  const outW = list.outW, inD = list.inD, inH = list.inH, row = list.row, strideW = list.strideW;
+  const shiftD = kd * list.dilationD - list.padD;
+  const shiftH = kh * list.dilationH - list.padH;
   // Where the floats are in the row: ow * strideW - shift; all of them are inside for low <= ow < high.
-  const shift = item(list, PAD_W) - kw * item(list, DILATION_W) - r;
+  const shift = list.padW - kw * list.dilationW - r;
   const last = row - length + shift;
   const low = shift > 0 ? min((shift + strideW - 1) / strideW, outW) : 0;
   const high = last < 0 ? low : max(low, min(last / strideW + 1, outW));
@@ -85,15 +93,15 @@ function packTap(
   const stride = (strideW as usize) << 2;
   let ow = p % outW;
   let rest = p / outW;
-  let oh = rest % outH;
-  rest /= outH;
-  let od = rest % outD;
-  let n = rest / outD;
+  let oh = rest % list.outH;
+  rest /= list.outH;
+  let od = rest % list.outD;
+  let n = rest / list.outD;
   for (let left = positions; left > 0;) {
     const end = min(outW, ow + left);
     left -= end - ow;
-    const d = od * item(list, STRIDE_D) + shiftD;
-    const h = oh * item(list, STRIDE_H) + shiftH;
+    const d = od * list.strideD + shiftD;
+    const h = oh * list.strideH + shiftH;
     const inside = (d as u32) < (inD as u32) && (h as u32) < (inH as u32);
     const from = image + ((((n * inD + d) * inH + h) as usize) * ((row as usize) << 2));
     const start = inside ? min(max(ow, low), end) : end;
@@ -113,9 +121,9 @@ function packTap(
     }
     for (; ow < end; ow++, dst += step) edge(dst, from, ow * strideW - shift, length, row, inside);
     ow = 0;
-    if (++oh == outH) {
+    if (++oh == list.outH) {
       oh = 0;
-      if (++od == outD) {
+      if (++od == list.outD) {
         od = 0;
         n++;
       }

@@ -7,32 +7,12 @@
  * Needs:  all sizes >= 1; any alignment; results apart from the rest; reads only what is in the arrays.
  * Order:  outputs in rising order, for each its taps in rising order.
  */
-import { loadPart, storePart } from "./lanes";
+import { floats, item } from "./address";
+import { loadLanes, storeLanes } from "./lanes";
 
 const OUT_D = 0, OUT_H = 1, OUT_W = 2, STRIDE_D = 3, STRIDE_H = 4, STRIDE_W = 5;
 const PAD_D = 6, PAD_H = 7, PAD_W = 8, IN_D = 9, IN_H = 10, IN_W = 11;
 const TAPS_D = 12, TAPS_H = 13, TAPS_W = 14, CHANNELS = 15;
-
-@inline
-function item(list: usize, i: i32): i32 {
-  return load<i32>(list + ((i as usize) << 2));
-}
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
-
-@inline
-function read(p: usize, width: i32): v128 {
-  return width >= 4 ? v128.load(p) : loadPart(p, width);
-}
-
-@inline
-function put(p: usize, x: v128, width: i32): void {
-  if (width >= 4) v128.store(p, x);
-  else storePart(p, x, width);
-}
 
 /** What is done for `width` channels of an output: 16 or 4, constants, or 1 to 3. */
 abstract class Window {
@@ -129,7 +109,7 @@ class Max extends Window {
           }
         }
         for (; k < columns; k++, at += column) {
-          m0 = f32x4.pmax(m0, read(at, width));
+          m0 = f32x4.pmax(m0, loadLanes(at, width));
           if (width == 16) {
             m1 = f32x4.pmax(m1, v128.load(at, 16));
             m2 = f32x4.pmax(m2, v128.load(at, 32));
@@ -138,7 +118,7 @@ class Max extends Window {
         }
       }
     }
-    put(y, m0, width);
+    storeLanes(y, m0, width);
     if (width == 16) {
       v128.store(y, m1, 16);
       v128.store(y, m2, 32);
@@ -165,7 +145,7 @@ class MaxSlope extends Window {
       for (let j = 0; j < rows; j++, line += row) {
         let at = line;
         for (let k = 0; k < columns; k++, at += column) {
-          const value = read(at, width);
+          const value = loadLanes(at, width);
           const isBetter = f32x4.gt(value, best);
           best = v128.bitselect(value, best, isBetter);
           place = v128.bitselect(tap, place, isBetter);
@@ -173,7 +153,7 @@ class MaxSlope extends Window {
         }
       }
     }
-    const slope = read(y, width);
+    const slope = loadLanes(y, width);
     tap = i32x4.splat(0);
     for (let i = 0; i < planes; i++) {
       let line = dx + (i as usize) * plane;
@@ -181,7 +161,7 @@ class MaxSlope extends Window {
         let at = line;
         for (let k = 0; k < columns; k++, at += column) {
           const part = v128.and(slope, i32x4.eq(tap, place));
-          put(at, f32x4.add(read(at, width), part), width);
+          storeLanes(at, f32x4.add(loadLanes(at, width), part), width);
           tap = i32x4.add(tap, one);
         }
       }
@@ -203,7 +183,7 @@ class Mean extends Window {
       for (let j = 0; j < rows; j++, line += row) {
         let at = line;
         for (let k = 0; k < columns; k++, at += column) {
-          s0 = f32x4.add(s0, read(at, width));
+          s0 = f32x4.add(s0, loadLanes(at, width));
           if (width == 16) {
             s1 = f32x4.add(s1, v128.load(at, 16));
             s2 = f32x4.add(s2, v128.load(at, 32));
@@ -213,7 +193,7 @@ class Mean extends Window {
       }
     }
     const count = f32x4.splat(max(planes * rows * columns, 1) as f32);
-    put(y, f32x4.div(s0, count), width);
+    storeLanes(y, f32x4.div(s0, count), width);
     if (width == 16) {
       v128.store(y, f32x4.div(s1, count), 16);
       v128.store(y, f32x4.div(s2, count), 32);
@@ -230,12 +210,12 @@ class SumSlope extends Window {
 
   @inline
   visit(width: i32, planes: i32, rows: i32, columns: i32, x: usize, plane: usize, row: usize, column: usize, y: usize, dx: usize): void {
-    const part = read(y, width);
+    const part = loadLanes(y, width);
     for (let i = 0; i < planes; i++) {
       let line = dx + (i as usize) * plane;
       for (let j = 0; j < rows; j++, line += row) {
         let at = line;
-        for (let k = 0; k < columns; k++, at += column) put(at, f32x4.add(read(at, width), part), width);
+        for (let k = 0; k < columns; k++, at += column) storeLanes(at, f32x4.add(loadLanes(at, width), part), width);
       }
     }
   }

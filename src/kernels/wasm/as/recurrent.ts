@@ -10,17 +10,13 @@
  * Needs:  sizes >= 1; any alignment; `scratch` of f32_recurrent_scratch(...) bytes.
  * Error:  of each step that of the products (gemm.ts), and of the functions (math.ts).
  */
+import { floats } from "./address";
 import { f32_gemm, f32_gemm_scratch } from "./gemm";
-import { loadPart, storePart } from "./lanes";
+import { loadLanes, storeLanes } from "./lanes";
 import { addTo } from "./lanes_sum";
 import { sigmoid4, tanh4 } from "./math";
 import { f32_pack } from "./pack";
 import { f32_sum_columns, f32_sum_columns_scratch } from "./reduce";
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
 
 @inline
 function aligned(bytes: usize): usize {
@@ -60,17 +56,6 @@ function product(
     tile, m, n, k, a, aRow as usize, aColumn as usize, b, bRow as usize, bColumn as usize, c, scratch,
     bias, 0, 1, 0, 0, 0, 0,
   );
-}
-
-@inline
-function read(p: usize, lanes: i32): v128 {
-  return lanes == 4 ? v128.load(p) : loadPart(p, lanes);
-}
-
-@inline
-function write(p: usize, x: v128, lanes: i32): void {
-  if (lanes == 4) v128.store(p, x);
-  else storePart(p, x, lanes);
 }
 
 /** a b (1 - b): the slope of the sigmoid that gave b, times a. */
@@ -170,19 +155,19 @@ function lstmCell(
 ): void {
   gates += at;
   sums += at;
-  const i = sigmoid4(f32x4.add(read(gates, lanes), read(sums, lanes)));
-  const f = sigmoid4(f32x4.add(read(gates + state, lanes), read(sums + state, lanes)));
-  const g = tanh4(f32x4.add(read(gates + 2 * state, lanes), read(sums + 2 * state, lanes)));
-  const o = sigmoid4(f32x4.add(read(gates + 3 * state, lanes), read(sums + 3 * state, lanes)));
-  write(gates, i, lanes);
-  write(gates + state, f, lanes);
-  write(gates + 2 * state, g, lanes);
-  write(gates + 3 * state, o, lanes);
-  const c = f32x4.add(f32x4.mul(f, read(cell + at, lanes)), f32x4.mul(i, g));
+  const i = sigmoid4(f32x4.add(loadLanes(gates, lanes), loadLanes(sums, lanes)));
+  const f = sigmoid4(f32x4.add(loadLanes(gates + state, lanes), loadLanes(sums + state, lanes)));
+  const g = tanh4(f32x4.add(loadLanes(gates + 2 * state, lanes), loadLanes(sums + 2 * state, lanes)));
+  const o = sigmoid4(f32x4.add(loadLanes(gates + 3 * state, lanes), loadLanes(sums + 3 * state, lanes)));
+  storeLanes(gates, i, lanes);
+  storeLanes(gates + state, f, lanes);
+  storeLanes(gates + 2 * state, g, lanes);
+  storeLanes(gates + 3 * state, o, lanes);
+  const c = f32x4.add(f32x4.mul(f, loadLanes(cell + at, lanes)), f32x4.mul(i, g));
   const h = f32x4.mul(o, tanh4(c));
-  write(toNextC + at, c, lanes);
-  write(toH + at, h, lanes);
-  if (toNextH) write(toNextH + at, h, lanes);
+  storeLanes(toNextC + at, c, lanes);
+  storeLanes(toH + at, h, lanes);
+  if (toNextH) storeLanes(toNextH + at, h, lanes);
 }
 
 /** The gradients of everything that f32_lstm was given; `dGates` [batch, time, 4 hidden] is memory for it. */
@@ -248,19 +233,19 @@ function lstmCellGrad(
 ): void {
   gates += at;
   dGates += at;
-  const i = read(gates, lanes);
-  const f = read(gates + state, lanes);
-  const g = read(gates + 2 * state, lanes);
-  const o = read(gates + 3 * state, lanes);
-  const c = read(cell + at, lanes);
+  const i = loadLanes(gates, lanes);
+  const f = loadLanes(gates + state, lanes);
+  const g = loadLanes(gates + 2 * state, lanes);
+  const o = loadLanes(gates + 3 * state, lanes);
+  const c = loadLanes(cell + at, lanes);
   const y = tanh4(f32x4.add(f32x4.mul(f, c), f32x4.mul(i, g)));
-  const dh = f32x4.add(read(dH + at, lanes), read(carried + at, lanes));
-  const dc = f32x4.add(read(dC + at, lanes), throughTanh(f32x4.mul(dh, o), y));
-  write(dGates, throughSigmoid(f32x4.mul(dc, g), i), lanes);
-  write(dGates + state, throughSigmoid(f32x4.mul(dc, c), f), lanes);
-  write(dGates + 2 * state, throughTanh(f32x4.mul(dc, i), g), lanes);
-  write(dGates + 3 * state, throughSigmoid(f32x4.mul(dh, y), o), lanes);
-  write(dC + at, f32x4.mul(dc, f), lanes);
+  const dh = f32x4.add(loadLanes(dH + at, lanes), loadLanes(carried + at, lanes));
+  const dc = f32x4.add(loadLanes(dC + at, lanes), throughTanh(f32x4.mul(dh, o), y));
+  storeLanes(dGates, throughSigmoid(f32x4.mul(dc, g), i), lanes);
+  storeLanes(dGates + state, throughSigmoid(f32x4.mul(dc, c), f), lanes);
+  storeLanes(dGates + 2 * state, throughTanh(f32x4.mul(dc, i), g), lanes);
+  storeLanes(dGates + 3 * state, throughSigmoid(f32x4.mul(dh, y), o), lanes);
+  storeLanes(dC + at, f32x4.mul(dc, f), lanes);
 }
 
 /** dX, dWIh, dWHh from the gradients of the sums: with the inputs, and with the hidden states. */
@@ -350,21 +335,21 @@ function gruCell(
 ): void {
   gates += at;
   sums += at;
-  const r = sigmoid4(f32x4.add(read(gates, lanes), read(sums, lanes)));
-  const z = sigmoid4(f32x4.add(read(gates + state, lanes), read(sums + state, lanes)));
-  const u = read(sums + 2 * state, lanes);
-  const n = tanh4(f32x4.add(read(gates + 2 * state, lanes), f32x4.mul(r, u)));
-  write(gates, r, lanes);
-  write(gates + state, z, lanes);
-  write(gates + 2 * state, n, lanes);
-  write(kept + at, u, lanes);
+  const r = sigmoid4(f32x4.add(loadLanes(gates, lanes), loadLanes(sums, lanes)));
+  const z = sigmoid4(f32x4.add(loadLanes(gates + state, lanes), loadLanes(sums + state, lanes)));
+  const u = loadLanes(sums + 2 * state, lanes);
+  const n = tanh4(f32x4.add(loadLanes(gates + 2 * state, lanes), f32x4.mul(r, u)));
+  storeLanes(gates, r, lanes);
+  storeLanes(gates + state, z, lanes);
+  storeLanes(gates + 2 * state, n, lanes);
+  storeLanes(kept + at, u, lanes);
   const one = f32x4.splat(1);
   const h = f32x4.add(
     f32x4.mul(f32x4.sub(one, z), n),
-    f32x4.mul(z, read(from + at, lanes)),
+    f32x4.mul(z, loadLanes(from + at, lanes)),
   );
-  write(toH + at, h, lanes);
-  if (toNext) write(toNext + at, h, lanes);
+  storeLanes(toH + at, h, lanes);
+  if (toNext) storeLanes(toNext + at, h, lanes);
 }
 
 /**
@@ -439,18 +424,18 @@ function gruCellGrad(
   gates += at;
   dGates += at;
   dProducts += at;
-  const r = read(gates, lanes);
-  const z = read(gates + state, lanes);
-  const n = read(gates + 2 * state, lanes);
-  const dh = f32x4.add(read(dH + at, lanes), read(carried + at, lanes));
+  const r = loadLanes(gates, lanes);
+  const z = loadLanes(gates + state, lanes);
+  const n = loadLanes(gates + 2 * state, lanes);
+  const dh = f32x4.add(loadLanes(dH + at, lanes), loadLanes(carried + at, lanes));
   const dn = throughTanh(f32x4.mul(dh, f32x4.sub(f32x4.splat(1), z)), n);
-  const dr = throughSigmoid(f32x4.mul(dn, read(kept + at, lanes)), r);
-  const dz = throughSigmoid(f32x4.mul(dh, f32x4.sub(read(from + at, lanes), n)), z);
-  write(dGates, dr, lanes);
-  write(dGates + state, dz, lanes);
-  write(dGates + 2 * state, dn, lanes);
-  write(dProducts, dr, lanes);
-  write(dProducts + state, dz, lanes);
-  write(dProducts + 2 * state, f32x4.mul(dn, r), lanes);
-  write(passed + at, f32x4.mul(dh, z), lanes);
+  const dr = throughSigmoid(f32x4.mul(dn, loadLanes(kept + at, lanes)), r);
+  const dz = throughSigmoid(f32x4.mul(dh, f32x4.sub(loadLanes(from + at, lanes), n)), z);
+  storeLanes(dGates, dr, lanes);
+  storeLanes(dGates + state, dz, lanes);
+  storeLanes(dGates + 2 * state, dn, lanes);
+  storeLanes(dProducts, dr, lanes);
+  storeLanes(dProducts + state, dz, lanes);
+  storeLanes(dProducts + 2 * state, f32x4.mul(dn, r), lanes);
+  storeLanes(passed + at, f32x4.mul(dh, z), lanes);
 }

@@ -6,18 +6,14 @@
  *         eight rows at a time in a tree, and those sums in a tree. Both trees depend on the length
  *         alone. |error| <= (20 + log2(n / 256)) 2^-24 sum |x| for rows, (3 + log2 n) for columns.
  */
+import { floats } from "./address";
 import { Fold, foldColumns, foldRows } from "./fold";
-import { loadPart, storePart } from "./lanes";
+import { loadLanes, loadPart, storeLanes } from "./lanes";
 import { foldLanes } from "./lanes_sum";
 
 const RUN: i32 = 256;
 const CHUNK: i32 = 1024;
 const LEVELS: i32 = 32;
-
-@inline
-function floats(n: i32): usize {
-  return (n as usize) << 2;
-}
 
 /** Bytes of scratch memory that f32_sum_columns needs. */
 export function f32_sum_columns_scratch(): i32 {
@@ -135,32 +131,26 @@ function addLeaf(rows: i32, n: i32, x: usize, step: usize, y: usize): void {
   for (let j = 0; j < n; j += 4) {
     const lanes = min(4, n - j);
     const s = lanes == 4 ? leaf(rows, x, step, 4) : leaf(rows, x, step, lanes);
-    if (lanes == 4) v128.store(y, s);
-    else storePart(y, s, lanes);
+    storeLanes(y, s, lanes);
     x += 16;
     y += 16;
   }
 }
 
 @inline
-function part(x: usize, lanes: i32): v128 {
-  return lanes == 4 ? v128.load(x) : loadPart(x, lanes);
-}
-
-@inline
 function leaf(rows: i32, x: usize, step: usize, lanes: i32): v128 {
   if (rows == 8) {
     const high = x + 4 * step;
-    const a = f32x4.add(part(x, lanes), part(x + step, lanes));
-    const b = f32x4.add(part(x + 2 * step, lanes), part(x + 3 * step, lanes));
-    const c = f32x4.add(part(high, lanes), part(high + step, lanes));
-    const d = f32x4.add(part(high + 2 * step, lanes), part(high + 3 * step, lanes));
+    const a = f32x4.add(loadLanes(x, lanes), loadLanes(x + step, lanes));
+    const b = f32x4.add(loadLanes(x + 2 * step, lanes), loadLanes(x + 3 * step, lanes));
+    const c = f32x4.add(loadLanes(high, lanes), loadLanes(high + step, lanes));
+    const d = f32x4.add(loadLanes(high + 2 * step, lanes), loadLanes(high + 3 * step, lanes));
     return f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
   }
-  let s = part(x, lanes);
+  let s = loadLanes(x, lanes);
   for (let i = 1; i < rows; i++) {
     x += step;
-    s = f32x4.add(s, part(x, lanes));
+    s = f32x4.add(s, loadLanes(x, lanes));
   }
   return s;
 }

@@ -5,7 +5,7 @@
  * Sums:   the rows of a segment in rising order, 16 at a time, and those sums in a binary tree that
  *         depends on their count alone: |error| <= (15 + log2(n / 16)) 2^-24 sum |x|.
  */
-import { copyRun, loadPart, storePart } from "./lanes";
+import { copyRun, loadLanes, storePart } from "./lanes";
 
 /**
  * At every index of `batch` and `outer`, with indices of its own for each batch,
@@ -181,17 +181,12 @@ function sumLanes(n: i32, lanes: i32, list: usize, x: usize, step: usize): v128 
       sumLanes(n - left, lanes, list + ((left as usize) << 2), x, step),
     );
   }
-  let s = part(x + (load<u32>(list) as usize) * step, lanes);
+  let s = loadLanes(x + (load<u32>(list) as usize) * step, lanes);
   for (let i = 1; i < n; i++) {
     list += 4;
-    s = f32x4.add(s, part(x + (load<u32>(list) as usize) * step, lanes));
+    s = f32x4.add(s, loadLanes(x + (load<u32>(list) as usize) * step, lanes));
   }
   return s;
-}
-
-@inline
-function part(x: usize, lanes: i32): v128 {
-  return lanes == 4 ? v128.load(x) : loadPart(x, lanes);
 }
 
 /** The same sums of 32-bit integers, modulo 2^32. */
