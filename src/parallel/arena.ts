@@ -31,6 +31,8 @@ export interface PhaseTimes {
 
 const PHASES = ["loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"] as const;
 
+const NOTHING: PhaseTimes = { loadMs: 0, computeMs: 0, barrierMs: 0, reduceMs: 0, updateMs: 0 };
+
 /** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
 const NAP_MS = 100;
 
@@ -42,6 +44,8 @@ export class Arena {
   readonly words: Int32Array;
   readonly floats: Float32Array;
   readonly doubles: Float64Array;
+  /** What {@link takeTimes} has told of: only workers write their times, which may be at the next iteration. */
+  #taken = NOTHING;
 
   constructor(memory: WebAssembly.Memory, layout: Layout) {
     this.memory = memory;
@@ -205,13 +209,15 @@ export class Arena {
   /** Mean milliseconds that the workers have spent on each phase since the last call. */
   takeTimes(): PhaseTimes {
     const { workers } = this.layout;
-    const times = { loadMs: 0, computeMs: 0, barrierMs: 0, reduceMs: 0, updateMs: 0 };
+    const spent = { ...NOTHING };
     for (let worker = 0; worker < workers; worker++) {
-      const spent = this.#timesOf(worker);
-      PHASES.forEach((phase, i) => times[phase] += spent[i] / workers);
-      spent.fill(0);
+      const times = this.#timesOf(worker);
+      PHASES.forEach((phase, i) => spent[phase] += times[i] / workers);
     }
-    return times;
+    const taken = this.#taken;
+    this.#taken = { ...spent };
+    for (const phase of PHASES) spent[phase] -= taken[phase];
+    return spent;
   }
 
   /** Asks the workers to leave their loops, or lets them stay in the next ones. */
