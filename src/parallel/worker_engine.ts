@@ -17,7 +17,7 @@ import type {
   IterationGradient,
   Split,
 } from "../runner/engine.ts";
-import { type Totals, totalsOf } from "../runner/gradients.ts";
+import { sealGradients, type Totals, totalsOf } from "../runner/gradients.ts";
 import { chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
 import type { PhaseTimes } from "./arena.ts";
@@ -178,6 +178,7 @@ export class WorkerEngine implements Engine {
       let value: tf.Tensor | undefined;
       Object.defineProperty(grads, name, {
         enumerable: true,
+        configurable: true,
         get: () => {
           if (value === undefined) {
             const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
@@ -194,6 +195,8 @@ export class WorkerEngine implements Engine {
       takeTimes: () => ({ ...all }),
       read: () => Promise.resolve(totals),
       apply: async ({ grads: given, scale }) => {
+        // The workers may come to the next ones while this is awaited.
+        sealGradients(grads);
         const more = await this.#apply(asked, present, scale, given === grads ? undefined : given);
         all = addTimes(times, more);
       },

@@ -253,6 +253,25 @@ for (const [title, config] of rows) {
   });
 }
 
+test("gradients that a callback has kept are refused after the update, with workers and without", async () => {
+  for (const workers of [1, 2]) {
+    let kept: Record<string, tf.Tensor> | undefined;
+    const keeping: Callback = {
+      name: "Keeping",
+      gradients(value) {
+        kept = value.grads;
+        return value;
+      },
+      iterationEnd: () => void kept!["tower0.bias"].dataSync(),
+    };
+    await assert.rejects(runOf(partsConfig({ workers, callbacks: [keeping] as never })), {
+      name: "ConfigError",
+      message: "gradients: are freed with the update of their iteration, " +
+        '"tower0.bias" was looked at after it: a callback must clone those that it keeps',
+    });
+  }
+});
+
 test("a rollback goes back to the same state", async () => {
   const config = (workers: number) => ({
     ...partsConfig({
