@@ -86,7 +86,7 @@ export async function evaluate(
   };
   try {
     for (let k = 0; k < batches; k++) {
-      const rows = await loader.load(k);
+      const rows = await loader.load(k, lanes.allocator?.());
       while (underWay.length >= lanes.width) await take();
       const sums = lanes.run(rows, start);
       // One that fails while an earlier batch is waited for is told of in its turn.
