@@ -27,7 +27,9 @@ async function both(
   const ahead = new Ahead();
   const of = (workers: number, watch: Callback): RunConfig => {
     const { callbacks = [], ...others } = config() as Overrides & { callbacks?: Callback[] };
-    return partsConfig({ ...others, workers, callbacks: [...callbacks, watch] as never });
+    const optimizer = { type: "AdamW", params: { lr: 0.05 } };
+    const watched = [...callbacks, watch] as never;
+    return partsConfig({ optimizer, ...others, workers, callbacks: watched });
   };
   const one = await runOf(of(1, new Ahead()));
   const { command } = Arena.prototype;
@@ -44,7 +46,6 @@ async function both(
 
 test("the next iteration is begun before it is asked for, unless an evaluation comes between", async () => {
   const { one, two, early } = await both(() => ({
-    optimizer: { type: "AdamW", params: { lr: 0.05 } },
     train: { iterations: 24, batchSize: 5 },
     validation: { interval: 8 },
   }));
@@ -73,7 +74,6 @@ test(
       },
     };
     const { one, two, early } = await both(() => ({
-      optimizer: { type: "AdamW", params: { lr: 0.05 } },
       train: { iterations: 15, batchSize: 5 },
       validation: { interval: 15 },
       callbacks: [changes] as never,
@@ -98,7 +98,6 @@ for (const nonFinite of ["skip", { rollback: 1 }] as const) {
     async () => {
       const { one, two } = await both(() => ({
         data: { type: () => ({ train: spoilt(31), validation: regression(9, { from: 100 }) }) },
-        optimizer: { type: "AdamW", params: { lr: 0.05 } },
         train: { iterations: 14, batchSize: 5, shuffle: false, nonFinite },
         validation: { interval: 14 },
       }));
@@ -161,7 +160,6 @@ test(
         },
       };
       return {
-        optimizer: { type: "AdamW", params: { lr: 0.05 } },
         train: { iterations: 12, batchSize: 5 },
         validation: { interval: 12 },
         callbacks: [{ type: "FailsAt", params: { iteration: 7 } }, stopping] as never,
@@ -217,7 +215,6 @@ test(
       },
     };
     const { one, two } = await both(() => ({
-      optimizer: { type: "AdamW", params: { lr: 0.05 } },
       train: { iterations: 9, batchSize: 5 },
       validation: { interval: 9 },
       callbacks: [setting] as never,
