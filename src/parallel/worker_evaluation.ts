@@ -59,8 +59,6 @@ export class WorkerEvaluation implements EvaluationLanes {
     }
   }
 
-  end(): void {}
-
   /**
    * Puts a batch, or what is not there yet of it, into the next slot.
    *

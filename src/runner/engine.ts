@@ -72,8 +72,6 @@ export interface EvaluationLanes {
    * row the sums of all metrics].
    */
   run(batch: HostBatch, position: number): Promise<ArrayLike<number>>;
-  /** Called when no batch is under way any more. */
-  end(): void;
 }
 
 /** An optimizer's state on the host. */

@@ -99,7 +99,6 @@ export async function evaluate(
   } finally {
     // The weights may change when this is over.
     await Promise.allSettled(underWay);
-    lanes.end();
   }
   return { loss: lossSum / lossCount, ...totals.values() };
 }
@@ -113,7 +112,6 @@ export function localLanes(
   return {
     width: 1,
     run: (rows, position) => batchSums(parts, random, rows, position, visit),
-    end() {},
   };
 }
 

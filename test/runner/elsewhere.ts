@@ -90,7 +90,6 @@ export class Elsewhere implements Engine {
         await pause(position % 3);
         return await lanes.run(batch, position);
       },
-      end: () => lanes.end(),
     };
   }
 
