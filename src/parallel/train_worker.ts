@@ -89,11 +89,11 @@ export class TrainWorker {
     const begin = performance.now();
     if (kind === UPDATE) {
       const updated = await computeUpdate(this.#update, read<UpdateMessage>(arena, command));
-      arena.spend(index, "updateMs", performance.now() - begin);
+      arena.times.spend(index, "updateMs", performance.now() - begin);
       return updated;
     }
     this.#load(arena.current, arena.layout.tensors.keys());
-    arena.spend(index, "loadMs", performance.now() - begin);
+    arena.times.spend(index, "loadMs", performance.now() - begin);
     await computeGradient(this.#gradient, command, read<GradientMessage>(arena, command));
     return false;
   }
