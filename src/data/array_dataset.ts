@@ -1,5 +1,5 @@
 import { DataError, show, suggest } from "../core/errors.ts";
-import { rowSize } from "./batch.ts";
+import { allocateFresh, isHeld, rowSize } from "./batch.ts";
 import type { Allocate, Dataset, HostArray, HostBatch } from "./dataset.ts";
 
 /**
@@ -74,11 +74,6 @@ export class ArrayDataset implements Dataset {
     }
     return new ArrayDataset(part);
   }
-}
-
-/** Fresh arrays of zeros. */
-export function allocateFresh<A>(type: { new (length: number): A }, length: number): A {
-  return new type(length);
 }
 
 /** Throws a RangeError at the first index that is not an integer in [0, length). */
@@ -166,8 +161,4 @@ const values = {
 
 function isNarrow(data: unknown): boolean {
   return data instanceof Int32Array || data instanceof Uint8Array;
-}
-
-function isHeld(data: unknown): data is HostArray["data"] {
-  return data instanceof Float32Array || isNarrow(data);
 }

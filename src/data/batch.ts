@@ -1,7 +1,7 @@
 /** Batches on the host: their size, views of them, samples stacked into them, and their tensors. */
 import { DataError, show } from "../core/errors.ts";
 import * as tf from "../tensor/tf.ts";
-import type { HostArray, HostBatch, Sample } from "./dataset.ts";
+import type { Allocate, HostArray, HostBatch, Sample } from "./dataset.ts";
 
 /**
  * The number of samples in `batch`.
@@ -28,12 +28,19 @@ function checkFields(batch: HostBatch): void {
     throw new DataError(`a batch must be an object of fields, received ${show(batch)}`);
   }
   for (const [name, field] of Object.entries(batch)) {
-    if (Array.isArray(field?.shape) && ArrayBuffer.isView(field.data)) continue;
+    if (Array.isArray(field?.shape) && isHeld(field.data)) continue;
     throw new DataError(
-      `field ${show(name)} of a batch must be { data, shape, dtype } with a typed array as data, ` +
-        `received ${show(field)}`,
+      `field ${
+        show(name)
+      } of a batch must be { data, shape, dtype } with a Float32Array, Int32Array ` +
+        `or Uint8Array as data, received ${show(field)}`,
     );
   }
+}
+
+/** Whether these can be the values of a field. */
+export function isHeld(data: unknown): data is HostArray["data"] {
+  return data instanceof Float32Array || data instanceof Int32Array || data instanceof Uint8Array;
 }
 
 /** Samples `start` to `end` (exclusive) of `batch`, as views of the same memory. */
@@ -105,6 +112,37 @@ export function stackSamples(samples: readonly Sample[], first = 0): HostBatch {
     }
   });
   return batch;
+}
+
+/**
+ * A batch in arrays of `allocate`: what a data set has put elsewhere, where it may put the next batch
+ * too, is copied at once.
+ *
+ * @param gather Makes the batch.
+ */
+export async function ownBatch(
+  gather: (allocate: Allocate) => HostBatch | Promise<HostBatch>,
+  allocate: Allocate = allocateFresh,
+): Promise<HostBatch> {
+  const given = new Set<HostArray["data"]>();
+  const batch = await gather((type, length) => {
+    const array = allocate(type, length);
+    given.add(array);
+    return array;
+  });
+  checkFields(batch);
+  return mapFields(batch, (field) => {
+    if (given.has(field.data)) return field;
+    const type = field.data.constructor as Float32ArrayConstructor;
+    const data = allocate(type, field.data.length);
+    data.set(field.data);
+    return { ...field, data };
+  });
+}
+
+/** Fresh arrays of zeros. */
+export function allocateFresh<A>(type: { new (length: number): A }, length: number): A {
+  return new type(length);
 }
 
 /** The number of values in one sample of a field: the product of all axes but the first. */

@@ -2,8 +2,8 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { useBackend } from "../../test/support/backend.ts";
 import * as tf from "../tensor/tf.ts";
-import { batchSize, sliceBatch, stackSamples, toTensors } from "./batch.ts";
-import type { HostBatch } from "./dataset.ts";
+import { batchSize, ownBatch, sliceBatch, stackSamples, toTensors } from "./batch.ts";
+import type { Allocate, HostBatch } from "./dataset.ts";
 
 const batch: HostBatch = {
   x: { data: Float32Array.of(1, 2, 3, 4, 5, 6), shape: [3, 2], dtype: "float32" },
@@ -24,6 +24,25 @@ test("sliceBatch() gives views of the same memory", () => {
   );
 });
 
+test("ownBatch() copies what lies elsewhere than in the arrays that it gives", async () => {
+  const given: unknown[] = [];
+  const allocate: Allocate = (type, length) => {
+    const array = new type(length);
+    given.push(array);
+    return array;
+  };
+  const out = await ownBatch((allocate) => {
+    const { x } = batch;
+    const data = allocate(Float32Array, 6);
+    data.set(x.data);
+    return { ...batch, x: { ...x, data } };
+  }, allocate);
+  assert.deepEqual(out, batch);
+  assert.deepEqual([out.x.data, out.label.data].map((data) => given.indexOf(data)), [0, 1]);
+  assert.notEqual((await ownBatch(() => batch)).x.data, batch.x.data);
+  await assert.rejects(ownBatch(() => null as never), /^DataError: a batch must be an object/);
+});
+
 test("batchSize() refuses fields of different sizes, none, and scalars", () => {
   assert.equal(batchSize(batch), 3);
   const y = { data: Float32Array.of(1), shape: [1], dtype: "float32" } as const;
@@ -33,6 +52,10 @@ test("batchSize() refuses fields of different sizes, none, and scalars", () => {
     [undefined, /^DataError: a batch must be an object of fields, received undefined$/],
     [{ x: [1, 2] }, /^DataError: field "x" of a batch must be .* as data, received \[1,2\]$/],
     [{ x: { data: [1], shape: [1] } }, /^DataError: field "x" of a batch must be \{ data, shape, /],
+    [
+      { x: { data: new Float64Array(1), shape: [1], dtype: "float32" } },
+      /^DataError: field "x" of a batch must be .* with a Float32Array, Int32Array or Uint8Array as /,
+    ],
     [{ ...batch, y: null }, /^DataError: field "y" of a batch must be .*, received null$/],
   ];
   for (const [value, message] of odd) {

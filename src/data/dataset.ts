@@ -28,8 +28,8 @@ export interface Dataset {
   /** Number of samples. */
   readonly length: number;
   /**
-   * The samples at `indices`, stacked along a new first axis, in fresh arrays, or, which saves workers a
-   * copy, in those that `allocate` gives before anything is awaited.
+   * The samples at `indices`, stacked along a new first axis, in arrays that stay as they are until the
+   * next call, or, which saves workers a copy, in those that `allocate` gives before anything is awaited.
    */
   gather(indices: ArrayLike<number>, allocate?: Allocate): HostBatch | Promise<HostBatch>;
 }

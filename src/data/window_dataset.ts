@@ -1,5 +1,6 @@
 /** Sliding windows over one matrix in memory: a sample is a position, a batch a copy of blocks. */
-import { allocateFresh, checkIndices } from "./array_dataset.ts";
+import { checkIndices } from "./array_dataset.ts";
+import { allocateFresh } from "./batch.ts";
 import type { Allocate, Dataset, HostArray, HostBatch } from "./dataset.ts";
 
 /** The series that windows are cut from; the parts of one run share it. */

@@ -1,6 +1,7 @@
 /** The memory that coordinator and workers share, seen through its layout. */
 import { ConfigError } from "../core/errors.ts";
 import { CONTROL_BYTES, HEADER, type Layout, RING, WORKER_BYTES } from "./layout.ts";
+import { PhaseClock } from "./phase_times.ts";
 import { type Turn, UPDATE } from "./protocol.ts";
 
 const PAGE = 65536;
@@ -20,17 +21,6 @@ const KIND = 0, NEXT = 1, ARRIVED = 2, DONE = 3, SLOT_WORDS = 4;
 /** Set in {@link COMMITS} when no update counts any more. */
 const CLOSED = 2 ** 30;
 
-/** What a worker does in an iteration: takes over the parameters, computes, waits for the others, adds up, updates. */
-export interface PhaseTimes {
-  loadMs: number;
-  computeMs: number;
-  barrierMs: number;
-  reduceMs: number;
-  updateMs: number;
-}
-
-const PHASES = ["loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"] as const;
-
 /** How long a thread sleeps before it looks around, in ms: no wait is without an end. */
 const NAP_MS = 100;
 
@@ -42,6 +32,7 @@ export class Arena {
   readonly words: Int32Array;
   readonly floats: Float32Array;
   readonly doubles: Float64Array;
+  readonly times: PhaseClock;
 
   constructor(memory: WebAssembly.Memory, layout: Layout) {
     this.memory = memory;
@@ -51,6 +42,7 @@ export class Arena {
     this.words = new Int32Array(buffer);
     this.floats = new Float32Array(buffer);
     this.doubles = new Float64Array(buffer);
+    this.times = new PhaseClock(this.doubles, layout.workers);
   }
 
   /** New zeroed memory of the layout's size. */
@@ -202,18 +194,6 @@ export class Arena {
     return Atomics.load(this.words, beatWord(worker));
   }
 
-  /** Mean milliseconds that the workers have spent on each phase since the last call. */
-  takeTimes(): PhaseTimes {
-    const { workers } = this.layout;
-    const times = { loadMs: 0, computeMs: 0, barrierMs: 0, reduceMs: 0, updateMs: 0 };
-    for (let worker = 0; worker < workers; worker++) {
-      const spent = this.#timesOf(worker);
-      PHASES.forEach((phase, i) => times[phase] += spent[i] / workers);
-      spent.fill(0);
-    }
-    return times;
-  }
-
   /** Asks the workers to leave their loops, or lets them stay in the next ones. */
   setLeave(leave: boolean): void {
     Atomics.store(this.words, LEAVE, Number(leave));
@@ -232,15 +212,6 @@ export class Arena {
   /** The number of the last command that all workers are done with. */
   get finished(): number {
     return Atomics.load(this.words, FINISHED);
-  }
-
-  /** Notes that a phase took `ms`. */
-  spend(worker: number, phase: keyof PhaseTimes, ms: number): void {
-    this.#timesOf(worker)[PHASES.indexOf(phase)] += ms;
-  }
-
-  #timesOf(worker: number): Float64Array {
-    return this.doublesAt(CONTROL_BYTES + WORKER_BYTES * worker + 8, PHASES.length);
   }
 
   beat(worker: number): void {

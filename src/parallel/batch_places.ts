@@ -1,6 +1,6 @@
 /** Batches in the buffer that coordinator and workers share: the fields, then the metric sums of the rows. */
 import type { Allocate, HostArray, HostBatch } from "../data/dataset.ts";
-import type { FieldPlace } from "./protocol.ts";
+import { ARRAYS, type FieldPlace } from "./protocol.ts";
 
 /** Part of the buffer. */
 export interface BatchRoom {
@@ -42,7 +42,9 @@ export function placesOf(
   };
   const fields = Object.entries(batch).map(([name, field]): FieldPlace => {
     const { data, shape, dtype } = field;
-    return { name, shape, dtype, at: isThere(field) ? data.byteOffset : take(data.byteLength) };
+    const array = data.constructor.name as FieldPlace["array"];
+    const at = isThere(field) ? data.byteOffset : take(data.byteLength);
+    return { name, shape, dtype, array, at };
   });
   const metricsAt = take(4 * metrics);
   return { fields, metricsAt, bytes: next - start };
@@ -68,10 +70,9 @@ export function putBatch(
 
 /** The batch as views of the buffer. */
 export function batchIn(buffer: SharedArrayBuffer, fields: readonly FieldPlace[]): HostBatch {
-  return Object.fromEntries(fields.map(({ name, shape, dtype, at }): [string, HostArray] => {
+  return Object.fromEntries(fields.map(({ name, shape, dtype, array, at }): [string, HostArray] => {
     const size = shape.reduce((product, n) => product * n, 1);
-    const View = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype];
-    const data = new View(buffer as unknown as ArrayBuffer, at, size);
+    const data = new ARRAYS[array](buffer as unknown as ArrayBuffer, at, size);
     return [name, { data, shape, dtype }];
   }));
 }

@@ -59,9 +59,9 @@ export async function computeGradient(
   const met = performance.now();
   for (const slice of work.slices) reduce(arena, turn, slice, chunks.length);
   if (worker === 0 && bounds.length > 1) reduceBuffers(arena, chunks.length);
-  arena.spend(worker, "computeMs", computed - begin);
-  arena.spend(worker, "barrierMs", met - computed);
-  arena.spend(worker, "reduceMs", performance.now() - met);
+  arena.times.spend(worker, "computeMs", computed - begin);
+  arena.times.spend(worker, "barrierMs", met - computed);
+  arena.times.spend(worker, "reduceMs", performance.now() - met);
 }
 
 /** Writes a chunk's sum, and the metric sums of its rows, which begin with row `row`. */

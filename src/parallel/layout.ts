@@ -165,61 +165,20 @@ export function layoutOf(
   optimizer: Optimizer,
   { workers, chunks, mailboxBytes }: LayoutOptions,
 ): Layout {
-  const variables = modelVariables(model);
-  const names = [...variables.keys()];
-  const byVariable = new Map([...variables].map(([, variable], i) => [variable, i]));
-
+  const named = modelVariables(model);
+  const variables = [...named.values()];
   const side = new Cursor();
-  const tensors = names.map((name): TensorPlace => {
-    const { shape, size, dtype } = variables.get(name)!;
+  const tensors = [...named].map(([name, { shape, size, dtype }]): TensorPlace => {
     return { name, shape, size, dtype: dtype as TensorPlace["dtype"], at: side.take(4 * size) };
   });
-
   const units = optimizer.units();
-  const trained = {
-    ...trainable(model),
-    ...Object.fromEntries(units.map((u) => [u.name, u.param])),
-  };
-  const trainedNames = names.filter((name) => Object.hasOwn(trained, name));
-  const head = new Cursor();
-  head.take(8 * HEADER.size);
-  const presentAt = head.take(trainedNames.length);
-  const chunk = new Cursor();
-  chunk.take(2 * head.bytes);
-  let blocks = 0;
-  const gradients = trainedNames.map((name): GradientPlace => {
-    const { size } = trained[name];
-    const block = blocks;
-    blocks += blockCount(size);
-    const tensor = byVariable.get(trained[name])!;
-    return { name, tensor, size, at: chunk.take(4 * size), block };
-  });
-  const averaged = averagedBuffers(model);
-  const buffers = Object.values(model.buffers ?? {}).map((buffer): BufferPlace => ({
-    tensor: byVariable.get(buffer)!,
-    last: chunk.take(4 * buffer.size),
-    moved: averaged.includes(buffer) ? chunk.take(4 * buffer.size) : undefined,
-  }));
-
+  const { bytes, ...chunk } = chunkLayout(model, variables, tensors, units);
+  const gradientOf = new Map(chunk.gradients.map(({ tensor }, g) => [variables[tensor], g]));
   const rules = rulesOf(units);
-  const gradientOf = new Map(trainedNames.map((name, i) => [trained[name], i]));
-  const unitPlaces = units.filter(({ param }) => gradientOf.has(param)).map((unit): UnitPlace => {
-    const { rule, param, state } = unit;
-    const options = optimizer.paramGroups[unit.group];
-    const slots: Record<string, SlotPlace> = {};
-    for (const [name, { shape, size }] of Object.entries(slotShapes(optimizer, unit))) {
-      slots[name] = { shape, size, at: side.take(4 * size) };
-    }
-    const numbers = Object.keys({ ...rule.numbers?.(options), ...state?.numbers });
-    return {
-      name: unit.name,
-      gradient: gradientOf.get(param)!,
-      rule: rules.indexOf(rule),
-      scope: scopeOf(rule, options),
-      slots,
-      numbers,
-      numbersAt: side.take(8 * (1 + numbers.length)),
-    };
+  const unitPlaces = units.flatMap((unit): UnitPlace[] => {
+    const gradient = gradientOf.get(unit.param);
+    if (gradient === undefined) return [];
+    return [{ ...statePlaces(optimizer, unit, side), gradient, rule: rules.indexOf(unit.rule) }];
   });
   const shared = rules.flatMap((rule, i): SharedPlace[] => {
     const names = Object.keys(rule.shared ?? {});
@@ -231,24 +190,72 @@ export function layoutOf(
   const box = Math.ceil(mailboxBytes / 64) * 64;
   const mailbox = { at: all.take(RING * box), bytes: box };
   const sides = [all.take(side.bytes), all.take(side.bytes)] as const;
-  const chunksAt = all.take(chunk.bytes * chunks);
-  const squaresAt = all.take(2 * 8 * blocks);
+  const chunksAt = all.take(bytes * chunks);
+  const squaresAt = all.take(2 * 8 * chunk.blocks);
   return {
     workers,
     tensors,
-    gradients,
-    buffers,
+    ...chunk,
     units: unitPlaces,
     shared,
     mailbox,
     sides,
     sideBytes: side.bytes,
-    chunks: { at: chunksAt, bytes: chunk.bytes, count: chunks },
-    heads: { bytes: head.bytes, presentAt },
+    chunks: { at: chunksAt, bytes, count: chunks },
     squaresAt,
-    blocks,
     bytes: all.bytes,
   };
+}
+
+/** What a chunk holds, and its size. */
+function chunkLayout(
+  model: Model,
+  variables: readonly tf.Variable[],
+  tensors: readonly TensorPlace[],
+  units: readonly Unit[],
+): Pick<Layout, "gradients" | "buffers" | "heads" | "blocks" | "bytes"> {
+  const trained = new Set([
+    ...Object.values(trainable(model)),
+    ...units.map(({ param }) => param),
+  ]);
+  const indices = variables.flatMap((variable, i) => trained.has(variable) ? [i] : []);
+  const head = new Cursor();
+  head.take(8 * HEADER.size);
+  const presentAt = head.take(indices.length);
+  const chunk = new Cursor();
+  chunk.take(2 * head.bytes);
+  let blocks = 0;
+  const gradients = indices.map((tensor): GradientPlace => {
+    const { name, size } = tensors[tensor];
+    const block = blocks;
+    blocks += blockCount(size);
+    return { name, tensor, size, at: chunk.take(4 * size), block };
+  });
+  const averaged = averagedBuffers(model);
+  const buffers = Object.values(model.buffers ?? {}).map((buffer): BufferPlace => ({
+    tensor: variables.indexOf(buffer),
+    last: chunk.take(4 * buffer.size),
+    moved: averaged.includes(buffer) ? chunk.take(4 * buffer.size) : undefined,
+  }));
+  const heads = { bytes: head.bytes, presentAt };
+  return { gradients, buffers, heads, blocks, bytes: chunk.bytes };
+}
+
+/** Where the state of a unit lies on a side. */
+function statePlaces(
+  optimizer: Optimizer,
+  unit: Unit,
+  side: Cursor,
+): Omit<UnitPlace, "gradient" | "rule"> {
+  const { name, rule, state } = unit;
+  const options = optimizer.paramGroups[unit.group];
+  const slots: Record<string, SlotPlace> = {};
+  for (const [slot, { shape, size }] of Object.entries(slotShapes(optimizer, unit))) {
+    slots[slot] = { shape, size, at: side.take(4 * size) };
+  }
+  const numbers = Object.keys({ ...rule.numbers?.(options), ...state?.numbers });
+  const numbersAt = side.take(8 * (1 + numbers.length));
+  return { name, scope: scopeOf(rule, options), slots, numbers, numbersAt };
 }
 
 /** The slots of a unit: those it has, and those that its options ask for. */

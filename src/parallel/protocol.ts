@@ -44,13 +44,24 @@ export type Turn = 0 | 1;
 /** Half-open ranges. */
 export type Ranges = readonly (readonly [number, number])[];
 
+/** What the values of a field may be held in. */
+export const ARRAYS = { Float32Array, Int32Array, Uint8Array } as const;
+
 /** A field of the batch in the shared buffer. */
 export interface FieldPlace {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: HostArray["dtype"];
+  /** The class of its array, which need not be that of the dtype. */
+  readonly array: keyof typeof ARRAYS;
   /** Bytes from the start of the buffer. */
   readonly at: number;
+}
+
+/** A batch in shared memory: what a message takes to a worker without a copy, and Deno at once. */
+export interface PlacedBatch {
+  readonly buffer: SharedArrayBuffer;
+  readonly fields: readonly FieldPlace[];
 }
 
 /** The gradient of a batch. */

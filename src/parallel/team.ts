@@ -5,11 +5,10 @@
  * lost worker may still write can be seen.
  */
 import { CheckpointError, ConfigError, DataError, NonFiniteError } from "../core/errors.ts";
-import type { HostBatch } from "../data/dataset.ts";
 import type { Split } from "../runner/engine.ts";
 import type { Arena } from "./arena.ts";
 import { post } from "./mailbox.ts";
-import type { WorkerSetup } from "./protocol.ts";
+import type { PlacedBatch, WorkerSetup } from "./protocol.ts";
 import { SignsOfLife } from "./signs_of_life.ts";
 import { spawnWorker, type WorkerHandle } from "./spawn.ts";
 import { oneLine } from "./thread.ts";
@@ -170,7 +169,7 @@ export class Team {
    */
   async evaluate(
     split: Split,
-    batch: HostBatch,
+    batch: PlacedBatch,
     position: number,
     limit: number,
   ): Promise<{ sums: ArrayLike<number>; ms: number }> {

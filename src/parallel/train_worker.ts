@@ -1,15 +1,21 @@
 /** What a worker thread offers to the coordinator, through comlink. */
-import type { HostBatch } from "../data/dataset.ts";
 import { evaluationRandom, localLanes } from "../runner/evaluate.ts";
 import type { Split } from "../runner/engine.ts";
 import type * as tf from "../tensor/tf.ts";
 import { Arena } from "./arena.ts";
+import { batchIn } from "./batch_places.ts";
 import { sendNews } from "./endpoint.ts";
 import { computeGradient, type GradientWork } from "./gradient_work.ts";
 import { modelVariables } from "./layout.ts";
 import { read } from "./mailbox.ts";
 import { slicesOf } from "./ownership.ts";
-import { type GradientMessage, UPDATE, type UpdateMessage, type WorkerSetup } from "./protocol.ts";
+import {
+  type GradientMessage,
+  type PlacedBatch,
+  UPDATE,
+  type UpdateMessage,
+  type WorkerSetup,
+} from "./protocol.ts";
 import { load } from "./state_access.ts";
 import { computeUpdate, type UpdateWork, updateWork } from "./update_work.ts";
 import { buildWorkerParts, type WorkerParts } from "./worker_parts.ts";
@@ -83,11 +89,11 @@ export class TrainWorker {
     const begin = performance.now();
     if (kind === UPDATE) {
       const updated = await computeUpdate(this.#update, read<UpdateMessage>(arena, command));
-      arena.spend(index, "updateMs", performance.now() - begin);
+      arena.times.spend(index, "updateMs", performance.now() - begin);
       return updated;
     }
     this.#load(arena.current, arena.layout.tensors.keys());
-    arena.spend(index, "loadMs", performance.now() - begin);
+    arena.times.spend(index, "loadMs", performance.now() - begin);
     await computeGradient(this.#gradient, command, read<GradientMessage>(arena, command));
     return false;
   }
@@ -100,15 +106,18 @@ export class TrainWorker {
   /** Loss sum, count, and the metric sums of every row of a batch that begins at sample `position`. */
   async evaluate(
     split: Split,
-    batch: HostBatch,
+    { buffer, fields }: PlacedBatch,
     position: number,
   ): Promise<ArrayLike<number>> {
     const { pass, metrics } = this.#parts;
     const { spec, index } = this.#setup;
     // Batches queue up here; each of them is a sign of life.
     this.#arena.beat(index);
-    const random = evaluationRandom(spec.seed, split);
-    return await localLanes({ ...pass, metrics: metrics[split] }, random).run(batch, position);
+    const lanes = localLanes(
+      { ...pass, metrics: metrics[split] },
+      evaluationRandom(spec.seed, split),
+    );
+    return await lanes.run(batchIn(buffer, fields), position);
   }
 
   /** The model's variables in the order of the layout. */

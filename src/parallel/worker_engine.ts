@@ -17,13 +17,13 @@ import type {
   IterationGradient,
   Split,
 } from "../runner/engine.ts";
-import { type Totals, totalsOf } from "../runner/gradients.ts";
+import { sealGradients, type Totals, totalsOf } from "../runner/gradients.ts";
 import { chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
-import type { PhaseTimes } from "./arena.ts";
 import { allocateIn, type BatchRoom, placesOf, putBatch } from "./batch_places.ts";
 import { Crew, type CrewParts, type Needs } from "./crew.ts";
 import { encodeMessage } from "./mailbox.ts";
+import { addTimes, type PhaseTimes } from "./phase_times.ts";
 import {
   type GivenUpdate,
   GRADIENT,
@@ -178,6 +178,7 @@ export class WorkerEngine implements Engine {
       let value: tf.Tensor | undefined;
       Object.defineProperty(grads, name, {
         enumerable: true,
+        configurable: true,
         get: () => {
           if (value === undefined) {
             const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
@@ -194,6 +195,8 @@ export class WorkerEngine implements Engine {
       takeTimes: () => ({ ...all }),
       read: () => Promise.resolve(totals),
       apply: async ({ grads: given, scale }) => {
+        // The workers may come to the next ones while this is awaited.
+        sealGradients(grads);
         const more = await this.#apply(asked, present, scale, given === grads ? undefined : given);
         all = addTimes(times, more);
       },
@@ -238,7 +241,7 @@ export class WorkerEngine implements Engine {
 
   /** Milliseconds spent since the last call, which are what an iteration may take. */
   #timesOf({ arena }: Team): PhaseTimes {
-    const times = arena.takeTimes();
+    const times = arena.times.take();
     this.#crew.took("iteration", Object.values(times).reduce((a, b) => a + b));
     return times;
   }
@@ -376,9 +379,4 @@ function roomOf({ batch: buffer }: Team, turn: Turn): BatchRoom {
 
 function whereOf({ iteration }: GradientTask): string {
   return `iteration ${iteration}: `;
-}
-
-function addTimes(a: PhaseTimes, b: PhaseTimes): PhaseTimes {
-  const sums = Object.entries(a).map(([name, ms]) => [name, ms + b[name as keyof PhaseTimes]]);
-  return Object.fromEntries(sums) as PhaseTimes;
 }

@@ -65,13 +65,13 @@ export interface IterationGradient extends PassGradient {
 export interface EvaluationLanes {
   /** Batches that may be under way at once. */
   readonly width: number;
+  /** Where the batch that {@link run} is called with next is best put. */
+  allocator?(): Allocate;
   /**
    * Evaluates a batch whose first sample has number `position`: [loss sum, loss count, then for each
    * row the sums of all metrics].
    */
   run(batch: HostBatch, position: number): Promise<ArrayLike<number>>;
-  /** Called when no batch is under way any more. */
-  end(): void;
 }
 
 /** An optimizer's state on the host. */

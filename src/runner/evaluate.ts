@@ -86,7 +86,7 @@ export async function evaluate(
   };
   try {
     for (let k = 0; k < batches; k++) {
-      const rows = await loader.load(k);
+      const rows = await loader.load(k, lanes.allocator?.());
       while (underWay.length >= lanes.width) await take();
       const sums = lanes.run(rows, start);
       // One that fails while an earlier batch is waited for is told of in its turn.
@@ -99,7 +99,6 @@ export async function evaluate(
   } finally {
     // The weights may change when this is over.
     await Promise.allSettled(underWay);
-    lanes.end();
   }
   return { loss: lossSum / lossCount, ...totals.values() };
 }
@@ -113,7 +112,6 @@ export function localLanes(
   return {
     width: 1,
     run: (rows, position) => batchSums(parts, random, rows, position, visit),
-    end() {},
   };
 }
 

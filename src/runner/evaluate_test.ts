@@ -19,9 +19,7 @@ class Lanes implements EvaluationLanes {
   readonly width: number;
   readonly #bad: number;
   most = 0;
-  #underWay = 0;
-  /** Batches under way when it ended. */
-  left: number | undefined;
+  underWay = 0;
 
   constructor(width: number, bad = -1) {
     this.width = width;
@@ -29,9 +27,9 @@ class Lanes implements EvaluationLanes {
   }
 
   async run(batch: Record<string, { shape: readonly number[] }>, position: number) {
-    this.most = Math.max(this.most, ++this.#underWay);
+    this.most = Math.max(this.most, ++this.underWay);
     await pause(2 * (this.width - position / batchSize % this.width));
-    this.#underWay--;
+    this.underWay--;
     const k = position / batchSize;
     if (k >= this.#bad && this.#bad >= 0) throw new Error(`batch ${k} is broken`);
     const perRow = Array.from({ length: batch.inputs.shape[0] }, (_, i) => [
@@ -39,10 +37,6 @@ class Lanes implements EvaluationLanes {
       1 + i,
     ]);
     return [10 ** (k % 5) / 3, k + 1, ...perRow.flat()];
-  }
-
-  end(): void {
-    this.left = this.#underWay;
   }
 }
 
@@ -55,7 +49,7 @@ test("evaluate adds batches in order: the bits do not depend on how many are und
     const lanes = new Lanes(width);
     assert.deepEqual(await evaluate(metrics, loader, lanes, calm), expected);
     assert.equal(lanes.most, Math.min(width, 8));
-    assert.equal(lanes.left, 0);
+    assert.equal(lanes.underWay, 0);
   }
 });
 
@@ -64,7 +58,7 @@ for (const width of [1, 3, 20]) {
     const lanes = new Lanes(width, 2);
     // Others fail too; an unhandled rejection would end the process.
     await assert.rejects(evaluate(metrics, loader, lanes, calm), /^Error: batch 2 is broken$/);
-    assert.equal(lanes.left, 0);
+    assert.equal(lanes.underWay, 0);
     await pause(5);
   });
 }
@@ -74,5 +68,5 @@ test("evaluate waits for what is under way when it is broken off", async () => {
   let breaths = 0;
   const breathe = () => ++breaths === 3 ? Promise.reject(new Error("enough")) : Promise.resolve();
   await assert.rejects(evaluate(metrics, loader, lanes, breathe), /enough/);
-  assert.deepEqual([lanes.most, lanes.left], [3, 0]);
+  assert.deepEqual([lanes.most, lanes.underWay], [3, 0]);
 });

@@ -5,6 +5,7 @@
  * What the host needs to know of an iteration is one small read. Until it is done everything is on
  * the device, where an update may use it already.
  */
+import { ConfigError, show } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import { hostSquaredNorm } from "../optim/block_sums.ts";
@@ -16,7 +17,10 @@ import { averagedBuffers, type Bounds, restore, sumLeaves } from "./leaves.ts";
 
 /** The gradient of an iteration; `dispose` frees it. */
 export interface PassGradient {
-  /** By parameter name: the gradient of `lossSum * scale`'s numerator; parameters not reached are absent. */
+  /**
+   * By parameter name: the gradient of `lossSum * scale`'s numerator; parameters not reached are absent.
+   * Its properties can be redefined: see {@link sealGradients}.
+   */
   readonly grads: Record<string, tf.Tensor>;
   /** What an update before the read needs; only where a read waits for the device. */
   readonly onDevice?: DeviceTotals;
@@ -48,6 +52,21 @@ export interface Totals {
 
 /** Keeps the division of an empty batch finite: its loss sum and gradient are 0. */
 const TINY = 1e-12;
+
+/** Refuses every look at the gradients of an iteration from here on: they are freed with its update. */
+export function sealGradients(grads: Record<string, tf.Tensor>): void {
+  for (const name of Object.keys(grads)) {
+    Object.defineProperty(grads, name, {
+      get(): never {
+        throw new ConfigError(
+          "gradients",
+          `are freed with the update of their iteration, ${show(name)} was looked at after it: ` +
+            "a callback must clone those that it keeps",
+        );
+      },
+    });
+  }
+}
 
 /** Forward and backward over every leaf. */
 export async function iterationGradient(

@@ -23,7 +23,7 @@ export interface OutputValue {
 
 /** What `gradients` sees and may replace: the update uses `grads * scale`. */
 export interface GradientValue<Scale = number, Norm = number> {
-  /** By parameter name; summed over items. */
+  /** By parameter name; summed over items. Freed with the update: what is to be kept must be cloned. */
   grads: Record<string, tf.Tensor>;
   /** 1 / item count, times what callbacks before have multiplied in. */
   scale: Scale;

@@ -1,5 +1,6 @@
 /** The batches of training, the next one loaded while workers compute. */
 import { macrotask } from "../core/clock.ts";
+import { ownBatch } from "../data/batch.ts";
 import { DataLoader, type Loader } from "../data/loader.ts";
 import type { Allocate, HostBatch } from "../data/dataset.ts";
 
@@ -19,7 +20,7 @@ export class TrainingBatches {
   load(k: number): HostBatch | Promise<HostBatch> {
     const next = this.#next;
     this.#next = undefined;
-    return next?.k === k ? next.batch : this.#loader.load(k);
+    return next?.k === k ? next.batch : this.#load(k);
   }
 
   /** Waits until nothing is loaded any more that nobody will ask for. */
@@ -40,8 +41,14 @@ export class TrainingBatches {
   ): void {
     if (!this.#loadsAhead) return;
     // Not before the workers have been told what to do.
-    const batch = macrotask().then(() => this.#loader.load(k, allocator?.()));
+    const batch = macrotask().then(() => this.#load(k, allocator?.()));
     batch.then(loaded).catch(() => {});
     this.#next = { k, batch };
+  }
+
+  /** A batch that is still needed when the next one is loaded is not left to the data set. */
+  #load(k: number, allocate?: Allocate): HostBatch | Promise<HostBatch> {
+    if (!this.#loadsAhead) return this.#loader.load(k);
+    return ownBatch((allocate) => this.#loader.load(k, allocate), allocate);
   }
 }

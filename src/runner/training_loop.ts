@@ -16,7 +16,7 @@ import { unlessInterrupted } from "./breath.ts";
 import type { RunContext } from "./context.ts";
 import { type Evaluations, isTested } from "./evaluations.ts";
 import type { GradientTask, IterationGradient } from "./engine.ts";
-import type { Totals } from "./gradients.ts";
+import { sealGradients, type Totals } from "./gradients.ts";
 import { leafBounds } from "./leaves.ts";
 import type { FinishReason } from "./state.ts";
 import { TrainingBatches } from "./training_batches.ts";
@@ -137,6 +137,7 @@ export class TrainingLoop {
       throw error;
     } finally {
       gradient.dispose();
+      if (hooks.having("gradients").length > 0) sealGradients(gradient.grads);
     }
     run.timing.iteration(rows, clock.now() - begin, waited, gradient.takeTimes?.());
     if (totals.finite) await hooks.emit("updateEnd", run);

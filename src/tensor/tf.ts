@@ -5,16 +5,16 @@
  * bundles of tfjs-core that Node and Deno resolve register none by themselves), and
  * `chained_ops.ts` puts the chained ops (`x.reshape()`), which they lack too, on the tensor class.
  * `gradients.ts` adds those that tfjs lacks; of convolutions, `convolution_gradients.ts` and
- * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `batch_norm.ts` and
- * `batch_norm_layer.ts` mend batch normalization, and `broadcast.ts` broadcasting to sizes of 0.
- * `variable_grads.ts` frees early what a gradient no longer needs.
+ * `dilated_convolutions.ts`; of poolings, `average_pool.ts`. `convolution_layers.ts` mends layers,
+ * `batch_norm.ts` and `batch_norm_layer.ts` batch normalization, and `broadcast.ts` broadcasting to
+ * sizes of 0. `variable_grads.ts` frees early what a gradient no longer needs.
  * No backend is registered here: that is `selectBackend`.
  */
 import { registerAveragePoolGradients } from "./average_pool.ts";
 import { patchBatchNormalization } from "./batch_norm_layer.ts";
 import { registerChainedOps } from "./chained_ops.ts";
 import { registerConvolutionGradients } from "./convolution_gradients.ts";
-import { patchConvolutionLayers } from "./dilated_convolutions.ts";
+import { patchConvolutionLayers } from "./convolution_layers.ts";
 import { registerGradients } from "./gradients.ts";
 
 export * from "@tensorflow/tfjs-core";

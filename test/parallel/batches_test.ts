@@ -1,8 +1,12 @@
 /** Data sets that put batches where the workers look for them, in ways of their own. */
+import { strict as assert } from "node:assert";
+import { join } from "node:path";
 import { test } from "node:test";
-import type { Dataset, HostBatch } from "../../mod.ts";
+import { ArrayDataset, type Dataset, type HostBatch, type RunConfig } from "../../mod.ts";
 import type { Allocate } from "../../src/data/dataset.ts";
-import type { Overrides } from "../support/runs.ts";
+import type { Fault } from "../support/mortal.ts";
+import { createMortal, mortalConfig, type MortalOptions } from "../support/mortal_runs.ts";
+import { type Overrides, withFolder } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
 import { assertSame, once, partsConfig, runOf } from "./support.ts";
 
@@ -59,9 +63,50 @@ function slow(rows: number, bad: number, batchSize: number): Dataset {
   };
 }
 
+/** Puts every batch where the one before was. */
+function scratch(source: Dataset): Dataset {
+  const arrays: Record<string, Float32Array> = {};
+  return {
+    length: source.length,
+    async gather(indices) {
+      const batch = await source.gather(indices);
+      return Object.fromEntries(
+        Object.entries(batch).map(([name, field]): [string, HostBatch[string]] => {
+          const values = (arrays[name] ??= new Float32Array(10_000)).subarray(0, field.data.length);
+          values.set(field.data);
+          return [name, { ...field, data: values }];
+        }),
+      );
+    },
+  };
+}
+
+/** Cells of small integers as bytes, which are floats for the model, and targets of integers. */
+function bytes(rows: number): Dataset {
+  return new ArrayDataset({
+    inputs: {
+      data: Uint8Array.from({ length: 3 * rows }, (_, i) => 37 * i % 5),
+      shape: [rows, 3],
+      dtype: "float32",
+    },
+    targets: {
+      data: Float32Array.from({ length: 2 * rows }, (_, i) => i % 3),
+      shape: [rows, 2],
+      dtype: "int32",
+    },
+  });
+}
+
 const rows: readonly [string, () => Dataset, Overrides][] = [
   ["gaps between the fields of a batch", () => wasteful(100, 16), {
     train: { iterations: 24, batchSize: 20 },
+  }],
+  ["arrays that are used again", () => scratch(regression(100)), {
+    train: { iterations: 9, batchSize: 20 },
+  }],
+  ["arrays of another class than the dtype's", () => bytes(40), {
+    data: { type: () => ({ train: bytes(40), validation: bytes(9) }) },
+    train: { iterations: 9, batchSize: 5 },
   }],
   ["a batch that is still loaded when the run goes back", () => slow(60, 31, 5), {
     train: { iterations: 12, batchSize: 5, shuffle: false, nonFinite: { rollback: 1 } },
@@ -83,3 +128,64 @@ for (const [title, train, overrides] of rows) {
     assertSame(await runOf(config(1)), await runOf(config(2)), "2 workers");
   });
 }
+
+test(
+  "Dataset.gather: arrays that are used again are not those of a batch that is computed again",
+  once,
+  async () => {
+    await withFolder(async (folder) => {
+      const at = (rows: number, from: number) => {
+        const value = (i: number) => Math.sin(from + i / 5);
+        const data = (n: number) => Float32Array.from({ length: rows * n }, (_, i) => value(i));
+        return scratch(
+          new ArrayDataset({
+            inputs: { data: data(24), shape: [rows, 12, 2] },
+            targets: { data: data(8), shape: [rows, 4, 2] },
+          }),
+        );
+      };
+      const train = async (name: string, options: MortalOptions) => {
+        const base = mortalConfig(join(folder, name), { iterations: 8, ...options });
+        const data = { type: () => ({ train: at(64, 1), validation: at(90, 2) }) };
+        const { run, lines } = await createMortal({ ...base, data } as RunConfig);
+        try {
+          const { weightsSha256, best } = await run.train();
+          const lost = lines.filter((line) => line.includes("replacing the workers"));
+          return { lost: lost.length, weightsSha256, best };
+        } finally {
+          run.dispose();
+        }
+      };
+      const faults: Fault[] = [
+        { phase: "gradient", way: "throw", after: 2 },
+        { phase: "evaluation", way: "throw", access: 2 },
+      ];
+      const plain = await train("plain", { workers: 1 });
+      const struck = await train("struck", { faults });
+      assert.ok(struck.lost >= faults.length, `${struck.lost} replacements`);
+      assert.deepEqual({ ...struck, lost: 0 }, plain);
+    });
+  },
+);
+
+test(
+  "Dataset.gather is given shared memory for the batches of an evaluation with workers",
+  once,
+  async () => {
+    const source = regression(90, { from: 100 });
+    const shared: boolean[] = [];
+    const validation: Dataset = {
+      length: source.length,
+      gather: (indices, allocate = fresh) =>
+        source.gather(indices, (type, length) => {
+          const array = allocate(type, length);
+          shared.push((array.buffer as unknown) instanceof SharedArrayBuffer);
+          return array;
+        }),
+    };
+    const config = (workers: number) =>
+      partsConfig({ workers, data: { type: () => ({ train: regression(20), validation }) } });
+    assertSame(await runOf(config(1)), await runOf(config(2)), "2 workers");
+    assert.ok(shared.filter(Boolean).length >= 20, `${shared.filter(Boolean).length}`);
+  },
+);

@@ -93,36 +93,22 @@ function held(make: () => tf.Tensor): tf.Variable {
   return tf.tidy(() => tf.variable(make(), false));
 }
 
-/** Writes into a file how many tensors each thread has when a leaf's loss is computed. */
-class TensorLog implements Callback {
-  readonly name = "TensorLog";
-  readonly #file: string;
-
-  constructor({ file }: Record<string, unknown>) {
-    this.#file = String(file);
-  }
-
-  loss<T>(value: T, { iteration }: { iteration: number }): T {
-    appendFileSync(this.#file, `${threadId} ${iteration} ${tf.memory().numTensors}\n`);
-    return value;
-  }
-}
+registerModel("TestParts", Parts);
 
 /** Fails in the forward pass of an iteration. */
-class FailsAt implements Callback {
-  readonly name = "FailsAt";
-  readonly #iteration: number;
-
-  constructor({ iteration }: Record<string, unknown>) {
-    this.#iteration = Number(iteration);
-  }
-
-  loss<T>(value: T, { iteration }: { iteration: number }): T {
-    if (iteration === this.#iteration) throw new DataError(`a fault of iteration ${iteration}`);
+registerCallback("FailsAt", ({ iteration: bad }): Callback => ({
+  name: "FailsAt",
+  loss(value, { iteration }) {
+    if (iteration === bad) throw new DataError(`a fault of iteration ${iteration}`);
     return value;
-  }
-}
+  },
+}));
 
-registerModel("TestParts", Parts);
-registerCallback("FailsAt", FailsAt);
-registerCallback("TensorLog", TensorLog);
+/** Writes into a file how many tensors each thread has when a leaf's loss is computed. */
+registerCallback("TensorLog", ({ file }): Callback => ({
+  name: "TensorLog",
+  loss(value, { iteration }) {
+    appendFileSync(String(file), `${threadId} ${iteration} ${tf.memory().numTensors}\n`);
+    return value;
+  },
+}));

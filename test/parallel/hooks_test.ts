@@ -14,7 +14,7 @@ import {
 } from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
 import { Lines, series, smallConfig } from "../support/runs.ts";
-import { linearConfig, regression } from "../runner/support.ts";
+import { linearConfig, regression, stream } from "../runner/support.ts";
 import { assertSame, filed, imports, once, partsConfig, runOf } from "./support.ts";
 
 /** A callback of a program that uses all hooks of the coordinator, and what it has seen. */
@@ -253,6 +253,25 @@ for (const [title, config] of rows) {
   });
 }
 
+test("gradients that a callback has kept are refused after the update, with workers and without", async () => {
+  for (const workers of [1, 2]) {
+    let kept: Record<string, tf.Tensor> | undefined;
+    const keeping: Callback = {
+      name: "Keeping",
+      gradients(value) {
+        kept = value.grads;
+        return value;
+      },
+      iterationEnd: () => void kept!["tower0.bias"].dataSync(),
+    };
+    await assert.rejects(runOf(partsConfig({ workers, callbacks: [keeping] as never })), {
+      name: "ConfigError",
+      message: "gradients: are freed with the update of their iteration, " +
+        '"tower0.bias" was looked at after it: a callback must clone those that it keeps',
+    });
+  }
+});
+
 test("a rollback goes back to the same state", async () => {
   const config = (workers: number) => ({
     ...partsConfig({
@@ -325,22 +344,4 @@ function labelled(count: number): ArrayDataset {
   const { inputs } = regression(count).fields;
   const data = Int32Array.from({ length: count }, (_, i) => inputs.data[3 * i] > 0 ? 1 : 0);
   return new ArrayDataset({ inputs, targets: { data, shape: [count] } });
-}
-
-/** A stream of `count` samples a pass. */
-function stream(count: number): unknown {
-  const { inputs, targets } = regression(count).fields;
-  return {
-    *open(epoch: number) {
-      for (let i = 0; i < count; i++) {
-        const k = (i + epoch) % count;
-        const part = (data: typeof inputs.data, n: number) => ({
-          data: data.slice(n * k, n * k + n),
-          shape: [n],
-          dtype: "float32" as const,
-        });
-        yield { inputs: part(inputs.data, 3), targets: part(targets.data, 2) };
-      }
-    },
-  };
 }

@@ -83,6 +83,12 @@ const FAMILIES: readonly Family[] = [
   ["depthwiseConv2d, dilated", () => [
     tf.layers.depthwiseConv2d({ ...image, kernelSize: 3, dilationRate: 2 }),
   ]],
+  ["separableConv2d, channels first", () => [
+    tf.layers.separableConv2d({ ...base, inputShape: [2, 9, 8], dataFormat: "channelsFirst" }),
+  ]],
+  ["conv1d, channels first", () => [
+    tf.layers.conv1d({ ...base, inputShape: [3, 12], dataFormat: "channelsFirst" } as Options),
+  ]],
   ["separableConv2d, strides, multiplier", () => [
     tf.layers.separableConv2d({ ...base, ...image, strides: 2, depthMultiplier: 3 }),
   ]],

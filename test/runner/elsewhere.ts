@@ -59,7 +59,7 @@ export class Elsewhere implements Engine {
     const grads: Record<string, tf.Tensor> = {};
     for (const name of Object.keys(gradient.grads)) {
       const get = () => (look(), gradient.grads[name]);
-      Object.defineProperty(grads, name, { enumerable: true, get });
+      Object.defineProperty(grads, name, { enumerable: true, configurable: true, get });
     }
     return {
       grads,
@@ -90,7 +90,6 @@ export class Elsewhere implements Engine {
         await pause(position % 3);
         return await lanes.run(batch, position);
       },
-      end: () => lanes.end(),
     };
   }
 

@@ -7,6 +7,7 @@ import {
   type DataSplits,
   type ForwardContext,
   type ForwardOutput,
+  type IterableDataset,
   IterationRunner,
   type Model,
   nn,
@@ -93,6 +94,32 @@ export function regression(rows: number, { from = 0, missing = 0 } = {}): ArrayD
     targets: { data: targets.map((v, i) => mask[i] === 0 ? NaN : v), shape: [rows, 2] },
     targetsMask: { data: mask, shape: [rows, 2] },
   });
+}
+
+/** A stream of `count` samples a pass, each pass from the next one on, and how often it was opened and closed. */
+export function stream(count: number): IterableDataset & { opened: number; closed: number } {
+  const { inputs, targets } = regression(count).fields;
+  const state = {
+    opened: 0,
+    closed: 0,
+    *open(epoch: number) {
+      state.opened++;
+      try {
+        for (let i = 0; i < count; i++) {
+          const k = (i + epoch) % count;
+          const part = (data: typeof inputs.data, n: number) => ({
+            data: data.slice(n * k, n * k + n),
+            shape: [n],
+            dtype: "float32" as const,
+          });
+          yield { inputs: part(inputs.data, 3), targets: part(targets.data, 2) };
+        }
+      } finally {
+        state.closed++;
+      }
+    },
+  };
+  return state;
 }
 
 /** `rows` samples whose inputs are all `value(row)`, with targets of 0. */

@@ -3,47 +3,14 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import {
-  ArrayDataset,
-  type DataSplits,
-  type IterableDataset,
-  IterationRunner,
-  type RunConfig,
-  tf,
-} from "../../mod.ts";
+import { ArrayDataset, type DataSplits, IterationRunner, type RunConfig, tf } from "../../mod.ts";
 import { decodeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { assertClose } from "../support/close.ts";
 import { Lines, series, smallConfig, trainOnce, withFolder } from "../support/runs.ts";
-import { linearConfig, observe, regression } from "./support.ts";
-
-/** A stream of 10 samples a pass, and how often it was opened and closed. */
-function stream(): IterableDataset & { opened: number; closed: number } {
-  const { inputs, targets } = regression(10).fields;
-  const state = {
-    opened: 0,
-    closed: 0,
-    *open(epoch: number) {
-      state.opened++;
-      try {
-        for (let i = 0; i < 10; i++) {
-          const k = (i + epoch) % 10;
-          const part = (data: typeof inputs.data, n: number) => ({
-            data: data.slice(n * k, n * k + n),
-            shape: [n],
-            dtype: "float32" as const,
-          });
-          yield { inputs: part(inputs.data, 3), targets: part(targets.data, 2) };
-        }
-      } finally {
-        state.closed++;
-      }
-    },
-  };
-  return state;
-}
+import { linearConfig, observe, regression, stream } from "./support.ts";
 
 test("a stream trains like the same samples in an array, over its ends, and is closed at the end", async () => {
-  const source = stream();
+  const source = stream(10);
   const { inputs, targets } = regression(10).fields;
   // The passes one after the other, as the stream gives them.
   const order = Array.from({ length: 30 }, (_, i) => (i % 10 + Math.floor(i / 10)) % 10);
@@ -66,7 +33,7 @@ test("a stream trains like the same samples in an array, over its ends, and is c
   const ragged = await observe(
     linearConfig(
       { train: { ...train, batchSize: 2, accumulate: 2 } },
-      { train: stream() } as DataSplits,
+      { train: stream(10) } as DataSplits,
     ),
   );
   assert.deepEqual(ragged.watch.rows, [4, 4, 2, 4, 4, 2]);
@@ -77,7 +44,7 @@ test("a stream resumes exactly", async () => {
     const config = (callbacks: unknown[], checkpoint: unknown): RunConfig =>
       linearConfig(
         { name: "run", train: { iterations: 9, batchSize: 3 }, callbacks, checkpoint } as never,
-        { train: stream() } as DataSplits,
+        { train: stream(10) } as DataSplits,
       );
     const whole = await observe(config([], false));
     for (const k of [2, 5]) {
