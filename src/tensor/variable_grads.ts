@@ -19,7 +19,10 @@ type TapeNode = ReturnType<typeof core.engine>["state"]["activeTape"][number];
  * @throws Where `loss` gives no scalar, depends on no variable, or on one through an operation without
  * a gradient.
  */
-export const variableGrads: typeof core.variableGrads = (loss, variables) => {
+export function variableGrads(
+  loss: () => core.Scalar,
+  variables?: core.Variable[],
+): { value: core.Scalar; grads: core.NamedTensorMap } {
   const trainable = trainableOf(loss, variables);
   // Inside of another gradient the walk back is recorded as well, and nothing may be freed.
   if (core.engine().state.gradientDepth > 0) return core.variableGrads(loss, variables);
@@ -34,15 +37,15 @@ export const variableGrads: typeof core.variableGrads = (loss, variables) => {
         const gradient = gradients.get(id);
         if (gradient !== undefined) grads[name] = gradient;
       }
-      for (const { trainable, name } of variables ?? []) {
-        if (!trainable) grads[name] = null as unknown as core.Tensor;
+      for (const { trainable: isTrained, name } of variables ?? []) {
+        if (!isTrained) grads[name] = null as unknown as core.Tensor;
       }
       return { value, grads };
     });
   } finally {
     for (const { saved } of tape) free(saved);
   }
-};
+}
 
 function trainableOf(loss: unknown, variables: unknown): core.Variable[] {
   if (typeof loss !== "function") {
