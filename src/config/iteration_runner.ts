@@ -13,6 +13,7 @@ export type { CreateOptions } from "./create_options.ts";
  *
  * @example Train a linear forecaster on a small matrix
  * ```ts
+ * import { strict as assert } from "node:assert";
  * import { IterationRunner } from "downhill";
  * import "downhill/models";
  *
@@ -27,7 +28,7 @@ export type { CreateOptions } from "./create_options.ts";
  *   log: { progress: false },
  * });
  * const summary = await run.train();
- * console.assert(summary.iterations === 20);
+ * assert(summary.iterations === 20);
  * run.dispose();
  * ```
  */

@@ -27,11 +27,12 @@ export type JsonSchema = { [key: string]: unknown };
  *
  * @example
  * ```ts
+ * import { strict as assert } from "node:assert";
  * import { configSchema } from "downhill";
  * import "downhill/models";
  *
  * const { properties } = configSchema() as { properties: Record<string, unknown> };
- * console.assert("batchSize" in (properties.train as { properties: object }).properties);
+ * assert("batchSize" in (properties.train as { properties: object }).properties);
  * ```
  */
 export function configSchema(): JsonSchema {

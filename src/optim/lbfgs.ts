@@ -86,6 +86,7 @@ export class Lbfgs extends Optimizer {
    *
    * @example
    * ```ts
+   * import { strict as assert } from "node:assert";
    * import { buildOptimizer, selectBackend, tf } from "downhill";
    *
    * await selectBackend("cpu");
@@ -97,7 +98,7 @@ export class Lbfgs extends Optimizer {
    *     grads: { x: Float64Array.of(-400 * a * (b - a * a) - 2 * (1 - a), 200 * (b - a * a)) },
    *   }));
    * }
-   * console.assert(x.dataSync().every((value) => Math.abs(value - 1) < 1e-6));
+   * assert(x.dataSync().every((value) => Math.abs(value - 1) < 1e-4));
    * ```
    */
   override async step(closure: Closure | HostClosure): Promise<number> {

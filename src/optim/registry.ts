@@ -109,6 +109,7 @@ const refused: ReadonlyMap<string, string> = new Map([
  *
  * @example Signum, the sign of a momentum (Bernstein et al., 2018), in a program of one's own
  * ```ts
+ * import { strict as assert } from "node:assert";
  * import { buildOptimizer, elementwise, expression, options, registerOptimizer, terms } from "downhill";
  *
  * const { addScaled, lerp, neg, scalar, sign, slot } = expression;
@@ -140,7 +141,7 @@ const refused: ReadonlyMap<string, string> = new Map([
  *     },
  *   }),
  * );
- * console.assert(buildOptimizer({ type: "Signum" }).paramGroups[0].momentum === 0.9);
+ * assert(buildOptimizer({ type: "Signum" }).paramGroups[0].momentum === 0.9);
  * ```
  */
 export function registerOptimizer(

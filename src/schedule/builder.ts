@@ -49,6 +49,7 @@ const settingsSchema = object({
  *
  * @example Warm-up, then a cosine, while the weight decay falls
  * ```ts
+ * import { strict as assert } from "node:assert";
  * import { buildOptimizer, buildScheduler } from "downhill";
  *
  * const optimizer = buildOptimizer({ type: "AdamW", params: { lr: 1e-3, weight_decay: 0.1 } });
@@ -60,7 +61,7 @@ const settingsSchema = object({
  *   ],
  * }, optimizer);
  * for (let k = 0; k < 100; k++) scheduler.step();
- * console.assert(optimizer.paramGroups[0].weight_decay === 0);
+ * assert(optimizer.paramGroups[0].weight_decay === 0);
  * ```
  */
 export function buildScheduler(

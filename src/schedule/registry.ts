@@ -103,6 +103,7 @@ for (const [rule, ...aliases] of rules) {
  *
  * @example
  * ```ts
+ * import { strict as assert } from "node:assert";
  * import { buildOptimizer, buildScheduler, factorSchedule, options, registerScheduler } from "downhill";
  *
  * const schema = options.object({ steps: options.integer(1) });
@@ -116,7 +117,7 @@ for (const [rule, ...aliases] of rules) {
  * );
  * const optimizer = buildOptimizer({ type: "SGD", params: { lr: 1 } });
  * const scheduler = buildScheduler({ type: "Staircase", params: { steps: 2 } }, optimizer);
- * console.assert(scheduler.lrAt(4)[0] === 1 / 3);
+ * assert(scheduler.lrAt(4)[0] === 1 / 3);
  * ```
  */
 export function registerScheduler(
