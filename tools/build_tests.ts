@@ -44,12 +44,14 @@ function resolved(name: string): string {
   return inNode(`process.stdout.write(require.resolve(${JSON.stringify(name)}))`);
 }
 
-/** The names, beside `default`, that Node finds in the package. */
+/** The names that Node finds in the package, without `default` and, of newer ones, `module.exports`. */
 function namesOf(name: string): string[] {
   const names = inNode(
     `import(${JSON.stringify(name)}).then((all) => console.log("\\n" + Object.keys(all)))`,
   );
-  return names.trim().split("\n").at(-1)!.split(",").filter((name) => name !== "default");
+  return names.trim().split("\n").at(-1)!.split(",").filter((name) =>
+    /^(?!default$)\w+$/.test(name)
+  );
 }
 
 function inNode(script: string): string {

@@ -1,5 +1,5 @@
 import { DataError, show, suggest } from "../core/errors.ts";
-import { allocateFresh, isHeld, rowSize } from "./batch.ts";
+import { allocateFresh, arrayType, isHeld, rowSize } from "./batch.ts";
 import type { Allocate, Dataset, HostArray, HostBatch } from "./dataset.ts";
 
 /**
@@ -41,8 +41,7 @@ export class ArrayDataset implements Dataset {
     const batch: HostBatch = {};
     for (const [name, { data, shape, dtype }] of Object.entries(this.fields)) {
       const row = rowSize(shape);
-      const type = data.constructor as Float32ArrayConstructor;
-      const out = allocate(type, indices.length * row);
+      const out = allocate(arrayType(data), indices.length * row);
       for (let i = 0; i < indices.length; i++) {
         const from = indices[i] * row;
         if (row === 1) out[i] = data[from];

@@ -43,6 +43,12 @@ export function isHeld(data: unknown): data is HostArray["data"] {
   return data instanceof Float32Array || data instanceof Int32Array || data instanceof Uint8Array;
 }
 
+/** The class of an array that a field may be held in; that of what derives from one, as Node's Buffer. */
+export function arrayType(data: HostArray["data"]): Float32ArrayConstructor {
+  const type = [Float32Array, Int32Array, Uint8Array].find((type) => data instanceof type);
+  return type as Float32ArrayConstructor;
+}
+
 /** Samples `start` to `end` (exclusive) of `batch`, as views of the same memory. */
 export function sliceBatch(batch: HostBatch, start: number, end: number): HostBatch {
   const size = batchSize(batch);
@@ -81,7 +87,7 @@ export function stackSamples(samples: readonly Sample[], first = 0): HostBatch {
   const like = hostSample(samples[0]);
   const names = Object.keys(like);
   const batch = mapFields(like, ({ data, shape, dtype }) => ({
-    data: new (data.constructor as Float32ArrayConstructor)(samples.length * data.length),
+    data: new (arrayType(data))(samples.length * data.length),
     shape: [samples.length, ...shape],
     dtype,
   }));
@@ -133,8 +139,7 @@ export async function ownBatch(
   checkFields(batch);
   return mapFields(batch, (field) => {
     if (given.has(field.data)) return field;
-    const type = field.data.constructor as Float32ArrayConstructor;
-    const data = allocate(type, field.data.length);
+    const data = allocate(arrayType(field.data), field.data.length);
     data.set(field.data);
     return { ...field, data };
   });

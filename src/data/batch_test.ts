@@ -40,6 +40,10 @@ test("ownBatch() copies what lies elsewhere than in the arrays that it gives", a
   assert.deepEqual(out, batch);
   assert.deepEqual([out.x.data, out.label.data].map((data) => given.indexOf(data)), [0, 1]);
   assert.notEqual((await ownBatch(() => batch)).x.data, batch.x.data);
+  class Bytes extends Uint8Array {}
+  const bytes = { data: Bytes.of(1, 2), shape: [2], dtype: "float32" } as const;
+  assert.equal((await ownBatch(() => ({ bytes }))).bytes.data.constructor, Uint8Array);
+  assert.equal(stackSamples([{ bytes }]).bytes.data.constructor, Uint8Array);
   await assert.rejects(ownBatch(() => null as never), /^DataError: a batch must be an object/);
 });
 

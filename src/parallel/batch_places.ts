@@ -1,4 +1,5 @@
 /** Batches in the buffer that coordinator and workers share: the fields, then the metric sums of the rows. */
+import { arrayType } from "../data/batch.ts";
 import type { Allocate, HostArray, HostBatch } from "../data/dataset.ts";
 import { ARRAYS, type FieldPlace } from "./protocol.ts";
 
@@ -42,7 +43,7 @@ export function placesOf(
   };
   const fields = Object.entries(batch).map(([name, field]): FieldPlace => {
     const { data, shape, dtype } = field;
-    const array = data.constructor.name as FieldPlace["array"];
+    const array = arrayType(data).name as FieldPlace["array"];
     const at = isThere(field) ? data.byteOffset : take(data.byteLength);
     return { name, shape, dtype, array, at };
   });

@@ -49,6 +49,6 @@ export class TrainingBatches {
   /** A batch that is still needed when the next one is loaded is not left to the data set. */
   #load(k: number, allocate?: Allocate): HostBatch | Promise<HostBatch> {
     if (!this.#loadsAhead) return this.#loader.load(k);
-    return ownBatch((allocate) => this.#loader.load(k, allocate), allocate);
+    return ownBatch((own) => this.#loader.load(k, own), allocate);
   }
 }

@@ -14,6 +14,10 @@ type TapeNode = ReturnType<typeof core.engine>["state"]["activeTape"][number];
  * of tfjs' function, to the bit. A variable on which the loss does not depend has no entry, one that
  * is not trainable has null. Nothing is left behind when `loss` or a gradient throws.
  *
+ * Of a function of `tf.customGrad` that hands on its input, tfjs adds the gradient of the output to
+ * that of the input; here the input has its own alone. A gradient that a `gradFunc` is given or gives
+ * is freed once it is used, unless it is kept.
+ *
  * @param loss Computes a scalar; called once.
  * @param variables All trainable variables if undefined.
  * @throws Where `loss` gives no scalar, depends on no variable, or on one through an operation without
@@ -43,7 +47,7 @@ export function variableGrads(
       return { value, grads };
     });
   } finally {
-    for (const { saved } of tape) free(saved);
+    for (const { saved } of tape) core.dispose(saved ?? []);
   }
 }
 
@@ -72,7 +76,7 @@ function record(loss: () => core.Scalar): [core.Scalar, TapeNode[]] {
     const received = value instanceof core.Tensor ? `one of shape [${value.shape}]` : value;
     throw new Error(`variableGrads: the loss must be a scalar tensor, received ${received}`);
   } catch (error) {
-    for (const node of tape) free(node.saved);
+    for (const { saved } of tape) core.dispose(saved ?? []);
     throw error;
   } finally {
     state.gradientDepth = 0;
@@ -111,6 +115,8 @@ function stepBack(
   if (gradient === undefined) {
     throw new Error(`variableGrads: no gradient function was found for ${kernelName}`);
   }
+  // First: an operation may hand on its own input.
+  for (const { id } of outputs) gradients.delete(id);
   const { track } = core.engine().state.activeScope;
   const before = track.length;
   const gradientOf = gradient(dys as core.Tensor[]);
@@ -134,20 +140,22 @@ function stepBack(
     const total = sum === undefined ? dx : core.add(sum, dx);
     if (sum !== undefined) {
       own.delete(sum);
-      sum.dispose();
+      free([sum]);
     }
     own.add(total);
     gradients.set(id, total);
   }
-  for (const tensor of track.splice(before)) {
-    if (own.has(tensor)) track.push(tensor);
-    else if (!tensor.kept) tensor.dispose();
+  // A gradient function of a user may look at what it has made before, until the end.
+  if (core.getGradient(kernelName) !== undefined) {
+    const made = track.splice(before);
+    track.push(...made.filter((tensor) => own.has(tensor)));
+    free(made.filter((tensor) => !own.has(tensor)));
   }
-  for (const { id } of outputs) gradients.delete(id);
   free(dys);
-  free(saved);
+  core.dispose(saved ?? []);
 }
 
-function free(tensors: readonly (core.Tensor | undefined)[] = []): void {
-  for (const tensor of tensors) tensor?.dispose();
+/** Disposes what nobody has asked to keep. */
+function free(tensors: readonly (core.Tensor | undefined)[]): void {
+  for (const tensor of tensors) if (!tensor?.kept) tensor?.dispose();
 }

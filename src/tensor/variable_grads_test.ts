@@ -75,6 +75,42 @@ for (const [what, loss] of Object.entries(losses)) {
   });
 }
 
+test("variableGrads leaves what a gradient function keeps, and what it looks at again", () => {
+  const w = tf.variable(tf.tensor1d([1, 2]));
+  const before = tf.memory().numTensors;
+  let spy: tf.Tensor | undefined, two: tf.Tensor | undefined;
+  const f = tf.customGrad((a) => ({
+    value: tf.mul(a as tf.Tensor, 2),
+    gradFunc: (dy: tf.Tensor) => {
+      spy ??= tf.keep(dy);
+      two ??= tf.scalar(2);
+      return tf.mul(dy, two);
+    },
+  }));
+  const { value, grads } = tf.variableGrads(() => sum(f(f(tf.square(w)))), [w]);
+  assert.deepEqual([...grads[w.name].dataSync()], [8, 16]);
+  assert.deepEqual([...spy!.dataSync()], [1, 1]);
+  assert.ok(two!.isDisposed);
+  tf.dispose([value, grads, spy!]);
+  assert.equal(tf.memory().numTensors, before);
+  w.dispose();
+});
+
+test("variableGrads has the gradient of a function that hands on its input", () => {
+  const w = tf.variable(tf.tensor1d([1, 2]));
+  const reversed = tf.customGrad((a) => ({
+    value: a as tf.Tensor,
+    gradFunc: (dy: tf.Tensor) => tf.mul(dy, -2),
+  }));
+  const gradient = (loss: () => tf.Scalar) => {
+    const { grads } = tf.tidy(() => tf.variableGrads(loss, [w]));
+    return [...grads[w.name].dataSync()];
+  };
+  assert.deepEqual(gradient(() => sum(tf.mul(reversed(tf.square(w)), 3))), [-12, -24]);
+  assert.deepEqual(gradient(() => sum(tf.mul(reversed(w), 3))), [-6, -6]);
+  w.dispose();
+});
+
 test("variableGrads takes all trainable variables, and gives null for one that is not", () => {
   const [a, b] = [tf.variable(tf.scalar(3)), tf.variable(tf.scalar(5), false)];
   const loss = () => tf.mul(a, b) as tf.Scalar;
