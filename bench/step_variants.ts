@@ -8,21 +8,10 @@ export type Steps = (count: number) => number;
 
 const LEARNING_RATE = 1e-3;
 
-function step(optimizer: tf.Optimizer, loss: () => tf.Scalar, variables: tf.Variable[]): void {
-  const { value, grads } = tf.variableGrads(loss, variables);
-  optimizer.applyGradients(grads);
-  tf.dispose([value, grads]);
-}
-
-function timed(
-  optimizer: tf.Optimizer,
-  loss: () => tf.Scalar,
-  parameters: Workload["parameters"],
-): Steps {
-  const variables = Object.values(parameters);
+function timed(step: () => void): Steps {
   return (count) => {
     const start = performance.now();
-    for (let i = 0; i < count; i++) step(optimizer, loss, variables);
+    for (let i = 0; i < count; i++) step();
     return (performance.now() - start) / count;
   };
 }
@@ -30,17 +19,25 @@ function timed(
 /** Steps with the library's AdamW, as the PyTorch programs make them. */
 export function withAdamW({ parameters }: Workload, loss: () => tf.Scalar): Steps {
   const params = { lr: LEARNING_RATE, weight_decay: 0.01 };
-  return timed(buildOptimizer({ type: "AdamW", params }, parameters), loss, parameters);
+  const optimizer = buildOptimizer({ type: "AdamW", params }, parameters);
+  const variables = Object.values(parameters);
+  return timed(() => {
+    const { value, grads } = tf.variableGrads(loss, variables);
+    optimizer.applyGradients(grads);
+    tf.dispose([value, grads]);
+  });
 }
 
-/** Steps with tfjs' Adam. */
+/** Steps with tfjs' gradients and Adam. */
 export function withAdam({ parameters }: Workload, loss: () => tf.Scalar): Steps {
-  return timed(tf.train.adam(LEARNING_RATE), loss, parameters);
+  const optimizer = tf.train.adam(LEARNING_RATE);
+  const variables = Object.values(parameters);
+  return timed(() => void optimizer.minimize(loss, false, variables));
 }
 
 /** The loss after `count` steps of plain gradient descent from the workload's own parameters. */
 export function lossAfter(count: number, { parameters }: Workload, loss: () => tf.Scalar): number {
   const optimizer = tf.train.sgd(0.05);
-  for (let i = 0; i < count; i++) step(optimizer, loss, Object.values(parameters));
+  for (let i = 0; i < count; i++) optimizer.minimize(loss, false, Object.values(parameters));
   return tf.tidy(() => loss().dataSync()[0]);
 }
