@@ -461,6 +461,7 @@ function blockTimes(
   let t0 = zero, t1 = zero, t2 = zero, t3 = zero;
   let p = 0;
   if (rows == 8 && columns == 4 && aStep == 4) {
+    // Four steps of a row of A lie in one vector.
     for (; p + 4 <= k; p += 4) {
       const b0 = loadLanes(b, columns);
       const b1 = loadLanes(b + bStep, columns);
@@ -479,6 +480,7 @@ function blockTimes(
       b += 4 * bStep;
     }
   } else if (rows == 8 && columns == 4 && aRow == 4) {
+    // A is transposed: a step of all eight rows lies in two vectors.
     for (; p < k; p++) {
       const x = loadLanes(b, columns);
       const low = v128.load(a), high = v128.load(a, 16);
