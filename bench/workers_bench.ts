@@ -4,9 +4,9 @@
  *
  *     deno run -A bench/workers_bench.ts [speed] [cost] [memory] [--rounds 60] [--only WORKLOAD,...] [--write FILE]
  *
- * speed: a run with 1 worker and 1 shard and one with 2 workers and 2 shards take turns, a score of
- * iterations each, so that a slow moment of the machine meets both; a round's ratio is of two turns in
- * a row. Two threads that share nothing say whether others used the cores.
+ * speed: a run with 1 worker and 1 shard, one with 2 workers and 2 shards, and two threads with half of
+ * every batch each that share nothing take turns, a score of iterations each, so that a slow moment of
+ * the machine meets all; a round's ratio is of turns in a row.
  * cost: phases of an iteration with 2 workers for models of 10k, 1M and 10M parameters.
  * memory: what the process holds with 1 and with 4 workers.
  */
@@ -16,8 +16,11 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { IterationRunner } from "../src/config/iteration_runner.ts";
 import type { RunConfig } from "../src/config/schema.ts";
+import { layoutOf } from "../src/parallel/layout.ts";
 import type { Callback } from "../src/runner/hooks.ts";
-import { median } from "./alternate.ts";
+import type { Request } from "./alone_worker.ts";
+import { alternate, median } from "./alternate.ts";
+import { turnTaker } from "./turns.ts";
 import "./worker_models.ts";
 
 const imports = [import.meta.resolve("./worker_models.ts")];
@@ -73,7 +76,7 @@ const workloads: Record<string, Workload> = {
 function configOf(
   { model, data, batchSize }: Omit<Workload, "bar">,
   workers: number,
-  iterations: number,
+  iterations = 1,
 ): RunConfig {
   return {
     backend: "wasm",
@@ -89,133 +92,77 @@ function configOf(
   };
 }
 
-/** Iterations of a turn, and how many of them come before the clock starts. */
-const TURN = 20, UNTIMED = 3;
 /** Rounds in which the engines compile what is hot. */
 const WARMUP = 20;
-/** Times the shortest time of the probe: up to this, nobody else uses the two cores. */
-const QUIET = 1.25;
+/** Where threads that share nothing are so much faster than one thread is as a rule, each has a core. */
+const QUIET = 1.9;
 
-/** A run that trains a turn at a time, and its losses. */
-async function turnTaker(config: RunConfig, turns: number) {
-  const losses: number[] = [];
-  let iterations = 0, begin = 0;
-  let isReady = (): void => {}, goOn = (): void => {};
-  let endTurn: (msPerIteration: number) => void = () => {};
-  const ready = new Promise<void>((resolve) => isReady = resolve);
-  const turn = () => new Promise<void>((resolve) => goOn = resolve);
-  const callback: Callback = {
-    name: "turns",
-    trainStart() {
-      isReady();
-      return turn();
-    },
-    updateEnd(run) {
-      if (losses.length < 20) losses.push(run.lastLoss);
-      iterations++;
-      // Workers compute the next gradient while a turn is waited for; the first ones do not count.
-      if (iterations % TURN === UNTIMED) begin = performance.now();
-      if (iterations % TURN !== 0) return;
-      endTurn((performance.now() - begin) / (TURN - UNTIMED));
-      if (iterations < TURN * turns) return turn();
-    },
-  };
-  const run = await IterationRunner.create({ ...config, callbacks: [callback] }, { imports });
-  const training = run.train();
-  await Promise.race([ready, training]);
-  const round = (): Promise<number> =>
-    new Promise((resolve, reject) => {
-      training.catch(reject);
-      endTurn = resolve;
-      goOn();
-    });
-  const end = async (): Promise<void> => {
-    await training;
-    run.dispose();
-  };
-  return { losses, round, end };
-}
-
-/** Milliseconds that each of two threads takes for the same work, both at once. */
-async function coreProbe() {
-  const url = new URL("./core_worker.ts", import.meta.url);
+/** Two threads, each of which trains half of every batch in process: nothing is shared or summed. */
+async function independentHalves(workload: Workload, turns: number) {
+  const half = { ...workload, batchSize: workload.batchSize / 2 };
+  const url = new URL("./alone_worker.ts", import.meta.url);
   const threads = [0, 1].map(() => new Worker(url, { type: "module" }));
-  const answer = (thread: Worker): Promise<number> =>
-    new Promise((resolve) => thread.onmessage = ({ data }: MessageEvent<number>) => resolve(data));
-  await Promise.all(threads.map(answer));
-  let shortest = Infinity;
+  const ask = (request: Request): Promise<number[]> => {
+    const answers = threads.map((thread) =>
+      new Promise<number>((resolve, reject) => {
+        thread.onmessage = ({ data }: MessageEvent<number>) => resolve(data);
+        thread.onerror = (event) => reject(new Error(event.message));
+      })
+    );
+    for (const thread of threads) thread.postMessage(request);
+    return Promise.all(answers);
+  };
+  await ask({ config: configOf(half, 1), turns });
   return {
-    async times(): Promise<number[]> {
-      const answers = threads.map(answer);
-      for (const thread of threads) thread.postMessage(undefined);
-      const times = await Promise.all(answers);
-      shortest = Math.min(shortest, ...times);
-      return times;
-    },
-    shortest: () => shortest,
+    round: async (): Promise<number> => Math.max(...await ask("turn")),
     end: () => threads.forEach((thread) => thread.terminate()),
   };
 }
 
-/** Milliseconds an iteration with 1 and with 2 workers, and of the probe before and after. */
-interface Round {
-  readonly one: number;
-  readonly two: number;
-  readonly probe: readonly number[];
-}
-
 async function speed(): Promise<void> {
   say(
-    "Medians of all rounds, and of the quiet ones: before and after these, two threads that share " +
-      `nothing took at most ${QUIET} times their shortest time, both at once.`,
+    "Medians over rounds. The limit is the speed-up of two threads that train half of every batch " +
+      "each and share nothing: 2 where each has a core of its own. In quiet rounds these are at least " +
+      `${QUIET} times as fast as the median of 1 worker.`,
   );
   say("");
   say(
-    "| workload | batch | bar | rounds | 1 worker, samples/s | 2 workers | ratio | quiet rounds | " +
-      "1 worker, samples/s | 2 workers | ratio |",
+    "| workload | batch | bar | 1 worker, samples/s | 2 workers | rounds | ratio | limit | " +
+      "ratio / limit | quiet rounds | ratio | limit |",
   );
-  say(`| --- |${" ---: |".repeat(10)}`);
-  const probe = await coreProbe();
+  say(`| --- |${" ---: |".repeat(11)}`);
   for (const [name, workload] of Object.entries(workloads)) {
     if (options.only !== undefined && !String(options.only).split(",").includes(name)) continue;
-    const rounds = await roundsOf(workload, probe.times);
-    const most = QUIET * probe.shortest();
-    const quiet = rounds.filter(({ probe }) => Math.max(...probe) <= most);
+    const { one, two, halves } = await roundsOf(workload);
     const { batchSize, bar } = workload;
-    const cells = (of: readonly Round[]): (string | number)[] => {
-      if (of.length === 0) return [0, "-", "-", "-"];
-      const perSecond = (ms: number[]) => Math.round(1000 * batchSize / median(ms));
-      const ratio = median(of.map(({ one, two }) => one / two)).toFixed(2);
-      return [of.length, perSecond(of.map((r) => r.one)), perSecond(of.map((r) => r.two)), ratio];
-    };
-    say(`| ${[name, batchSize, bar, ...cells(rounds), ...cells(quiet)].join(" | ")} |`);
+    const perSecond = (ms: number[]) => Math.round(1000 * batchSize / median(ms));
+    const ratios = one.map((ms, i) => ms / two[i]);
+    const limits = one.map((ms, i) => ms / halves[i]);
+    const quiet = [...limits.keys()].filter((i) => QUIET * halves[i] <= median(one));
+    const middle = (values: number[]) => values.length === 0 ? "-" : median(values).toFixed(2);
+    const cells = [
+      ...[name, batchSize, bar, perSecond(one), perSecond(two), one.length],
+      ...[middle(ratios), middle(limits), middle(ratios.map((ratio, i) => ratio / limits[i]))],
+      ...[quiet.length, middle(quiet.map((i) => ratios[i])), middle(quiet.map((i) => limits[i]))],
+    ];
+    say(`| ${cells.join(" | ")} |`);
   }
-  probe.end();
 }
 
-async function roundsOf(workload: Workload, times: () => Promise<number[]>): Promise<Round[]> {
+async function roundsOf(workload: Workload): Promise<Record<"one" | "two" | "halves", number[]>> {
   const turns = WARMUP + ROUNDS;
-  const one = await turnTaker(configOf(workload, 1, TURN * turns), turns);
-  const two = await turnTaker(configOf(workload, 2, TURN * turns), turns);
-  const rounds: Round[] = [];
-  let before = await times();
-  for (let i = 0; i < turns; i++) {
-    const first = i % 2 === 0 ? one : two;
-    const ms = new Map([[first, await first.round()]]);
-    const other = first === one ? two : one;
-    ms.set(other, await other.round());
-    const after = await times();
-    if (i >= WARMUP) {
-      rounds.push({ one: ms.get(one)!, two: ms.get(two)!, probe: [...before, ...after] });
-    }
-    before = after;
-  }
+  const one = await turnTaker(configOf(workload, 1), turns);
+  const two = await turnTaker(configOf(workload, 2), turns);
+  const halves = await independentHalves(workload, turns);
+  const variants = { one: one.round, two: two.round, halves: halves.round };
+  const times = await alternate(variants, ROUNDS, WARMUP);
   await Promise.all([one.end(), two.end()]);
+  halves.end();
   one.losses.forEach((loss, i) => {
     if (Math.abs(loss - two.losses[i]) <= 1e-5 * Math.abs(loss)) return;
     throw new Error(`the losses differ: ${loss} and ${two.losses[i]}`);
   });
-  return rounds;
+  return times;
 }
 
 async function cost(): Promise<void> {
@@ -269,8 +216,12 @@ function copyBandwidth(size: number): number {
 }
 
 async function memory(): Promise<void> {
-  say("| workers | rss before, MiB | while training | parameters, MiB |");
-  say("| ---: | ---: | ---: | ---: |");
+  say(
+    "| workers | parameters, MiB | with optimizer state, two sides | gradients | shared in all | " +
+      "rss before | while training |",
+  );
+  say(`| ---: |${" ---: |".repeat(6)}`);
+  const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
   const size = 10_000_000;
   for (const workers of [1, 4]) {
     const before = process.memoryUsage().rss;
@@ -292,9 +243,12 @@ async function memory(): Promise<void> {
       }],
     } as RunConfig, { imports });
     await run.train();
+    const place = layoutOf(run.model, run.optimizer, { workers, chunks: workers, mailboxBytes: 0 });
     run.dispose();
-    const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
-    say(`| ${workers} | ${mib(before)} | ${mib(most)} | ${mib(4 * size)} |`);
+    const { sideBytes, chunks } = place;
+    const shared = [2 * sideBytes, chunks.count * chunks.bytes, place.bytes].map(mib);
+    const cells = workers === 1 ? ["-", "-", "-"] : shared;
+    say(`| ${[workers, mib(4 * size), ...cells, mib(before), mib(most)].join(" | ")} |`);
   }
 }
 
