@@ -1,5 +1,6 @@
 /** Runs of a small model whose reads are counted, with iterations that are not finite. */
 import { IterationRunner, type RunConfig } from "../../mod.ts";
+import { runtime } from "../../src/core/host.ts";
 import { smallConfig } from "../support/runs.ts";
 import { optimizerConfigs } from "../support/optimizer_configs.ts";
 import type { Callback } from "../../src/runner/hooks.ts";
@@ -24,6 +25,11 @@ export const readCases: Readonly<Record<string, Record<string, unknown>>> = {
   "four leaves, by value": { clipGrad: { clip_value: 0.01 }, batchSize: 4, accumulate: 4 },
   "one leaf, by largest": { clipGrad: { max_norm: 0.05, norm_type: "inf" } },
 };
+
+/** Those for webgpu; elsewhere than in Deno two, as runtimes differ in the driver. */
+export const webgpuCases: [name: string, train: Record<string, unknown>][] = Object.entries(
+  readCases,
+).filter(([name]) => runtime === "deno" || name.endsWith("by norm"));
 
 /** Every optimizer that a run can train with; what perturbs takes a second gradient, and reads it. */
 export const readTypes: readonly { config: ComponentConfig; reads: 1 | 2 }[] = optimizerConfigs
@@ -73,8 +79,10 @@ export async function countReads(
   await run.train();
   const { tensors: slots, meta } = run.optimizer.exportState();
   const leaked = tf.memory().numTensors - tensors - Object.keys(slots).length;
-  const values: number[] = [];
-  for (const variable of Object.values(run.model.parameters)) values.push(...await variable.data());
+  const weights = Object.values(run.model.parameters);
+  const values = (await Promise.all(weights.map((weight) => weight.data()))).flatMap((
+    of,
+  ) => [...of]);
   const steps = Object.values(meta.numbers).map(({ step }) => step);
   const { skipped } = run.state;
   run.dispose();

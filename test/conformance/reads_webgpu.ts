@@ -1,7 +1,7 @@
 /** A script: the runs of `reads.ts` on webgpu, by case or (READS=types) by type; prints one JSON line. */
 import process from "node:process";
 import { useWebgpu } from "../support/webgpu.ts";
-import { countReads, readCases, type ReadRun, readsOfType, readTypes } from "./reads.ts";
+import { countReads, type ReadRun, readsOfType, readTypes, webgpuCases } from "./reads.ts";
 
 /** What the script prints. */
 export interface WebgpuReads {
@@ -18,9 +18,7 @@ async function main(): Promise<Partial<WebgpuReads>> {
   if (process.env.READS === "types") {
     for (const { config } of readTypes) runs[config.type] = await readsOfType("webgpu", config);
   } else {
-    for (const [name, train] of Object.entries(readCases)) {
-      runs[name] = await countReads("webgpu", train);
-    }
+    for (const [name, train] of webgpuCases) runs[name] = await countReads("webgpu", train);
   }
   return { runs };
 }

@@ -158,9 +158,8 @@ export class TrajectoryRun {
 
   /** The parameters' values, in order. */
   async values(): Promise<number[][]> {
-    const values: number[][] = [];
-    for (const variable of Object.values(this.parameters)) values.push([...await variable.data()]);
-    return values;
+    const values = await Promise.all(Object.values(this.parameters).map((one) => one.data()));
+    return values.map((of) => [...of]);
   }
 
   dispose(): void {
