@@ -122,8 +122,8 @@ async function independentHalves(workload: Workload, turns: number) {
 async function speed(): Promise<void> {
   say(
     "Medians over rounds. The limit is the speed-up of two threads that train half of every batch " +
-      "each and share nothing: 2 where each has a core of its own. In quiet rounds these are at least " +
-      `${QUIET} times as fast as the median of 1 worker.`,
+      "each and share nothing: 2 where each has a core of its own. In quiet rounds, before and after 2 " +
+      `workers, these are at least ${QUIET} times as fast as the median of 1 worker.`,
   );
   say("");
   say(
@@ -133,12 +133,13 @@ async function speed(): Promise<void> {
   say(`| --- |${" ---: |".repeat(11)}`);
   for (const [name, workload] of Object.entries(workloads)) {
     if (options.only !== undefined && !String(options.only).split(",").includes(name)) continue;
-    const { one, two, halves } = await roundsOf(workload);
+    const { one, before, two, after } = await roundsOf(workload);
     const { batchSize, bar } = workload;
     const perSecond = (ms: number[]) => Math.round(1000 * batchSize / median(ms));
     const ratios = one.map((ms, i) => ms / two[i]);
-    const limits = one.map((ms, i) => ms / halves[i]);
-    const quiet = [...limits.keys()].filter((i) => QUIET * halves[i] <= median(one));
+    const limits = one.map((ms, i) => ms / ((before[i] + after[i]) / 2));
+    const most = median(one) / QUIET;
+    const quiet = [...one.keys()].filter((i) => Math.max(before[i], after[i]) <= most);
     const middle = (values: number[]) => values.length === 0 ? "-" : median(values).toFixed(2);
     const cells = [
       ...[name, batchSize, bar, perSecond(one), perSecond(two), one.length],
@@ -149,12 +150,15 @@ async function speed(): Promise<void> {
   }
 }
 
-async function roundsOf(workload: Workload): Promise<Record<"one" | "two" | "halves", number[]>> {
+async function roundsOf(
+  workload: Workload,
+): Promise<Record<"one" | "before" | "two" | "after", number[]>> {
   const turns = WARMUP + ROUNDS;
+  // The halves come before and after 2 workers.
   const one = await turnTaker(configOf(workload, 1), turns);
   const two = await turnTaker(configOf(workload, 2), turns);
-  const halves = await independentHalves(workload, turns);
-  const variants = { one: one.round, two: two.round, halves: halves.round };
+  const halves = await independentHalves(workload, 2 * turns);
+  const variants = { one: one.round, before: halves.round, two: two.round, after: halves.round };
   const times = await alternate(variants, ROUNDS, WARMUP);
   await Promise.all([one.end(), two.end()]);
   halves.end();
