@@ -3,10 +3,10 @@
  * loss is differentiated once, so that a model that does not fit its data, or that its backend cannot
  * train, is one line instead of a stack trace from inside a run directory.
  */
-import { ConfigError, DataError, suggest } from "../core/errors.ts";
+import { ConfigError, suggest } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
 import { ArrayDataset } from "../data/array_dataset.ts";
-import { batchSize, sliceBatch, toTensors } from "../data/batch.ts";
+import { batchSize, checkRows, sliceBatch, toTensors } from "../data/batch.ts";
 import type { DataSplits, HostBatch } from "../data/dataset.ts";
 import { StreamLoader } from "../data/loader.ts";
 import { metricSums } from "../metric/sums.ts";
@@ -93,13 +93,7 @@ async function firstBatch(
     return training && loader instanceof StreamLoader ? await loader.first() : undefined;
   }
   const indices = [0, 1].slice(0, dataset.length);
-  const batch = await dataset.gather(indices);
-  if (batchSize(batch) === indices.length) return batch;
-  throw new DataError(
-    `${part}: gather must give one row for each of ${indices.length} indices, received ${
-      batchSize(batch)
-    } rows`,
-  );
+  return checkRows(await dataset.gather(indices), indices.length, `${part}: `);
 }
 
 /** The pass that the run will make on a part; answers its loss and prediction. */

@@ -27,15 +27,47 @@ function checkFields(batch: HostBatch): void {
   if (batch === null || typeof batch !== "object") {
     throw new DataError(`a batch must be an object of fields, received ${show(batch)}`);
   }
-  for (const [name, field] of Object.entries(batch)) {
-    if (Array.isArray(field?.shape) && isHeld(field.data)) continue;
+  for (const [name, field] of Object.entries(batch)) checkField(`field ${show(name)}`, field);
+}
+
+function checkField(field: string, held: HostArray): void {
+  const { data, shape, dtype } = held ?? {};
+  if (!(Array.isArray(shape) && isHeld(data))) {
+    const received = data === undefined ? show(held) : show(data);
     throw new DataError(
-      `field ${
-        show(name)
-      } of a batch must be { data, shape, dtype } with a Float32Array, Int32Array ` +
-        `or Uint8Array as data, received ${show(field)}`,
+      `${field} of a batch must be { data, shape, dtype } with a Float32Array, Int32Array ` +
+        `or Uint8Array as data, received ${received}`,
     );
   }
+  if (!DTYPES.includes(dtype)) {
+    const known = DTYPES.join(", ");
+    throw new DataError(`${field}: dtype must be one of ${known}, received ${show(dtype)}`);
+  }
+  const bad = shape.find((n) => !(Number.isSafeInteger(n) && n >= 0));
+  if (bad !== undefined) {
+    throw new DataError(`${field}: shape must hold integers >= 0, received ${show(shape)}`);
+  }
+  const size = shape.reduce((product, n) => product * n, 1);
+  if (data.length === size) return;
+  throw new DataError(
+    `${field}: data must have the ${size} values of its shape [${shape}], received ${data.length}`,
+  );
+}
+
+const DTYPES: readonly string[] = ["float32", "int32", "bool"] satisfies HostArray["dtype"][];
+
+/**
+ * The batch, if it has one row for each of `rows` indices.
+ *
+ * @param where What the message begins with.
+ * @throws {DataError} If it has more or fewer, or is no batch.
+ */
+export function checkRows(batch: HostBatch, rows: number, where = ""): HostBatch {
+  const size = batchSize(batch);
+  if (size === rows) return batch;
+  throw new DataError(
+    `${where}gather must give one row for each of ${rows} indices, received ${size} rows`,
+  );
 }
 
 /** Whether these can be the values of a field. */
@@ -85,6 +117,7 @@ export function toTensors(batch: HostBatch): Record<string, tf.Tensor> {
  */
 export function stackSamples(samples: readonly Sample[], first = 0): HostBatch {
   const like = hostSample(samples[0]);
+  checkFields(like);
   const names = Object.keys(like);
   const batch = mapFields(like, ({ data, shape, dtype }) => ({
     data: new (arrayType(data))(samples.length * data.length),

@@ -57,6 +57,22 @@ test("batchSize() refuses fields of different sizes, none, and scalars", () => {
     [{ x: [1, 2] }, /^DataError: field "x" of a batch must be .* as data, received \[1,2\]$/],
     [{ x: { data: [1], shape: [1] } }, /^DataError: field "x" of a batch must be \{ data, shape, /],
     [
+      { x: { data: new Float32Array(3), shape: [2, 2], dtype: "float32" } },
+      /^DataError: field "x": data must have the 4 values of its shape \[2,2\], received 3$/,
+    ],
+    [
+      { x: { data: new Float32Array(5), shape: [2, 2], dtype: "float32" } },
+      /^DataError: field "x": data must have the 4 values of its shape \[2,2\], received 5$/,
+    ],
+    [
+      { x: { data: new Float32Array(1), shape: [0.5, 2], dtype: "float32" } },
+      /^DataError: field "x": shape must hold integers >= 0, received \[0.5,2\]$/,
+    ],
+    [
+      { x: { data: new Float32Array(1), shape: [1], dtype: "float64" } },
+      /^DataError: field "x": dtype must be one of float32, int32, bool, received "float64"$/,
+    ],
+    [
       { x: { data: new Float64Array(1), shape: [1], dtype: "float32" } },
       /^DataError: field "x" of a batch must be .* with a Float32Array, Int32Array or Uint8Array as /,
     ],

@@ -4,6 +4,7 @@
  */
 import { DataError } from "../core/errors.ts";
 import { flag, integer, object, parseOptions } from "../core/options.ts";
+import { checkRows } from "./batch.ts";
 import { randomStream } from "../core/random.ts";
 import type { Allocate, Dataset, HostBatch, Loader } from "./dataset.ts";
 
@@ -80,7 +81,11 @@ export class DataLoader implements Loader {
   }
 
   load(k: number, allocate?: Allocate): HostBatch | Promise<HostBatch> {
-    return this.dataset.gather(this.indices(k), allocate);
+    const indices = this.indices(k);
+    const batch = this.dataset.gather(indices, allocate);
+    return batch instanceof Promise
+      ? batch.then((batch) => checkRows(batch, indices.length))
+      : checkRows(batch, indices.length);
   }
 
   /** The batches of one epoch, or for ever. */

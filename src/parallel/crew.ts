@@ -82,6 +82,7 @@ export class Crew {
   dispose(): void {
     this.#disposed = true;
     this.#era++;
+    this.state.giveUp();
     this.#end().catch(() => {});
   }
 
@@ -148,7 +149,8 @@ export class Crew {
     if (this.#team === undefined) return false;
     const { arena: { layout }, batch } = this.#team;
     return layout.mailbox.bytes >= mailboxBytes && layout.chunks.count >= chunks &&
-      serves(layout, this.#parts.optimizer) && batch.byteLength >= 2 * batchBytes;
+      serves(layout, this.#parts.model, this.#parts.optimizer) &&
+      batch.byteLength >= 2 * batchBytes;
   }
 
   /** A team at work on shared memory that is large enough and holds the training state. */

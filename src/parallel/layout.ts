@@ -141,8 +141,11 @@ export function madeSlots({ slots }: UnitPlace, mark: number): string[] {
   return Object.keys(slots).filter((_, i) => Math.floor(mark / 2 ** (i + 1)) % 2 === 1);
 }
 
-/** Whether an update by the optimizer's present options finds its place in the layout. */
-export function serves(layout: Layout, optimizer: Optimizer): boolean {
+/** Whether the gradients of what is trainable now, and an update by the present options, find their places. */
+export function serves(layout: Layout, model: Model, optimizer: Optimizer): boolean {
+  const variables = [...modelVariables(model).values()];
+  const placed = new Set(layout.gradients.map(({ tensor }) => variables[tensor]));
+  if (!Object.values(trainable(model)).every((variable) => placed.has(variable))) return false;
   const places = new Map(layout.units.map((place) => [place.name, place]));
   return optimizer.units().every((unit) => {
     const place = places.get(unit.name);

@@ -9,11 +9,12 @@ export interface Slice {
   readonly end: number;
 }
 
-/** The worker's slices: an equal part of all blocks, in order. */
+/** The worker's slices: an equal part of all blocks, in order; the first worker has what is empty. */
 export function slicesOf({ gradients, blocks, workers }: Layout, worker: number): Slice[] {
   const from = Math.floor(worker * blocks / workers);
   const to = Math.floor((worker + 1) * blocks / workers);
   return gradients.flatMap(({ block, size }, gradient) => {
+    if (size === 0 && worker === 0) return [{ gradient, start: 0, end: 0 }];
     const start = Math.max(0, from - block) * BLOCK;
     const end = Math.min(size, (to - block) * BLOCK);
     return start < end ? [{ gradient, start, end }] : [];

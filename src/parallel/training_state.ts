@@ -6,6 +6,7 @@ import { readTensors } from "../checkpoint/tensors.ts";
 import { ConfigError } from "../core/errors.ts";
 import type { Model } from "../model/model.ts";
 import { joinKey, sharedKey } from "../optim/named_state.ts";
+import type { OptimizerRule } from "../optim/rule.ts";
 import type { ImportedState, Optimizer } from "../optim/optimizer.ts";
 import type { CopiedOptimizerState } from "../runner/engine.ts";
 import * as tf from "../tensor/tf.ts";
@@ -95,6 +96,45 @@ export class TrainingState {
     for (const [i, variable] of this.#variables.entries()) {
       await store(arena, arena.next + tensors[i].at, variable);
     }
+  }
+
+  /**
+   * Puts the first values of what the next update may make there once more: they follow parameters and
+   * options as they are at that update, which rates and callbacks have changed since.
+   */
+  async storeFirst(): Promise<void> {
+    const arena = this.#arena!;
+    const { layout, doubles } = arena;
+    const side = this.#side(arena);
+    const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
+    const markIn = ({ numbersAt }: UnitPlace): number => doubles[(side + numbersAt) / 8];
+    for (const place of layout.units) {
+      const unit = units.get(place.name)!;
+      if (!unit.param.trainable) continue;
+      const made = madeSlots(place, markIn(place));
+      const names = Object.keys(place.slots);
+      const due = names.filter((name) => unit.rule.slots[name].initial && !made.includes(name));
+      if (due.length === 0) continue;
+      this.#refresh();
+      const slots = this.#optimizer.initialSlots(unit, names.filter((name) => !due.includes(name)));
+      for (const name of due) {
+        if (slots[name] !== undefined) await store(arena, side + place.slots[name].at, slots[name]);
+      }
+      tf.dispose(slots);
+    }
+    const rules = rulesOf([...units.values()]);
+    for (const { rule, names, at } of layout.shared) {
+      if (layout.units.some((place) => place.rule === rule && markIn(place) !== 0)) continue;
+      const options = this.#optionsOf(rules[rule]);
+      const values = names.map((name) => rules[rule].shared![name](options));
+      arena.floatsAt(side + at, names.length).set(values);
+    }
+  }
+
+  /** The options of the group of the first unit of a rule. */
+  #optionsOf(rule: OptimizerRule): Record<string, unknown> {
+    const { group } = this.#optimizer.units().find((unit) => unit.rule === rule)!;
+    return this.#optimizer.paramGroups[group];
   }
 
   /** A copy of the optimizer's state. */
@@ -203,8 +243,7 @@ export class TrainingState {
     for (const { rule: index, names, at } of layout.shared) {
       const rule = rules[index];
       const shared = this.#optimizer.sharedState(rule);
-      const { group } = [...units.values()].find((unit) => unit.rule === rule)!;
-      const options = this.#optimizer.paramGroups[group];
+      const options = this.#optionsOf(rule);
       for (const [i, name] of names.entries()) {
         const value = shared === undefined
           ? rule.shared![name](options)

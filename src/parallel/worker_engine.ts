@@ -71,6 +71,8 @@ interface Encoded {
 
 /** Bytes of a mailbox for numbers that come and go. */
 const ROOM = 256;
+/** Characters of a number, as in -1.2345678901234567e-308. */
+const DIGITS = 24;
 
 /** Computes in workers. */
 export class WorkerEngine implements Engine {
@@ -82,6 +84,8 @@ export class WorkerEngine implements Engine {
   /** What comes next, and, once it is begun, what was asked for. */
   #foreseen: GradientTask | undefined;
   #ahead: Asked | undefined;
+  /** Whether one that is given up may still write into its half of the batches. */
+  #isLeaving = false;
 
   constructor(parts: WorkerEngineParts) {
     this.workers = parts.workers;
@@ -109,6 +113,7 @@ export class WorkerEngine implements Engine {
 
   allocator(iteration: number): Allocate | undefined {
     const { team } = this.#crew;
+    if (this.#isLeaving) return undefined;
     return team && allocateIn(roomOf(team, turnOf(iteration)));
   }
 
@@ -145,8 +150,12 @@ export class WorkerEngine implements Engine {
     const { team, command, message } = asked;
     const { turn, chunks: { length: chunks } } = message;
     const { commits } = team.arena;
-    if (task.untouched) await this.#whole(task, team, this.#askUpdate(asked), commits);
-    else await this.#finish(team, command);
+    if (task.untouched) {
+      await this.#crew.state.storeFirst();
+      await this.#whole(task, team, this.#askUpdate(asked), commits);
+    } else {
+      await this.#finish(team, command);
+    }
     const { lossSum, count, square, present } = chunkTotals(team.arena, turn, chunks);
     const { metricWidth } = this.#parts;
     const { bounds } = task;
@@ -224,6 +233,7 @@ export class WorkerEngine implements Engine {
       const { arena } = now.team;
       // What a callback has set meanwhile.
       await crew.state.leaveHome(arena);
+      await crew.state.storeFirst();
       const { gradients } = arena.layout;
       for (const [g, { name }] of gradients.entries()) {
         const gradient = replaced.get(name);
@@ -253,10 +263,12 @@ export class WorkerEngine implements Engine {
     this.#forget();
     if (ahead !== undefined && ahead.team === crew.team) {
       if (this.#isSame(ahead, task)) return ahead;
+      this.#isLeaving = true;
       await ahead.team.leave(crew.limit());
     }
     // Where the data set has put the batch counts: it may have left gaps.
     const team = await crew.ready(this.#messageOf(task, crew.team).needs);
+    this.#isLeaving = false;
     return this.#send(task, team, this.#messageOf(task, team));
   }
 
@@ -362,7 +374,14 @@ export class WorkerEngine implements Engine {
   #groups(): { groups: Record<string, unknown>[]; bytes: number } {
     const { model, optimizer } = this.#parts;
     const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
-    const bytes = encodeMessage(groups).length + 8 * Object.keys(model.parameters).length;
+    let numbers = 0;
+    JSON.stringify(groups, (_, value) => {
+      if (typeof value === "number") numbers++;
+      return value;
+    });
+    // Callbacks may set rates, whose digits are at most so many, and gradients.
+    const bytes = encodeMessage(groups).length + DIGITS * numbers +
+      8 * Object.keys(model.parameters).length;
     return { groups, bytes };
   }
 }

@@ -7,7 +7,7 @@
  * test, also at iteration N. Where a read waits for the device (WebGPU) the update goes before it,
  * and takes what it needs to know from the device.
  */
-import { NonFiniteError, WorkerError } from "../core/errors.ts";
+import { DataError, NonFiniteError, WorkerError } from "../core/errors.ts";
 import { type RandomStream, randomStream } from "../core/random.ts";
 import { batchSize as rowsOf } from "../data/batch.ts";
 import type { HostBatch } from "../data/dataset.ts";
@@ -119,6 +119,7 @@ export class TrainingLoop {
     for (const callback of hooks.having("batch")) batch = callback.batch(batch, run);
 
     const rows = rowsOf(batch);
+    if (rows === 0) throw new DataError("a batch must have at least one row, received none");
     const lr = optimizer.paramGroups[0].lr;
     const computing = engine.gradient(this.#task(batch, i));
     if (i < settings.train.iterations) {
