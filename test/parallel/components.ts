@@ -112,3 +112,39 @@ registerCallback("TensorLog", ({ file }): Callback => ({
     return value;
   },
 }));
+
+/** A matrix, a bias, which is reached after `late` leaves, an empty parameter, and `more` biases. */
+registerModel<{ late?: number; frozen?: boolean; more?: number }>(
+  "TestLinear",
+  ({ late = 0, frozen = false, more = 0 }) => {
+    const learned = (make: () => tf.Tensor) => tf.tidy(() => tf.variable(make()));
+    const weight = learned(() => tf.tensor2d([0.3, -0.2, 0.1, 0.4, -0.5, 0.2], [3, 2]));
+    const bias = tf.tidy(() => tf.variable(tf.tensor1d([0.05, -0.1]), !frozen));
+    const parameters: Record<string, tf.Variable> = { weight, bias };
+    parameters.empty = learned(() => tf.zeros([0, 2]));
+    for (let i = 0; i < more; i++) parameters[`more${i}`] = learned(() => tf.zeros([2]));
+    const buffers = { leaves: held(() => tf.scalar(0)) };
+    return {
+      parameters,
+      buffers,
+      forward({ inputs }, { training }) {
+        const isReached = buffers.leaves.dataSync()[0] >= late;
+        if (training) tf.tidy(() => buffers.leaves.assign(tf.add(buffers.leaves, 1)));
+        let y: tf.Tensor = tf.matMul(inputs as tf.Tensor2D, weight as tf.Tensor2D);
+        if (isReached) y = tf.add(y, bias);
+        for (let i = 0; i < more; i++) y = tf.add(y, parameters[`more${i}`]);
+        return tf.add(y, tf.sum(parameters.empty));
+      },
+    };
+  },
+);
+
+/** Every leaf of some iterations takes so many ms. */
+registerCallback("SlowLeaves", (params) => ({
+  name: "SlowLeaves",
+  loss(value, { iteration }) {
+    const ms = (params.ms as Record<string, number>)[iteration] ?? 0;
+    for (const end = performance.now() + ms; performance.now() < end;);
+    return value;
+  },
+}));
