@@ -5,7 +5,7 @@ import type { Callback } from "../src/runner/hooks.ts";
 import "./worker_models.ts";
 
 /** Iterations of a turn, and how many of them come before the clock starts. */
-export const TURN = 20, UNTIMED = 3;
+const TURN = 20, UNTIMED = 3;
 
 const imports = [import.meta.resolve("./worker_models.ts")];
 

@@ -27,10 +27,10 @@ function checkFields(batch: HostBatch): void {
   if (batch === null || typeof batch !== "object") {
     throw new DataError(`a batch must be an object of fields, received ${show(batch)}`);
   }
-  for (const [name, field] of Object.entries(batch)) checkField(`field ${show(name)}`, field);
+  for (const [name, field] of Object.entries(batch)) checkHeld(`field ${show(name)}`, field);
 }
 
-function checkField(field: string, held: HostArray): void {
+function checkHeld(field: string, held: HostArray): void {
   const { data, shape, dtype } = held ?? {};
   if (!(Array.isArray(shape) && isHeld(data))) {
     const received = data === undefined ? show(held) : show(data);
@@ -43,11 +43,10 @@ function checkField(field: string, held: HostArray): void {
     const known = DTYPES.join(", ");
     throw new DataError(`${field}: dtype must be one of ${known}, received ${show(dtype)}`);
   }
-  const bad = shape.find((n) => !(Number.isSafeInteger(n) && n >= 0));
-  if (bad !== undefined) {
+  if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
     throw new DataError(`${field}: shape must hold integers >= 0, received ${show(shape)}`);
   }
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = tf.util.sizeFromShape([...shape]);
   if (data.length === size) return;
   throw new DataError(
     `${field}: data must have the ${size} values of its shape [${shape}], received ${data.length}`,

@@ -4,8 +4,8 @@
  */
 import { DataError } from "../core/errors.ts";
 import { flag, integer, object, parseOptions } from "../core/options.ts";
-import { checkRows } from "./batch.ts";
 import { randomStream } from "../core/random.ts";
+import { checkRows } from "./batch.ts";
 import type { Allocate, Dataset, HostBatch, Loader } from "./dataset.ts";
 
 export type { Loader } from "./dataset.ts";
@@ -83,9 +83,10 @@ export class DataLoader implements Loader {
   load(k: number, allocate?: Allocate): HostBatch | Promise<HostBatch> {
     const indices = this.indices(k);
     const batch = this.dataset.gather(indices, allocate);
-    return batch instanceof Promise
-      ? batch.then((batch) => checkRows(batch, indices.length))
-      : checkRows(batch, indices.length);
+    const check = (batch: HostBatch): HostBatch => checkRows(batch, indices.length);
+    // Not only a Promise: a program may await anything.
+    const isPending = typeof (batch as PromiseLike<HostBatch> | null)?.then === "function";
+    return isPending ? Promise.resolve(batch).then(check) : check(batch as HostBatch);
   }
 
   /** The batches of one epoch, or for ever. */

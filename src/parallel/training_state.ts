@@ -37,6 +37,11 @@ export class TrainingState {
     return layout.sides[this.#commits & 1];
   }
 
+  /** What {@link markOf} says of a unit on that side. */
+  #markIn(arena: Arena, { numbersAt }: UnitPlace): number {
+    return arena.doubles[(this.#side(arena) + numbersAt) / 8];
+  }
+
   /** Puts the state into shared memory, or what was assigned to the model since it is there. */
   async leaveHome(arena: Arena): Promise<void> {
     if (this.#arena === undefined) {
@@ -104,10 +109,10 @@ export class TrainingState {
    */
   async storeFirst(): Promise<void> {
     const arena = this.#arena!;
-    const { layout, doubles } = arena;
+    const { layout } = arena;
     const side = this.#side(arena);
     const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
-    const markIn = ({ numbersAt }: UnitPlace): number => doubles[(side + numbersAt) / 8];
+    const markIn = (place: UnitPlace): number => this.#markIn(arena, place);
     for (const place of layout.units) {
       const unit = units.get(place.name)!;
       if (!unit.param.trainable) continue;
@@ -260,7 +265,7 @@ export class TrainingState {
     const side = this.#side(arena);
     const tensors: HostState["tensors"] = {};
     const numbers: Record<string, Record<string, number>> = {};
-    const markIn = (place: UnitPlace): number => doubles[(side + place.numbersAt) / 8];
+    const markIn = (place: UnitPlace): number => this.#markIn(arena, place);
     for (const place of layout.units) {
       const slots = madeSlots(place, markIn(place));
       if (markIn(place) === 0 || slots.length + place.numbers.length === 0) continue;
