@@ -90,3 +90,21 @@ test("DataLoader refuses batches out of range, empty epochs and wrong options", 
     message: "batchSize: must be an integer >= 1, received 0",
   });
 });
+
+test("DataLoader takes what can be awaited, and asks for a row an index", async () => {
+  const rows = counting(3);
+  const later = (from: number) => ({
+    length: 3,
+    gather: (indices: ArrayLike<number>) => {
+      const batch = rows.gather(Array.from(indices).slice(from));
+      const then: PromiseLike<HostBatch>["then"] = (...given) =>
+        Promise.resolve(batch).then(...given);
+      return { then } as Promise<HostBatch>;
+    },
+  });
+  assert.deepEqual(read(await new DataLoader(later(0), { batchSize: 3 }).load(0)), [0, 1, 2]);
+  await assert.rejects(
+    async () => await new DataLoader(later(1), { batchSize: 3 }).load(0),
+    /^DataError: gather must give one row for each of 3 indices, received 2 rows$/,
+  );
+});
