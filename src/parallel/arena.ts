@@ -250,12 +250,11 @@ export class Arena {
   done(worker: number, command: number, updated: boolean): boolean {
     const { workers } = this.layout;
     const isLast = Atomics.add(this.words, slotOf(command) + DONE, 1) + 1 === workers;
-    if (!isLast) {
+    // Nobody passes an update that does not count: what it was to be made of stays as it is.
+    if (!isLast || updated && !this.#commit()) {
       this.#wait(worker, FINISHED, command);
       return false;
     }
-    const { commits } = this;
-    if (updated) Atomics.compareExchange(this.words, COMMITS, commits, commits + 1);
     Atomics.store(this.words, FINISHED, command);
     Atomics.notify(this.words, FINISHED);
     // A gradient whose update is asked for already is no news.
@@ -263,6 +262,12 @@ export class Arena {
       Atomics.load(this.words, POSTED) === command;
     if (isNews) this.#tell();
     return isNews;
+  }
+
+  /** Makes an update whole, unless none counts any more. */
+  #commit(): boolean {
+    const { commits } = this;
+    return Atomics.compareExchange(this.words, COMMITS, commits, commits + 1) === commits;
   }
 
   /** Waits until a word has come to `value`, or the workers are to leave. */

@@ -11,13 +11,25 @@ export function load(
   place: TensorPlace,
   variable: tf.Variable,
 ): void {
-  const { size, shape, dtype } = place;
-  const floats = dtype === "float32";
-  const shared = floats ? arena.floatsAt(address, size) : arena.wordsAt(address, size);
+  const shared = valuesAt(arena, address, place);
   // The wasm backend copies what it is given into its heap; the others may keep the array itself.
-  const values = tf.getBackend() === "wasm" ? shared : shared.slice();
+  assign(variable, tf.getBackend() === "wasm" ? shared : shared.slice());
+}
+
+/** The values of a variable at `address`, in place. */
+export function valuesAt(
+  arena: Arena,
+  address: number,
+  { size, dtype }: TensorPlace,
+): Float32Array | Int32Array {
+  return dtype === "float32" ? arena.floatsAt(address, size) : arena.wordsAt(address, size);
+}
+
+/** Gives a variable values of the host. */
+export function assign(variable: tf.Variable, values: Float32Array | Int32Array): void {
+  const { shape, dtype } = variable;
   const given = dtype === "bool" ? Uint8Array.from(values) : values;
-  const tensor = tf.tensor(given, [...shape], dtype);
+  const tensor = tf.tensor(given, shape, dtype);
   variable.assign(tensor);
   tensor.dispose();
 }

@@ -11,8 +11,9 @@ import type { ImportedState, Optimizer } from "../optim/optimizer.ts";
 import type { CopiedOptimizerState } from "../runner/engine.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
+import { type MadeBuffers, updateBuffers } from "./buffer_work.ts";
 import { madeSlots, markOf, modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
-import { load, store } from "./state_access.ts";
+import { assign, load, store, valuesAt } from "./state_access.ts";
 
 /** The state, and its moves. */
 export class TrainingState {
@@ -26,6 +27,8 @@ export class TrainingState {
   #stale = false;
   /** What the variables held when they were last alike. Held so that no update in place escapes. */
   #alike: tf.Tensor[] = [];
+  /** While callbacks may look at a gradient: what was written over since, by variable. */
+  #before: Map<number, Float32Array | Int32Array> | undefined;
 
   constructor(model: Model, optimizer: Optimizer) {
     this.#optimizer = optimizer;
@@ -46,7 +49,7 @@ export class TrainingState {
   async leaveHome(arena: Arena): Promise<void> {
     if (this.#arena === undefined) {
       this.#commits = arena.commits;
-      await this.#storeVariables(arena, () => true);
+      await this.#storeVariables(arena, this.#variables.keys());
       await this.#storeOptimizer(arena);
       this.#arena = arena;
       const fetch = () => this.#fetch();
@@ -54,7 +57,9 @@ export class TrainingState {
       this.#stale = false;
     } else {
       this.#refuseLost();
-      await this.#storeVariables(arena, (i) => this.#isChanged(i));
+      const changed = [...this.#variables.keys()].filter((i) => this.#isChanged(i));
+      for (const i of changed) this.#keep(arena, i);
+      await this.#storeVariables(arena, changed);
     }
     if (!this.#stale) this.#noteAlike();
   }
@@ -65,9 +70,39 @@ export class TrainingState {
     return !this.#variables.some((_, i) => this.#isChanged(i));
   }
 
+  /**
+   * Takes over what the leaves of a gradient made of the buffers, before callbacks look at it. Until its
+   * update is noted, {@link putBack} undoes this, and what the callbacks set.
+   */
+  takeBuffers(made: MadeBuffers): void {
+    const arena = this.#arena;
+    if (arena === undefined) return;
+    const { layout: { buffers, tensors }, current, next } = arena;
+    this.#before = new Map();
+    updateBuffers(arena, made);
+    for (const { tensor: i } of buffers) {
+      const place = tensors[i];
+      this.#keep(arena, i);
+      valuesAt(arena, current + place.at, place).set(valuesAt(arena, next + place.at, place));
+      if (this.#stale) continue;
+      load(arena, current + place.at, place, this.#variables[i]);
+      this.#alike[i].dispose();
+      this.#alike[i] = tf.keep(tf.clone(this.#variables[i]));
+    }
+  }
+
+  /** Back to the state before {@link takeBuffers}: there was no update. */
+  putBack(): void {
+    const before = this.#before ?? [];
+    this.comeHome();
+    for (const [i, values] of before) assign(this.#variables[i], values);
+    this.#before = undefined;
+  }
+
   /** An update in the shared memory has become whole. */
   noteUpdate(): void {
     this.#optimizer.noteUpdate();
+    this.#before = undefined;
     this.#commits++;
     this.#stale = true;
   }
@@ -90,6 +125,7 @@ export class TrainingState {
 
   /** Model and optimizer here have been set anew; what is away is given up. */
   giveUp(): void {
+    this.#before = undefined;
     this.#stale = false;
     this.#release();
   }
@@ -213,14 +249,20 @@ export class TrainingState {
   }
 
   /** On both sides, since an update writes only what it trains. */
-  async #storeVariables(arena: Arena, when: (i: number) => boolean): Promise<void> {
+  async #storeVariables(arena: Arena, which: Iterable<number>): Promise<void> {
     const { tensors } = arena.layout;
-    for (const [i, variable] of this.#variables.entries()) {
-      if (!when(i)) continue;
-      await store(arena, arena.current + tensors[i].at, variable);
+    for (const i of which) {
+      await store(arena, arena.current + tensors[i].at, this.#variables[i]);
       const words = arena.wordsAt(arena.current + tensors[i].at, tensors[i].size);
       arena.wordsAt(arena.next + tensors[i].at, tensors[i].size).set(words);
     }
+  }
+
+  /** Keeps a variable's value that is about to be written over. */
+  #keep(arena: Arena, i: number): void {
+    if (this.#before === undefined || this.#before.has(i)) return;
+    const place = arena.layout.tensors[i];
+    this.#before.set(i, valuesAt(arena, arena.current + place.at, place).slice());
   }
 
   /** State that there is, and the first values of what an update will make. */

@@ -8,6 +8,7 @@ import type { OptimizerRule, ParameterState, UpdateEntry } from "../optim/rule.t
 import { areFinite, scaleOf } from "../runner/gradients.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
+import { updateBuffers } from "./buffer_work.ts";
 import { madeSlots, markOf, rulesOf, type SlotPlace, type UnitPlace } from "./layout.ts";
 import { type Slice, unitsOf } from "./ownership.ts";
 import type { GivenUpdate, UpdateMessage } from "./protocol.ts";
@@ -74,7 +75,8 @@ export async function computeUpdate(
     await updateWholes(arena, rules[rule], rule, there, units, how);
     arena.beat(worker);
   }
-  if (worker === 0) updateBuffers(arena, message);
+  // Those of a gradient that callbacks have looked at are there before.
+  if (worker === 0 && given === undefined) updateBuffers(arena, message);
   return true;
 }
 
@@ -200,26 +202,6 @@ async function updateWholes(
 function slotVariable(arena: Arena, { at, size, shape }: SlotPlace): tf.Variable {
   const values = arena.floatsAt(arena.current + at, size).slice();
   return tf.tidy(() => tf.variable(tf.tensor(values, [...shape], "float32"), false));
-}
-
-/** What the leaves made of the buffers, averaged over rows if there are several. */
-function updateBuffers(
-  arena: Arena,
-  { averagedOver, chunks }: Pick<UpdateMessage, "averagedOver" | "chunks">,
-): void {
-  const { layout, current, next } = arena;
-  layout.buffers.forEach(({ tensor, last, moved }) => {
-    const { at, size } = layout.tensors[tensor];
-    if (averagedOver === 0 || moved === undefined) {
-      arena.wordsAt(next + at, size).set(arena.wordsAt(arena.chunkAt(chunks - 1) + last, size));
-      return;
-    }
-    const before = arena.floatsAt(current + at, size);
-    const after = arena.floatsAt(next + at, size);
-    const sum = arena.floatsAt(arena.chunkAt(0) + moved, size);
-    // Rounded after each operation, as tensors are.
-    for (let i = 0; i < size; i++) after[i] = before[i] + Math.fround(sum[i] / averagedOver);
-  });
 }
 
 function copySlice(arena: Arena, place: UnitPlace, { gradient, start, end }: Slice): void {

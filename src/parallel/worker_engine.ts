@@ -6,7 +6,7 @@
  * iterations the gradient of the next follows the update. What was begun too early is given up; it has
  * changed nothing.
  */
-import { unreachable } from "../core/errors.ts";
+import { unreachable, WorkerError } from "../core/errors.ts";
 import { batchSize } from "../data/batch.ts";
 import type { Allocate } from "../data/dataset.ts";
 import type {
@@ -18,10 +18,11 @@ import type {
   Split,
 } from "../runner/engine.ts";
 import { sealGradients, type Totals, totalsOf } from "../runner/gradients.ts";
-import { chunkBounds } from "../runner/leaves.ts";
+import { type Bounds, chunkBounds } from "../runner/leaves.ts";
 import * as tf from "../tensor/tf.ts";
 import { allocateIn, type BatchRoom, placesOf, putBatch } from "./batch_places.ts";
 import { Crew, type CrewParts, type Needs } from "./crew.ts";
+import { copyGradient } from "./gradient_copy.ts";
 import { encodeMessage } from "./mailbox.ts";
 import { addTimes, type PhaseTimes } from "./phase_times.ts";
 import {
@@ -162,6 +163,9 @@ export class WorkerEngine implements Engine {
     const rows = bounds[bounds.length - 1][1] - bounds[0][0];
     const metrics = new Float32Array(team.batch, message.metricsAt, rows * metricWidth);
     const totals = totalsOf(lossSum, count, square, metrics, metricWidth);
+    if (!task.untouched && totals.finite) {
+      this.#crew.state.takeBuffers({ chunks, averagedOver: averagedOver(bounds) });
+    }
     return { asked, present, totals, times: this.#timesOf(team) };
   }
 
@@ -223,13 +227,11 @@ export class WorkerEngine implements Engine {
     const { task } = asked;
     const crew = this.#crew;
     const replaced = this.#parts.optimizer.resolve(given ?? {});
+    const own = asked.team.arena.layout.gradients.flatMap(({ name }, g) => present[g] ? name : []);
+    const there = new Set(given === undefined ? own : replaced.keys());
     let now = asked;
-    return await crew.surviving(async () => {
-      // Another team has nothing of what a lost one had computed.
-      if (now.team !== crew.team) {
-        now = await this.#ask(task);
-        await this.#finish(now.team, now.command);
-      }
+    const make = async (): Promise<PhaseTimes> => {
+      if (now.team !== crew.team) now = await this.#handOver(now);
       const { arena } = now.team;
       // What a callback has set meanwhile.
       await crew.state.leaveHome(arena);
@@ -240,13 +242,27 @@ export class WorkerEngine implements Engine {
         if (gradient === undefined) continue;
         await storeFloats(arena, arena.gradientAt(0, g), gradient);
       }
-      const isAbsent = (g: number) =>
-        given === undefined ? !present[g] : !replaced.has(gradients[g].name);
-      const absent = gradients.flatMap((_, g) => isAbsent(g) ? [g] : []);
+      const absent = gradients.flatMap(({ name }, g) => there.has(name) ? [] : [g]);
       const { commits } = arena;
       await this.#whole(task, now.team, this.#askUpdate(now, { scale, absent }), commits);
       return this.#timesOf(now.team);
-    }, whereOf(task));
+    };
+    try {
+      return await crew.surviving(make, whereOf(task));
+    } catch (error) {
+      if (error instanceof WorkerError) crew.state.putBack();
+      throw error;
+    }
+  }
+
+  /** Gives another team the gradient of one that was lost: callbacks may have set what it was computed from. */
+  async #handOver(asked: Asked): Promise<Asked> {
+    const { team: lost, message: { chunks } } = asked;
+    this.#forget();
+    const mailboxBytes = this.#mailboxBytes();
+    const team = await this.#crew.ready({ batchBytes: 0, mailboxBytes, chunks: chunks.length });
+    copyGradient(lost.arena, team.arena);
+    return { ...asked, team };
   }
 
   /** Milliseconds spent since the last call, which are what an iteration may take. */
@@ -281,7 +297,7 @@ export class WorkerEngine implements Engine {
 
   /** Whether what was begun is what is asked for now. */
   #isSame({ task, team, message }: Asked, now: GradientTask): boolean {
-    const mailboxBytes = this.#groups().bytes + ROOM;
+    const mailboxBytes = this.#mailboxBytes();
     return now.batch === task.batch && now.iteration === task.iteration &&
       String(now.bounds) === String(task.bounds) &&
       String(now.random.key) === String(message.random) &&
@@ -320,6 +336,11 @@ export class WorkerEngine implements Engine {
     return { message, encoded, needs: { batchBytes: bytes, mailboxBytes, chunks: chunks.length } };
   }
 
+  /** What the message of an update may take. */
+  #mailboxBytes(): number {
+    return ROOM + this.#groups().bytes;
+  }
+
   #frozen(): string[] {
     const { parameters } = this.#parts.model;
     return Object.keys(parameters).filter((name) => !parameters[name].trainable);
@@ -328,13 +349,12 @@ export class WorkerEngine implements Engine {
   /** The update with what was asked for, as it is or with what callbacks have made of it. */
   #askUpdate({ task, team, message }: Asked, given?: GivenUpdate): number {
     const { bounds, iteration } = task;
-    const rows = bounds.reduce((sum, [start, end]) => sum + end - start, 0);
     const update: UpdateMessage = {
       turn: message.turn,
       chunks: message.chunks.length,
       given,
       groups: this.#groups().groups,
-      averagedOver: bounds.length === 1 ? 0 : rows,
+      averagedOver: averagedOver(bounds),
     };
     const command = team.command(UPDATE, encodeMessage(update));
     this.#updated = iteration;
@@ -384,6 +404,12 @@ export class WorkerEngine implements Engine {
       8 * Object.keys(model.parameters).length;
     return { groups, bytes };
   }
+}
+
+/** Rows of all leaves; 0 if there is one leaf, whose buffers stay as they are. */
+function averagedOver(bounds: Bounds): number {
+  if (bounds.length === 1) return 0;
+  return bounds.reduce((sum, [start, end]) => sum + end - start, 0);
 }
 
 function turnOf(iteration: number): Turn {

@@ -1,4 +1,8 @@
-/** Workers that are lost in set phases and ways, one after the other: `worker_faults.ts all`, or a list as JSON. */
+/**
+ * Workers that are lost in set phases and ways, one after the other: `worker_faults.ts all`, or two lists
+ * as JSON, for a run whose callbacks set weights between gradient and update, and for one whose updates
+ * are queued behind gradients.
+ */
 import { strict as assert } from "node:assert";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +12,7 @@ import { type MortalRun, trainMortal } from "../support/mortal_runs.ts";
 import { withFolder } from "../support/runs.ts";
 
 /** Every phase and way. Two that strike at the start do not follow each other: both workers may take one. */
-export const everyFault: readonly Fault[] = [
+const everyFault: readonly Fault[] = [
   { phase: "start", way: "hang" },
   { phase: "gradient", way: "throw", after: 1 },
   { phase: "start", way: "throw" },
@@ -32,18 +36,18 @@ export const everyFault: readonly Fault[] = [
 ];
 
 /** What came of it. */
-export interface FaultFigures {
+interface FaultFigures {
   struck: number;
   replaced: number;
 }
 
 /** Trains with them; the end is that of a run in process. */
-export async function strikeAll(faults: readonly Fault[]): Promise<FaultFigures> {
+async function strikeAll(faults: readonly Fault[], untouched: boolean): Promise<FaultFigures> {
   return await withFolder(async (folder) => {
     const iterations = 4 + 2 * faults.length;
-    const plain = await trainMortal(join(folder, "plain"), { workers: 1, iterations });
+    const plain = await trainMortal(join(folder, "plain"), { workers: 1, iterations, untouched });
     const directory = join(folder, "struck");
-    const run = await trainMortal(directory, { faults, iterations }, (engine) => {
+    const run = await trainMortal(directory, { faults, iterations, untouched }, (engine) => {
       // Not the half minute; a false alarm on a busy machine is harmless.
       engine.firstLimitMs = 4000;
     });
@@ -77,8 +81,15 @@ export function assertAlike(run: MortalRun, plain: MortalRun): void {
 
 const [which] = process.argv.slice(2);
 if (which !== undefined && /worker_faults\.[jt]s$/.test(process.argv[1])) {
-  const faults = which === "all" ? everyFault : JSON.parse(which) as Fault[];
-  const figures = await strikeAll(faults);
-  assert.equal(figures.struck, faults.length);
+  const lists: (readonly Fault[])[] = which === "all"
+    ? [everyFault, everyFault]
+    : process.argv.slice(2).map((list) => JSON.parse(list));
+  const figures: FaultFigures = { struck: 0, replaced: 0 };
+  for (const [i, faults] of lists.entries()) {
+    const { struck, replaced } = await strikeAll(faults, i === 1);
+    assert.equal(struck, faults.length);
+    figures.struck += struck;
+    figures.replaced += replaced;
+  }
   console.log(JSON.stringify(figures));
 }

@@ -48,9 +48,14 @@ export async function killWorkers(plan: WorkerKillPlan): Promise<WorkerKillFigur
   const figures: WorkerKillFigures = { kills: 0, runs: 0, updates: 0, replaced: 0 };
   const way = runtime === "deno" ? strikeFromInside : killFromOutside;
   await withFolder(async (folder) => {
-    const common = { iterations: ITERATIONS, hidden: HIDDEN };
-    const plain = await trainMortal(join(folder, "plain"), { ...common, workers: 1 });
+    const kinds: { common: Common; plain: MortalRun }[] = [];
+    for (const untouched of [false, true]) {
+      const common = { iterations: ITERATIONS, hidden: HIDDEN, untouched };
+      const directory = join(folder, `plain-${untouched}`);
+      kinds.push({ common, plain: await trainMortal(directory, { ...common, workers: 1 }) });
+    }
     while (figures.kills < plan.kills || figures.updates < plan.updates) {
+      const { common, plain } = kinds[figures.runs % 2];
       const run = await way(join(folder, `run-${figures.runs}`), plan, figures, draws, common);
       assertAlike(run, plain);
       figures.runs++;
@@ -61,12 +66,14 @@ export async function killWorkers(plan: WorkerKillPlan): Promise<WorkerKillFigur
   return figures;
 }
 
+type Common = { iterations: number; hidden: number[]; untouched: boolean };
+
 type Way = (
   folder: string,
   plan: WorkerKillPlan,
   figures: WorkerKillFigures,
   draws: Draws,
-  common: { iterations: number; hidden: number[] },
+  common: Common,
 ) => Promise<MortalRun>;
 
 const PHASES = ["start", "gradient", "barrier", "reduce", "evaluation"] as const;

@@ -17,16 +17,23 @@ import { withFolder } from "../support/runs.ts";
 test("a run whose workers are lost in every phase ends with the bits of one in process", async () => {
   const faults: Fault[] = [
     { phase: "start", way: "exit" },
+    { phase: "update", way: "throw", access: 9 },
+    { phase: "evaluation", way: "exit", access: 2 },
+  ];
+  const queued: Fault[] = [
     { phase: "gradient", way: "throw", after: 1 },
     { phase: "barrier", way: "exit" },
     { phase: "update", way: "hang", access: 3 },
-    { phase: "evaluation", way: "exit", access: 2 },
   ];
   // Deno ends no thread that hangs before its process ends.
-  const strikes = launch(here, "worker_faults", [JSON.stringify(faults)]);
+  const strikes = launch(
+    here,
+    "worker_faults",
+    [faults, queued].map((list) => JSON.stringify(list)),
+  );
   const { status, output } = await strikes.ended;
   assert.equal(status, 0, output);
-  assert.equal(JSON.parse(output.trim().split("\n").at(-1)!).struck, faults.length);
+  assert.equal(JSON.parse(output.trim().split("\n").at(-1)!).struck, 6);
 });
 
 test("what another team would only repeat ends the run at once", async () => {

@@ -193,3 +193,37 @@ test("a batch of no rows, or of wrong sizes, is refused alike with workers and i
     }
   }
 });
+
+test(
+  "a callback that looks at gradients sees the buffers of their iteration, and may set them",
+  once,
+  async () => {
+    for (const [shards, accumulate] of [[1, 1], [2, 1], [2, 2]]) {
+      const left = [1, 2].map(async (workers) => {
+        const seen: number[] = [];
+        const counts = ({ model: { buffers } }: RunView) => buffers!.leaves.dataSync()[0];
+        const counting: Callback = {
+          name: "Counting",
+          gradients(value, run) {
+            seen.push(counts(run));
+            const { leaves } = run.model.buffers!;
+            if (run.state.iteration === 2) tf.tidy(() => leaves.assign(tf.scalar(100)));
+            return value;
+          },
+          updateEnd: (run) => void seen.push(counts(run)),
+        };
+        const config = linear(workers, {}, {
+          train: { accumulate, nonFinite: "skip" },
+          shards,
+          callbacks: [counting] as never,
+        });
+        return { ...await runOf(config), seen };
+      });
+      const [one, two] = await Promise.all(left);
+      assert.equal(one.seen[2], 2);
+      assert.equal(one.seen[3], 100);
+      assert.deepEqual(two.seen, one.seen);
+      assertSame(one, two, `${shards} shards`);
+    }
+  },
+);

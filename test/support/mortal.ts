@@ -1,5 +1,6 @@
 /**
- * The model `Mortal`, whose workers are lost at set instants: a module for `imports`.
+ * The model `Mortal`, whose workers are lost at set instants, and a callback that sets it: a module for
+ * `imports`.
  *
  * It is an Mlp with dropout and a buffer. In a worker it watches what the thread does through the shared
  * memory, and strikes at the n-th access in a phase. Faults come one after the other, each on a new team,
@@ -9,7 +10,13 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { ConfigError, type Model, registerModel } from "../../mod.ts";
+import {
+  type Callback,
+  ConfigError,
+  type Model,
+  registerCallback,
+  registerModel,
+} from "../../mod.ts";
 import { Mlp } from "../../src/model/mlp.ts";
 import { Arena } from "../../src/parallel/arena.ts";
 import { GRADIENT } from "../../src/parallel/protocol.ts";
@@ -126,8 +133,9 @@ function watchAll(): void {
     return isThere;
   });
   watch("done", (call, _, args) => {
+    const isNews = call(...args);
     commands++;
-    return call(...args);
+    return isNews;
   });
   for (const name of ["floatsAt", "wordsAt", "gradientAt", "beat"] as const) {
     watch(name, (call, _, args) => {
@@ -136,6 +144,20 @@ function watchAll(): void {
     });
   }
 }
+
+/** Between gradient and update, sets a parameter and the buffer by what both are: never twice the same. */
+registerCallback("Meddles", (): Callback => ({
+  name: "Meddles",
+  gradients(value, { model: { parameters, buffers } }) {
+    const [first] = Object.values(parameters);
+    const { mean } = buffers!;
+    tf.tidy(() => {
+      first.assign(tf.add(tf.mul(first, 0.99), tf.mul(mean, 0.01)));
+      mean.assign(tf.add(mean, tf.mean(first)));
+    });
+    return value;
+  },
+}));
 
 registerModel<MortalParams>("Mortal", (params, context): Model => {
   const { hidden = [16] } = params;

@@ -21,12 +21,24 @@ export interface MortalOptions {
   readonly workers?: number;
   readonly maxWorkerRestarts?: number;
   readonly hidden?: number[];
+  /** No callback looks at gradients: updates are queued behind them. Default false. */
+  readonly untouched?: boolean;
 }
 
-/** Everything that a lost worker could spoil: dropout, buffers, two shards, two leaves each, clipping, evaluations. */
+/**
+ * Everything that a lost worker could spoil: dropout, buffers, two shards, two leaves each, evaluations,
+ * and, unless `untouched`, clipping and a callback that sets weights and buffers.
+ */
 export function mortalConfig(
   folder: string,
-  { faults = [], iterations = 12, workers = 2, maxWorkerRestarts = 100, hidden }: MortalOptions,
+  {
+    faults = [],
+    iterations = 12,
+    workers = 2,
+    maxWorkerRestarts = 100,
+    hidden,
+    untouched = false,
+  }: MortalOptions,
 ): RunConfig {
   const marks = join(folder, "marks");
   mkdirSync(marks, { recursive: true });
@@ -46,8 +58,15 @@ export function mortalConfig(
     loss: "mse",
     metrics: ["mse", "mae"],
     optimizer: { type: "AdamW", params: { lr: 0.01 } },
-    train: { iterations, batchSize: 8, accumulate: 2, metrics: true, clipGrad: { maxNorm: 0.5 } },
+    train: {
+      iterations,
+      batchSize: 8,
+      accumulate: 2,
+      metrics: true,
+      clipGrad: untouched ? undefined : { maxNorm: 0.5 },
+    },
     validation: { interval: 4 },
+    callbacks: untouched ? [] : [{ type: "Meddles" }],
     checkpoint: { directory: folder, interval: 5 },
     log: { interval: 3, progress: false, tensorboard: false },
   };
