@@ -93,21 +93,31 @@ export class Crew {
     await team?.end();
   }
 
-  /** A silent worker is lost after so long, in ms. */
-  limit(what: Work = "iteration"): number {
+  /**
+   * Waits for workers, which are lost when they are silent for `limit` ms. One that was may have been slow
+   * only: the next team has more time.
+   */
+  async within<T>(what: Work, wait: (limit: number) => Promise<T>): Promise<T> {
+    const limit = this.#limit(what);
+    try {
+      return await wait(limit);
+    } catch (error) {
+      // Others that waited as long may have been first.
+      if (error instanceof LostWorker && error.silent && this.#limit(what) === limit) {
+        if (this.#slowest.has(what)) this.took(what, limit);
+        else this.firstLimitMs *= 2;
+      }
+      throw error;
+    }
+  }
+
+  #limit(what: Work): number {
     const slowest = this.#slowest.get(what);
     return slowest === undefined ? this.firstLimitMs : 2 * slowest + 1000;
   }
 
   took(what: Work, ms: number): void {
     this.#slowest.set(what, Math.max(this.#slowest.get(what) ?? 0, ms));
-  }
-
-  /** A worker that was silent may have been slow only: the next team has more time. */
-  giveTime(what: Work, error: unknown): void {
-    if (!(error instanceof LostWorker && error.silent)) return;
-    if (this.#slowest.has(what)) this.took(what, this.limit(what));
-    else this.firstLimitMs *= 2;
   }
 
   /** Does `work`, again with another team as long as workers are lost over it. */
@@ -170,16 +180,11 @@ export class Crew {
       this.state.comeHome();
       await this.#end();
       this.refuseOver(era);
-      this.#team = this.#newTeam();
-      try {
-        await this.#team.build(this.limit("start"));
-      } catch (error) {
-        this.giveTime("start", error);
-        throw error;
-      }
+      const team = this.#team = this.#newTeam();
+      await this.within("start", (limit) => team.build(limit));
     } else if (!this.suffices(this.#needs)) {
       const batch = new SharedArrayBuffer(2 * this.#needs.batchBytes);
-      await this.#team!.takeBatch(batch, this.limit());
+      await this.within("iteration", (limit) => this.#team!.takeBatch(batch, limit));
     }
     const team = this.#team;
     if (team === undefined) throw new LostWorker("the workers have ended");

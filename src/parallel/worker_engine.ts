@@ -280,7 +280,7 @@ export class WorkerEngine implements Engine {
     if (ahead !== undefined && ahead.team === crew.team) {
       if (this.#isSame(ahead, task)) return ahead;
       this.#isLeaving = true;
-      await ahead.team.leave(crew.limit());
+      await crew.within("iteration", (limit) => ahead.team.leave(limit));
     }
     // Where the data set has put the batch counts: it may have left gaps.
     const team = await crew.ready(this.#messageOf(task, crew.team).needs);
@@ -363,12 +363,7 @@ export class WorkerEngine implements Engine {
   }
 
   async #finish(team: Team, command: number): Promise<void> {
-    try {
-      await team.finish(command, this.#crew.limit());
-    } catch (error) {
-      this.#crew.giveTime("iteration", error);
-      throw error;
-    }
+    await this.#crew.within("iteration", (limit) => team.finish(command, limit));
   }
 
   /**

@@ -46,14 +46,16 @@ export class WorkerEvaluation implements EvaluationLanes {
       const { team } = crew;
       try {
         if (team === undefined) throw new LostWorker("the workers have ended");
-        const { sums, ms } = await team.evaluate(split, batch, position, crew.limit(split));
+        const { sums, ms } = await crew.within(
+          split,
+          (limit) => team.evaluate(split, batch, position, limit),
+        );
         crew.took(split, ms);
         return sums;
       } catch (error) {
         crew.refuseOver(era);
         if (!(error instanceof LostWorker)) throw error;
         if (crew.team !== team) continue;
-        crew.giveTime(split, error);
         this.#replacing = this.#replace(error);
       }
     }
@@ -89,7 +91,7 @@ function roomOf(buffer: SharedArrayBuffer): BatchRoom {
 
 async function lend(crew: Crew): Promise<void> {
   const team = await crew.ready();
-  await team.leave(crew.limit());
+  await crew.within("iteration", (limit) => team.leave(limit));
   await crew.state.lend();
-  await team.startEvaluation(crew.limit());
+  await crew.within("iteration", (limit) => team.startEvaluation(limit));
 }
