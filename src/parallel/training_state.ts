@@ -140,8 +140,8 @@ export class TrainingState {
   }
 
   /**
-   * Puts the first values of what the next update may make there once more: they follow parameters and
-   * options as they are at that update, which rates and callbacks have changed since.
+   * Puts the first values of what the next update may make there: they follow parameters and options as
+   * they are at that update.
    */
   async storeFirst(): Promise<void> {
     const arena = this.#arena!;
@@ -265,37 +265,28 @@ export class TrainingState {
     this.#before.set(i, valuesAt(arena, arena.current + place.at, place).slice());
   }
 
-  /** State that there is, and the first values of what an update will make. */
+  /** State that there is, and zeros; other first values are those of {@link storeFirst}. */
   async #storeOptimizer(arena: Arena): Promise<void> {
     const { layout, doubles } = arena;
     const side = this.#side(arena);
     const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
     for (const place of layout.units) {
-      const unit = units.get(place.name)!;
-      const { state } = unit;
-      const known = Object.keys(state?.slots ?? {});
-      const slots: Record<string, tf.Tensor> = {
-        ...this.#optimizer.initialSlots(unit, known),
-        ...state?.slots,
-      };
-      for (const [name, { at }] of Object.entries(place.slots)) {
-        await store(arena, side + at, slots[name]);
-        if (!known.includes(name)) slots[name].dispose();
+      const { state } = units.get(place.name)!;
+      for (const [name, { at, size }] of Object.entries(place.slots)) {
+        const slot = state?.slots[name];
+        if (slot === undefined) arena.floatsAt(side + at, size).fill(0);
+        else await store(arena, side + at, slot);
       }
       const at = (side + place.numbersAt) / 8;
-      doubles[at] = state === undefined ? 0 : markOf(place, known);
+      doubles[at] = state === undefined ? 0 : markOf(place, Object.keys(state.slots));
       place.numbers.forEach((name, i) => doubles[at + 1 + i] = state?.numbers[name] ?? 0);
     }
     const rules = rulesOf([...units.values()]);
-    for (const { rule: index, names, at } of layout.shared) {
-      const rule = rules[index];
-      const shared = this.#optimizer.sharedState(rule);
-      const options = this.#optionsOf(rule);
+    for (const { rule, names, at } of layout.shared) {
+      const shared = this.#optimizer.sharedState(rules[rule]);
+      if (shared === undefined) continue;
       for (const [i, name] of names.entries()) {
-        const value = shared === undefined
-          ? rule.shared![name](options)
-          : (await shared[name].data())[0];
-        arena.floatsAt(side + at, names.length)[i] = value;
+        arena.floatsAt(side + at, names.length)[i] = (await shared[name].data())[0];
       }
     }
   }
