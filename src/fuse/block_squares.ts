@@ -73,23 +73,53 @@ function squares(x: Float32Array, start: number, end: number): number {
 }
 
 const PROMOTE_LOW = 0x5f, LANE = 0x21, ADD = 0xf0, MULTIPLY = 0xf2, SCALAR_ADD = 0xa0;
-/** Loads 8 bytes into a vector and zeros after them. */
-const LOAD_TWO = 0x5d;
+const LOAD = 0x00, SHUFFLE = 0x0d;
+/** The upper half of a vector, twice. */
+const UPPER = [0, 8].flatMap(() => [8, 9, 10, 11, 12, 13, 14, 15]);
 
-/** `run(count, address)` for a multiple of 8 elements: accumulators 2 k and 2 k + 1 in a vector each. */
+/** `run(count, address)` for a multiple of 8 elements. */
 function wasmSquares(shared: boolean): Uint8Array<ArrayBuffer> {
-  const accumulators = [2, 3, 4, 5], pair = 6;
-  const turn = accumulators.flatMap((sum, k) => [
-    ...[...get(1), ...simd(LOAD_TWO), 2, 8 * k, ...simd(PROMOTE_LOW), ...set(pair)],
+  const load = (offset: number, into: number) => [
+    ...[...get(1), ...simd(LOAD), 2, offset],
+    ...set(into),
+  ];
+  return squaresModule([1], load, shared);
+}
+
+/**
+ * A function of a count, a multiple of 8, and of `addresses` in the locals from 1 on: the sum of the
+ * squares of what `four` puts into a local for each four elements, `offset` bytes from the addresses on.
+ * Accumulators 2 k and 2 k + 1 are in a vector each.
+ */
+export function squaresModule(
+  addresses: readonly number[],
+  four: (offset: number, into: number) => number[],
+  shared: boolean,
+): Uint8Array<ArrayBuffer> {
+  const first = 1 + addresses.length;
+  const values = first + 4, pair = first + 5;
+  const square = (sum: number): number[] => [
+    ...[...simd(PROMOTE_LOW), ...set(pair)],
     ...[...get(pair), ...get(pair), ...simd(MULTIPLY), ...get(sum), ...simd(ADD), ...set(sum)],
+  ];
+  const turn = [0, 1].flatMap((half) => [
+    ...four(16 * half, values),
+    ...[...get(values), ...square(first + 2 * half)],
+    ...[
+      ...get(values),
+      ...get(values),
+      ...simd(SHUFFLE),
+      ...UPPER,
+      ...square(first + 2 * half + 1),
+    ],
   ]);
-  const [a, b, c, d] = accumulators.map(get);
+  const [a, b, c, d] = [0, 1, 2, 3].map((k) => get(first + k));
   const total = [...a, ...b, ...simd(ADD), ...c, ...d, ...simd(ADD), ...simd(ADD), ...set(pair)];
   const lanes = [0, 1].flatMap((lane) => [...get(pair), ...simd(LANE), lane]);
   return moduleBytes({
-    parameters: [I32, I32],
+    parameters: [I32, ...addresses.map(() => I32)],
     results: [F64],
-    locals: [[5, V128]],
-    code: [...turns(0, [1], 8, turn), ...total, ...lanes, SCALAR_ADD],
+    locals: [[6, V128]],
+    code: [...turns(0, addresses, 8, turn), ...total, ...lanes, SCALAR_ADD],
   }, shared);
 }

@@ -5,6 +5,9 @@ import { updateMemory } from "./memory.ts";
 /** Arrays in one loop; a power of two, so that groups of them are subtrees. */
 const WIDTH = 8;
 
+/** Where a subtree of `count` >= 2 leaves splits: the largest power of two below. */
+export const splitOf = (count: number): number => 1 << 31 - Math.clz32(count - 1);
+
 /**
  * target[i] = sources[0][i] + ... + sources[k - 1][i] in float32, in the tree of a binary counter:
  * equal subtrees merge, then what is left merges from the right, so that k arrays split at the
@@ -20,6 +23,15 @@ export function addTree(
   target: number,
   count: number,
 ): void {
+  addFew(memory, addGroups(memory, sources, count), target, count);
+}
+
+/** Adds groups of arrays up, each into its first, until they are few enough for one loop; answers those left. */
+export function addGroups(
+  memory: WebAssembly.Memory,
+  sources: readonly number[],
+  count: number,
+): readonly number[] {
   let level = sources;
   while (level.length > WIDTH) {
     const sums: number[] = [];
@@ -29,7 +41,7 @@ export function addTree(
     }
     level = sums;
   }
-  addFew(memory, level, target, count);
+  return level;
 }
 
 function addFew(
@@ -58,6 +70,6 @@ function updateOf(k: number): Update {
 function sumOf(start: number, end: number): Expression {
   const count = end - start;
   if (count === 1) return slot(`${start}`);
-  const middle = start + (1 << 31 - Math.clz32(count - 1));
+  const middle = start + splitOf(count);
   return add(sumOf(start, middle), sumOf(middle, end));
 }

@@ -1,5 +1,6 @@
 /** A worker's part of a gradient: chunks of leaves, then its slices of their sum. */
 import { RandomStream } from "../core/random.ts";
+import { addTreeSquares } from "../fuse/tree_squares.ts";
 import { addTree } from "../fuse/tree_sum.ts";
 import { BLOCK, squareBlocksMemory } from "../optim/block_sums.ts";
 import { BinaryCounter } from "../runner/binary_counter.ts";
@@ -117,12 +118,14 @@ function reduce(
     places.push(isThere ? arena.gradientAt(chunk, gradient) + 4 * start : undefined);
   }
   const target = arena.gradientAt(0, gradient) + 4 * start;
+  const { memory, doubles, layout } = arena;
   const count = end - start;
-  if (places.every((place) => place !== undefined)) {
-    if (places.length > 1) addTree(arena.memory, places as number[], target, count);
-  } else if (!addPresent(arena, places, target, count)) return;
-  const block = arena.layout.gradients[gradient].block + start / BLOCK;
-  squareBlocksMemory(arena.memory, target, count, arena.doubles, arena.squaresAt(turn) / 8 + block);
+  const squares = arena.squaresAt(turn) / 8 + layout.gradients[gradient].block + start / BLOCK;
+  if (places.length > 1 && places.every((place) => place !== undefined)) {
+    return addTreeSquares(memory, places as number[], target, count, doubles, squares);
+  }
+  if (!addPresent(arena, places, target, count)) return;
+  squareBlocksMemory(memory, target, count, doubles, squares);
 }
 
 /** Adds what the chunks' buffers moved into chunk 0. */
