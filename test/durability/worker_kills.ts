@@ -163,7 +163,8 @@ const killFromOutside: Way = async (folder, plan, figures, draws, common) => {
     try {
       await finish.call(this, number, limit);
     } catch (error) {
-      if (number === update) figures.updates++;
+      // An update may be queued behind its gradient.
+      if (number === update && this.arena.isFinished(number - 1)) figures.updates++;
       throw error;
     }
   };
