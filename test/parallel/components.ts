@@ -139,6 +139,12 @@ registerModel<{ late?: number; frozen?: boolean; more?: number }>(
   },
 );
 
+/** Has one hook, which returns always the same. */
+registerCallback("Returns", ({ hook, value }) => ({
+  name: "Returns",
+  [String(hook)]: () => value,
+}));
+
 /** Every leaf of some iterations takes so many ms. */
 registerCallback("SlowLeaves", (params) => ({
   name: "SlowLeaves",
