@@ -18,7 +18,7 @@ import { finishRun } from "./finish.ts";
 import { Hooks, type Values } from "./hooks.ts";
 import { LocalEngine } from "./local_engine.ts";
 import { TrainMeters } from "./meters.ts";
-import { disposeModel, type RunParts } from "./parts.ts";
+import { disposeModel, refuseManySteps, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import { readSummary, writeJson } from "./run_files.ts";
 import type { RunView } from "./run_view.ts";
@@ -60,12 +60,7 @@ export class BaseIterationRunner implements RunView {
   #busy: string | undefined;
 
   constructor(parts: RunParts) {
-    if (parts.optimizer.needsClosure && !parts.optimizer.perturbs) {
-      throw new ConfigError(
-        "optimizer.type",
-        "needs step(closure) and one loss for many steps, which a run over batches does not have",
-      );
-    }
+    refuseManySteps(parts.optimizer);
     this.#parts = parts;
     this.settings = parts.settings;
     this.optimizer = parts.optimizer;
