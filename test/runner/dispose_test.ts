@@ -69,8 +69,7 @@ for (const workers of [1, 2]) {
   for (const [what, { hooks, call }] of Object.entries(cases)) {
     test(`dispose() during ${what} ends the call in one line and leaves nothing, workers: ${workers}`, async () => {
       const before = tf.memory().numTensors;
-      let run: IterationRunner | undefined;
-      const disposing = { name: "Disposing", ...hooks(() => run?.dispose()) };
+      const disposing = { name: "Disposing", ...hooks(() => run.dispose()) };
       const output = new Lines();
       const config: RunConfig = partsConfig({
         workers,
@@ -81,7 +80,11 @@ for (const workers of [1, 2]) {
           params: { decay: 0.5 },
         }] as never,
       });
-      run = await IterationRunner.create(config, { imports, output, store: new MemoryStore() });
+      const run = await IterationRunner.create(config, {
+        imports,
+        output,
+        store: new MemoryStore(),
+      });
       const ended = call === undefined ? run.train() : call(run);
       // The error of a hook is the one to know.
       const own = { name: "Error", message: "enough" };
@@ -97,15 +100,14 @@ for (const workers of [1, 2]) {
 test("dispose() ends the two passes of SAM, whichever is under way", async () => {
   for (const pass of [1, 2]) {
     const before = tf.memory().numTensors;
-    let run: IterationRunner | undefined;
-    // The trial of create() comes before.
-    const end = nth(pass, () => run?.dispose());
+    // The trial of create() makes one.
+    const end = nth(pass + 1, () => run.dispose());
     const model = linear((y, _, { training }) => {
-      if (training && run !== undefined) end();
+      if (training) end();
       return y;
-    });
+    }, () => ({ buffer: tf.tidy(() => tf.variable(tf.scalar(0), false)) }));
     const optimizer = { type: "SAM", params: { base_optimizer: "SGD", lr: 0.1 } };
-    run = await IterationRunner.create(
+    const run = await IterationRunner.create(
       linearConfig({ model: { type: model }, optimizer, validation: false }),
       { output: new Lines() },
     );
