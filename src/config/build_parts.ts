@@ -21,7 +21,7 @@ import type { Output } from "../report/console.ts";
 import { Checkpoint } from "../runner/callbacks/checkpoint.ts";
 import { buildCallbacks } from "../runner/callbacks/registry.ts";
 import { type Contents, contentsOf, type SavedData, savedData } from "../runner/contents.ts";
-import { disposeModel, type RunParts } from "../runner/parts.ts";
+import { disposeModel, refuseManySteps, type RunParts } from "../runner/parts.ts";
 import type { RunSettings } from "../runner/settings.ts";
 import { buildScheduler } from "../schedule/builder.ts";
 import { isPart } from "../schedule/scheduler.ts";
@@ -37,7 +37,7 @@ import { settingsOf } from "./run_settings.ts";
 import { withSavedShards } from "./saved_shards.ts";
 import { resolveScheduler } from "./scheduler_config.ts";
 import type { ResolvedConfig, RunConfig } from "./schema.ts";
-import { workerEngine, workersOf } from "./workers.ts";
+import { nameOf, workerEngine, workersOf } from "./workers.ts";
 
 /**
  * Builds everything; nothing is written.
@@ -175,6 +175,7 @@ async function buildTrained(
     const { type } = config.model;
     const name = typeof type === "string" ? type : isClass(type) ? type.name : "the model";
     optimizer = buildOptimizer(config.optimizer as never, model.parameters);
+    refuseManySteps(optimizer, nameOf(config.optimizer.type));
     const scheduler = config.scheduler === undefined
       ? undefined
       : buildScheduler(config.scheduler as never, optimizer);

@@ -1,12 +1,18 @@
 /** What `create` is told beside the config. */
 import type { Store } from "../checkpoint/store.ts";
 import type { Clock } from "../core/clock.ts";
+import { show } from "../core/errors.ts";
 import { list, object, oneOf, parseOptions, text, z } from "../core/options.ts";
 import type { Output } from "../report/console.ts";
 
 /** What a program may give beside the config. */
 export interface CreateOptions {
-  /** Module specifiers (absolute or `import.meta.resolve`d) that register components; imported first. */
+  /**
+   * Specifiers of modules that register components; imported first, and by workers. A module beside
+   * the program is named by its URL, `new URL("./parts.js", import.meta.url).href` or
+   * `import.meta.resolve("./parts.js")`; `./parts.js` itself would be looked for beside the library,
+   * and is refused.
+   */
   readonly imports?: readonly string[];
   /** Folder that data, model and weights paths of the config are relative to. Default: the working directory. */
   readonly baseDirectory?: string;
@@ -40,8 +46,17 @@ const has = <T>(method: string): z.ZodType<T> =>
     { error: `must be an object with ${method}()` },
   );
 
+const SPECIFIER = "must be a module specifier (of a URL: its href)";
+
+const specifier = z.string({ error: SPECIFIER }).min(1, { error: SPECIFIER })
+  .refine((text) => !/^\.{1,2}\//.test(text), {
+    error: ({ input }) =>
+      "must not be relative: it would be taken from the library's folder; " +
+      `pass new URL(${show(input)}, import.meta.url).href, received ${show(input)}`,
+  });
+
 const schema = object({
-  imports: list(text(), "must be an array of module specifiers").optional(),
+  imports: list(specifier, "must be an array of module specifiers").optional(),
   baseDirectory: z.string({ error: "must be a folder" }).optional(),
   purpose: oneOf(["train", "test", "predict"]).optional(),
   store: has<Store>("append").optional(),

@@ -342,6 +342,13 @@ export function resolveConfig(config: unknown): ResolvedConfig {
   ) as unknown as ResolvedConfig;
   delete (resolved as { $schema?: string }).$schema;
   const { workers, train } = resolved;
+  if (resolved.shards === undefined && Number(workers) > train.batchSize) {
+    throw new ConfigError(
+      "workers",
+      `must be at most train.batchSize (${train.batchSize}) unless shards is given, ` +
+        `received ${workers}`,
+    );
+  }
   resolved.shards ??= workers === "auto" ? Math.min(4, train.batchSize) : workers;
   checkConflicts(resolved);
   return resolved;

@@ -104,7 +104,8 @@ export function workerEngine(
   });
 }
 
-function nameOf(type: unknown): string {
+/** What an optimizer is called in errors. */
+export function nameOf(type: unknown): string {
   return typeof type === "string" ? type : (type as { name?: string }).name ?? "this optimizer";
 }
 

@@ -11,8 +11,8 @@ export class ConfigError extends Error {
   /** Dotted path of the offending value, for example `optimizer.params.lr`. */
   readonly path: string;
 
-  constructor(path: string, rule: string) {
-    super(path === "" ? rule : `${path}: ${rule}`);
+  constructor(path: string, rule: string, options?: ErrorOptions) {
+    super(path === "" ? rule : `${path}: ${rule}`, options);
     this.path = path;
   }
 }
@@ -33,8 +33,8 @@ export class NonFiniteError extends Error {
   /** The iteration (1-based) whose loss or gradient is not finite. */
   readonly iteration: number;
 
-  constructor(iteration: number, what: string) {
-    super(`iteration ${iteration}: ${what}`);
+  constructor(iteration: number, what: string, options?: ErrorOptions) {
+    super(`iteration ${iteration}: ${what}`, options);
     this.iteration = iteration;
   }
 }
@@ -47,7 +47,18 @@ export class WorkerError extends Error {
   override readonly name = "WorkerError";
 }
 
-/** A value as it is quoted in an error: short, on one line, NaN and strings recognisable. */
+/**
+ * Options of an error that comes of another one; of nothing, none: an own `cause` is printed, even if
+ * it is undefined.
+ */
+export function dueTo(cause: unknown): ErrorOptions | undefined {
+  return cause === undefined ? undefined : { cause };
+}
+
+/**
+ * A value as it is quoted in an error: short, on one line, NaN and strings recognisable, arrays of
+ * numbers and objects of classes by their class.
+ */
 export function show(value: unknown): string {
   if (typeof value === "function") {
     return value.name === "" ? "a function" : `function ${value.name}`;
@@ -56,16 +67,28 @@ export function show(value: unknown): string {
   if (value === null || typeof value !== "object") {
     return typeof value === "string" ? shorten(JSON.stringify(value)) : String(value);
   }
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+  const made = ofClass(value);
+  if (made !== undefined) return made;
   try {
     const text = JSON.stringify(
       value,
-      (_, v) => typeof v === "number" && !Number.isFinite(v) ? String(v) : v,
+      (_, v) => typeof v === "number" && !Number.isFinite(v) ? String(v) : ofClass(v) ?? v,
     );
     return shorten(text ?? String(value));
   } catch {
     return "an object";
   }
+}
+
+/** An object of a class in words; undefined for what is shown by its content. */
+function ofClass(value: unknown): string | undefined {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return undefined;
+  const { name } = Object.getPrototypeOf(value)?.constructor ?? {};
+  const isView = ArrayBuffer.isView(value);
+  if (typeof name !== "string" || name === "" || name === "Object") return undefined;
+  if ("toJSON" in value && !isView) return undefined;
+  const what = `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
+  return isView && "length" in value ? `${what} of length ${value.length}` : what;
 }
 
 function shorten(text: string): string {

@@ -16,11 +16,13 @@ export async function importModule(specifier: string): Promise<void> {
       throw new ConfigError(
         "imports",
         `this runtime cannot import TypeScript (${specifier}); compile it to JavaScript first, or use Deno or Bun`,
+        { cause: error },
       );
     }
     throw new ConfigError(
       "imports",
       `cannot import ${specifier}: ${(error as Error).message.split("\n")[0]}`,
+      { cause: error },
     );
   }
 }

@@ -16,37 +16,43 @@ export { z };
 // reports where it does not allow it.
 if (runtime === "browser") z.config({ jitless: true });
 
+/**
+ * Of alternatives, one that a value breaks only the bounds of would speak for all of them, were that
+ * not the end of its checks.
+ */
+const abort = true;
+
 /** A finite number. */
 export const number = (): z.ZodNumber => z.number({ error: "must be a finite number" });
 
 /** A finite number >= `min`. */
 export const atLeast = (min: number): z.ZodNumber => {
   const error = `must be a number >= ${min}`;
-  return z.number({ error }).min(min, { error });
+  return z.number({ error }).min(min, { error, abort });
 };
 
 /** A finite number > `min`. */
 export const above = (min: number): z.ZodNumber => {
   const error = `must be a number > ${min}`;
-  return z.number({ error }).gt(min, { error });
+  return z.number({ error }).gt(min, { error, abort });
 };
 
 /** A finite number in [min, max]. */
 export const between = (min: number, max: number): z.ZodNumber => {
   const error = `must be a number in [${min}, ${max}]`;
-  return z.number({ error }).min(min, { error }).max(max, { error });
+  return z.number({ error }).min(min, { error, abort }).max(max, { error, abort });
 };
 
 /** A finite number in [min, max). */
 export const below = (min: number, max: number): z.ZodNumber => {
   const error = `must be a number in [${min}, ${max})`;
-  return z.number({ error }).min(min, { error }).lt(max, { error });
+  return z.number({ error }).min(min, { error, abort }).lt(max, { error, abort });
 };
 
 /** An integer >= `min`. */
 export const integer = (min = 0): z.ZodNumber => {
   const error = `must be an integer >= ${min}`;
-  return z.number({ error }).int({ error }).min(min, { error });
+  return z.number({ error }).int({ error }).min(min, { error, abort });
 };
 
 /** true or false. */
@@ -55,7 +61,7 @@ export const flag = (): z.ZodBoolean => z.boolean({ error: "must be true or fals
 /** A non-empty string. */
 export const text = (): z.ZodString => {
   const error = "must be a non-empty string";
-  return z.string({ error }).min(1, { error });
+  return z.string({ error }).min(1, { error, abort });
 };
 
 /** One of a few strings. */
@@ -84,7 +90,7 @@ export const object = <T extends z.ZodRawShape>(shape: T): z.ZodObject<T, z.core
     error: (issue) => issue.code === "invalid_type" ? "must be an object" : undefined,
   });
 
-/** Alternatives; `rule` says what is accepted. */
+/** Alternatives; `rule` says what is accepted, where it is not an object's key that is wrong. */
 export const either = <const T extends readonly [z.ZodType, z.ZodType, ...z.ZodType[]]>(
   rule: string,
   ...options: T

@@ -49,7 +49,7 @@ test("ArrayDataset names the fault in one line", () => {
     [{ x: [1, 2] }, /^field "x": must be \{ data, shape \}, received \[1,2\]$/],
     [{ x: { data: [1, 2, 3], shape: [2] } }, /^field "x": shape \[2\] needs 2 values, received 3$/],
     [{ x: { data: [1], shape: [] } }, /^field "x": shape must be .* received \[\]$/],
-    [{ x: { data: new Float64Array(1), shape: [1] } }, /received a Float64Array$/],
+    [{ x: { data: new Float64Array(1), shape: [1] } }, /received a Float64Array of length 1$/],
     [{ x: { data: "a", shape: [1] } }, /array of numbers, received "a"$/],
     [
       { x: { data: [1, 2, 3, "a"], shape: [2, 2] } },

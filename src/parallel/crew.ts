@@ -2,7 +2,7 @@
  * The teams of a run, one after the other: the next one is built when the last one has lost a worker,
  * or has too little memory, and takes over the training state.
  */
-import { WorkerError } from "../core/errors.ts";
+import { dueTo, WorkerError } from "../core/errors.ts";
 import type { Model } from "../model/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Output } from "../report/console.ts";
@@ -145,6 +145,7 @@ export class Crew {
       const times = `${this.#restarts} time${this.#restarts === 1 ? "" : "s"}`;
       throw new WorkerError(
         `${where}${error.message}; workers were replaced ${times}, as maxWorkerRestarts says`,
+        dueTo(error.cause),
       );
     }
     this.#restarts++;

@@ -1,6 +1,7 @@
 /** The two ends of the line between a program and its worker, as comlink takes them. */
 import { type Endpoint, expose } from "comlink";
 import { workerThreads } from "../core/host.ts";
+import { tellOfFaults } from "./fault.ts";
 
 /** Sent to a worker: close yourself. What it sends back, and then does nothing more. */
 export const LEAVE = "downhill:leave";
@@ -65,6 +66,7 @@ export function sendNews(): void {
  * comlink may ask for, a property, a constructor, what a path through prototypes leads to, is refused.
  */
 export function exposeWorker(object: object): void {
+  tellOfFaults(send);
   const end = line(send);
   const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(object));
   const isCall = ({ type, path }: { type?: unknown; path?: unknown }): boolean =>

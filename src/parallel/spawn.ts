@@ -1,8 +1,9 @@
 /** Starting a worker, calling it, and ending it. */
 import { type Remote, wrap } from "comlink";
-import { WorkerError } from "../core/errors.ts";
+import { dueTo, WorkerError } from "../core/errors.ts";
 import { runtime } from "../core/host.ts";
 import { LEAVE, LEFT, line, NEWS } from "./endpoint.ts";
+import { faultIn } from "./fault.ts";
 import { oneLine, startThread, type Thread } from "./thread.ts";
 
 /** How long a thread may take to end before nobody waits for it any more. */
@@ -25,8 +26,11 @@ export interface WorkerHandle<T> {
    */
   terminate(): Promise<void>;
 
-  /** Called once if the thread ends or fails without having been asked to, with the reason in a line. */
-  onEnd?: (reason: string) => void;
+  /**
+   * Called once if the thread ends or fails without having been asked to, with the reason in a line and,
+   * where it is known, the error that it has not caught.
+   */
+  onEnd?: (reason: string, cause?: unknown) => void;
 
   /** Called when the worker has sent news. */
   onNews?: () => void;
@@ -49,25 +53,27 @@ export function spawnWorker<T>(
   options: { url?: string | URL; name?: string } = {},
 ): WorkerHandle<T> {
   const { url, name = "worker" } = options;
-  const pending = new Set<(reason: string) => void>();
+  const pending = new Set<(reason: string, cause?: unknown) => void>();
   let thread: Thread | undefined;
   /** Why calls are refused. */
   let over: string | undefined;
+  let overBy: unknown;
   let gone = (): void => {};
   const ended = new Promise<void>((resolve) => gone = resolve);
   let terminated: Promise<void> | undefined;
 
-  const close = (reason: string): void => {
+  const close = (reason: string, cause?: unknown): void => {
     over = reason;
+    overBy = cause;
     end.cut();
-    for (const reject of pending) reject(reason);
+    for (const reject of pending) reject(reason, cause);
     pending.clear();
   };
-  const fail = (reason: string): void => {
+  const fail = (reason: string, cause?: unknown): void => {
     if (over !== undefined) return;
-    close(reason);
+    close(reason, cause);
     thread?.kill();
-    handle.onEnd?.(reason);
+    handle.onEnd?.(reason, cause);
   };
   const end = line((message, transfer) => thread?.post(message, transfer));
   const handle: WorkerHandle<T> = {
@@ -75,9 +81,9 @@ export function spawnWorker<T>(
     terminate: () => terminated ??= terminate(),
     call: (call, ms, what) =>
       new Promise((resolve, reject) => {
-        const refuse = (reason: string): void => {
+        const refuse = (reason: string, cause?: unknown): void => {
           settle();
-          reject(new WorkerError(`${name}: cannot ${what}: ${reason}`));
+          reject(new WorkerError(`${name}: cannot ${what}: ${reason}`, dueTo(cause)));
         };
         const settle = (): void => {
           clearTimeout(timer);
@@ -89,13 +95,13 @@ export function spawnWorker<T>(
         );
         call.then(resolve, reject).finally(settle);
         if (over === undefined) pending.add(refuse);
-        else refuse(over);
+        else refuse(over, overBy);
       }),
   };
 
   async function terminate(): Promise<void> {
     const failed = over !== undefined;
-    close(over ?? "it was terminated");
+    close(over ?? "it was terminated", overBy);
     if (thread === undefined) return;
     const patience = setTimeout(gone, LAST_MS);
     const asks = runtime === "deno" && !failed;
@@ -111,7 +117,11 @@ export function spawnWorker<T>(
       message(data): void {
         if (data === NEWS) handle.onNews?.();
         else if (data === LEFT) gone();
-        else end.deliver(data);
+        else {
+          const fault = faultIn(data);
+          if (fault === undefined) end.deliver(data);
+          else fail(oneLine(fault), fault);
+        }
       },
       failed: fail,
       ended(reason): void {

@@ -119,19 +119,45 @@ for (const [what, url, message] of failures) {
   });
 }
 
-const ends: [string, (worker: WorkerHandle<UnrulyWorker>) => Promise<unknown>, RegExp][] = [
-  ["exits", ({ remote }) => remote.exit(3), /^it exited with code 3$/],
-  ["throws outside a call", ({ remote }) => remote.crash(), /^(Uncaught Error: )?first line$/],
+const ends: [
+  what: string,
+  begin: (worker: WorkerHandle<UnrulyWorker>) => Promise<unknown>,
+  reason: string,
+  cause?: string,
+][] = [
+  ["exits", ({ remote }) => remote.exit(3), "it exited with code 3"],
+  ["throws outside a call", ({ remote }) => remote.crash(), "first line", "Error"],
+  ["rejects outside a call", ({ remote }) => remote.neglect(), "first line", "RangeError"],
 ];
-for (const [what, begin, expected] of ends) {
-  test(`call() and onEnd tell that the thread ${what}`, async () => {
+for (const [what, begin, reason, name] of ends) {
+  test(`call() and onEnd tell that the thread ${what}, with its error as the cause`, async () => {
     const worker = spawnWorker<UnrulyWorker>({ url: unruly });
-    const reasons: string[] = [];
-    worker.onEnd = (reason) => reasons.push(reason);
-    await assert.rejects(worker.call(begin(worker), limit, "begin"), { name: "WorkerError" });
+    const told: [string, unknown][] = [];
+    worker.onEnd = (...all) => told.push(all as [string, unknown]);
+    const ended = await worker.call(begin(worker), limit, "begin").catch((error) => error) as Error;
     await worker.terminate();
-    assert.equal(reasons.length, 1);
-    assert.match(reasons[0], expected);
+    assert.equal(told.length, 1);
+    const [[why, cause]] = told;
+    assert.equal(why, reason);
+    assert.equal(ended.message, `worker: cannot begin: ${reason}`);
+    assert.equal(ended.cause, cause);
+    if (name === undefined) return assert.equal(cause, undefined);
+    assert.equal((cause as Error).name, name);
+    assert.equal((cause as Error).message, "first line\nsecond line");
+    assert.match((cause as Error).stack!, /unruly_worker/);
+  });
+}
+
+for (const method of ["crash", "neglect"]) {
+  test(`what a worker does not catch is printed by nobody: ${method}`, () => {
+    const { status, stdout, stderr } = runScript(`
+      import { spawnWorker } from "./src/parallel/spawn.ts";
+      const worker = spawnWorker({ url: ${JSON.stringify(unruly.href)} });
+      const error = await worker.call(worker.remote.${method}(), ${limit}, "work").catch((e) => e);
+      await worker.terminate();
+      console.log(error.message);`);
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(stdout.trim(), "worker: cannot work: first line");
   });
 }
 

@@ -4,7 +4,7 @@
  * workers is lost all end, and another team with memory of its own takes over, so that nothing a
  * lost worker may still write can be seen.
  */
-import { CheckpointError, ConfigError, DataError, NonFiniteError } from "../core/errors.ts";
+import { CheckpointError, ConfigError, DataError, dueTo, NonFiniteError } from "../core/errors.ts";
 import type { Split } from "../runner/engine.ts";
 import type { Arena } from "./arena.ts";
 import { post } from "./mailbox.ts";
@@ -14,14 +14,17 @@ import { spawnWorker, type WorkerHandle } from "./spawn.ts";
 import { oneLine } from "./thread.ts";
 import type { TrainWorker } from "./train_worker.ts";
 
-/** A worker was lost or hangs: what it was at can be done again by another team. */
+/** A worker was lost or hangs: what it was at can be done again by another team. Its error is the `cause`. */
 export class LostWorker extends Error {
   override readonly name = "LostWorker";
   /** Whether it gave no sign of life, as one that is only slow does too. */
   readonly silent: boolean;
 
-  constructor(message: string, { silent = false }: { silent?: boolean } = {}) {
-    super(message);
+  constructor(
+    message: string,
+    { silent = false, cause }: { silent?: boolean; cause?: unknown } = {},
+  ) {
+    super(message, dueTo(cause));
     this.silent = silent;
   }
 }
@@ -48,7 +51,7 @@ export class Team {
   /** When each worker has answered last. */
   readonly #answered: number[] = [];
   /** Why the team is lost. */
-  #lost: string | undefined;
+  #lost: LostWorker | undefined;
   #ended = false;
   /** Called when there is something to see in the shared memory. */
   #wake: () => void = () => {};
@@ -64,8 +67,8 @@ export class Team {
     this.#setup = setup;
     this.#handles = Array.from({ length: arena.layout.workers }, (_, i) => {
       const handle = spawnWorker<TrainWorker>({ url: workerUrl, name: `${name} ${i + 1}` });
-      handle.onEnd = (reason) => {
-        this.#lost ??= `worker ${i + 1} ended: ${reason}`;
+      handle.onEnd = (reason, cause) => {
+        this.#lost ??= new LostWorker(`worker ${i + 1} ended: ${reason}`, { cause });
         this.#wake();
       };
       handle.onNews = () => this.#wake();
@@ -94,6 +97,7 @@ export class Team {
           (error.message.includes("; known: ")
             ? " (what a program registers must be in a module that imports lists)"
             : ""),
+        dueTo(error.cause),
       );
     }
   }
@@ -123,7 +127,7 @@ export class Team {
         if (arena.isFinished(command)) return;
         arena.news(count)?.then(() => this.#wake());
         if (failed >= 0) await this.#failure(failed, limit);
-        if (this.#lost !== undefined) throw new LostWorker(this.#lost);
+        if (this.#lost !== undefined) throw this.#lost;
         lives.forEach((life, i) => refuseSilence(life.silence(), limit, i));
         await news;
       }
@@ -187,7 +191,7 @@ export class Team {
   async end(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    this.#lost ??= "the team has ended";
+    this.#lost ??= new LostWorker("the team has ended");
     this.arena.close();
     // Some runtimes cannot end a thread that is busy: it leaves at the next turn.
     this.arena.setLeave(true);
@@ -242,8 +246,8 @@ export class Team {
     } catch (error) {
       if (error instanceof LostWorker) throw error;
       const message = oneLine(error);
-      const known = ownError((error as Error | null)?.name, message);
-      throw known ?? new LostWorker(this.#lost ?? `worker ${i + 1}: ${message}`);
+      const known = ownError(error as Error | null, message);
+      throw known ?? this.#lost ?? new LostWorker(`worker ${i + 1}: ${message}`, { cause: error });
     } finally {
       clearInterval(watch);
     }
@@ -259,12 +263,15 @@ function refuseSilence(ms: number, limit: number, worker: number): void {
 }
 
 /** Errors that another team would only repeat. */
-function ownError(name: string | undefined, message: string): Error | undefined {
-  if (name === "ConfigError") return new ConfigError("", message);
-  if (name === "DataError") return new DataError(message);
-  if (name === "CheckpointError") return new CheckpointError(message);
+function ownError(cause: Error | null, message: string): Error | undefined {
+  const name = cause?.name;
+  if (name === "ConfigError") return new ConfigError("", message, { cause });
+  if (name === "DataError") return new DataError(message, { cause });
+  if (name === "CheckpointError") return new CheckpointError(message, { cause });
   // Its message begins with the iteration.
   const [, iteration, what] = /^iteration (\d+): (.*)$/.exec(message) ?? [];
-  if (name === "NonFiniteError" && what) return new NonFiniteError(Number(iteration), what);
+  if (name === "NonFiniteError" && what) {
+    return new NonFiniteError(Number(iteration), what, { cause });
+  }
   return undefined;
 }

@@ -11,8 +11,8 @@ import type { Line } from "./endpoint.ts";
 /** What a thread tells. */
 export interface ThreadEvents {
   message(data: unknown): void;
-  /** It failed, in one line; it may still run. */
-  failed(reason: string): void;
+  /** It failed, in one line, with what it threw if that is known; it may still run. */
+  failed(reason: string, cause?: unknown): void;
   /** It has ended: only from `node:worker_threads`. */
   ended(reason: string): void;
 }
@@ -41,8 +41,8 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
   }
   const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
   worker.on("message", events.message);
-  worker.on("messageerror", (error) => events.failed(oneLine(error)));
-  worker.on("error", (error) => events.failed(oneLine(error)));
+  worker.on("messageerror", (error) => events.failed(oneLine(error), error));
+  worker.on("error", (error) => events.failed(oneLine(error), error));
   worker.on("exit", (code) => events.ended(`it exited with code ${code}`));
   return {
     tells: true,
@@ -63,7 +63,7 @@ function webThread(url: URL | undefined, module: URL, events: ThreadEvents): Thr
     event.preventDefault();
     // Errors of loading have no message.
     const { message = `its module cannot be loaded: ${module} (workerUrl names it)` } = event;
-    events.failed(oneLine(message));
+    events.failed(oneLine(message), event.error ?? undefined);
   };
   return {
     tells: false,

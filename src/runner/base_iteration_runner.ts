@@ -1,7 +1,7 @@
 /** A run of built components: its calls, and what holds between them. `training_loop.ts` is the loop. */
 import type { CheckpointState } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
-import { CheckpointError, ConfigError, NonFiniteError } from "../core/errors.ts";
+import { CheckpointError, ConfigError, NonFiniteError, WorkerError } from "../core/errors.ts";
 import { hostProcess } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import type { DataSplits } from "../data/dataset.ts";
@@ -18,7 +18,7 @@ import { finishRun } from "./finish.ts";
 import { Hooks, type Values } from "./hooks.ts";
 import { LocalEngine } from "./local_engine.ts";
 import { TrainMeters } from "./meters.ts";
-import { disposeModel, type RunParts } from "./parts.ts";
+import { disposeModel, refuseManySteps, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import { readSummary, writeJson } from "./run_files.ts";
 import type { RunView } from "./run_view.ts";
@@ -58,14 +58,11 @@ export class BaseIterationRunner implements RunView {
   #ready = false;
   #disposed = false;
   #busy: string | undefined;
+  /** What is under way and keeps what the run is made of from being freed. */
+  #holders = 0;
 
   constructor(parts: RunParts) {
-    if (parts.optimizer.needsClosure && !parts.optimizer.perturbs) {
-      throw new ConfigError(
-        "optimizer.type",
-        "needs step(closure) and one loss for many steps, which a run over batches does not have",
-      );
-    }
+    refuseManySteps(parts.optimizer);
     this.#parts = parts;
     this.settings = parts.settings;
     this.optimizer = parts.optimizer;
@@ -164,8 +161,9 @@ export class BaseIterationRunner implements RunView {
       const reason = state.finished ?? await this.#loop.train();
       await hooks.emit("trainEnd", reason, this);
       return await this.#finish(reason);
-    } catch (error) {
+    } catch (thrown) {
       // The first error is the one to know.
+      const error = this.#reasonOf(thrown);
       await this.#orSay(() => this.#saver.settle());
       await this.#orSay(() => this.#keepException(error));
       await this.#orSay(() => hooks.emit("exception", error, this));
@@ -184,11 +182,12 @@ export class BaseIterationRunner implements RunView {
    * @returns Whether there was one.
    */
   async restore(): Promise<boolean> {
-    this.#refuseDisposed();
-    const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
-    if (found === undefined) return false;
-    this.#restoreFrom(found.iteration, found.state);
-    return true;
+    return await this.#held(async () => {
+      const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
+      if (found === undefined) return false;
+      this.#restoreFrom(found.iteration, found.state);
+      return true;
+    });
   }
 
   #restoreFrom(iteration: number, state: CheckpointState): void {
@@ -244,6 +243,10 @@ export class BaseIterationRunner implements RunView {
    */
   async saveCheckpoint({ wait = true }: { wait?: boolean } = {}): Promise<void> {
     if (!this.#parts.persistent) return;
+    await this.#held(() => this.#saveCheckpoint(wait));
+  }
+
+  async #saveCheckpoint(wait: boolean): Promise<void> {
     const { hooks, state } = this.#context;
     await this.#saver.room();
     await this.#loop.whole();
@@ -265,14 +268,23 @@ export class BaseIterationRunner implements RunView {
     await this.#saver.attempt(work);
   }
 
-  /** Frees the model, the optimizer and the callbacks; the run cannot be used afterwards. */
+  /**
+   * Frees the model, the optimizer and the callbacks; the run cannot be used afterwards. A call of it
+   * that is under way (`train`, `test`, ...) ends with a {@link ConfigError} that says so, and then they
+   * are freed.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#context.breath.over = disposal();
+    this.#context.engine.dispose();
+    if (this.#holders === 0) this.#free();
+  }
+
+  #free(): void {
     for (const callback of this.#context.hooks.having("dispose")) callback.dispose();
     // A stream that is open ends in the background; nothing more is asked of it.
     this.#parts.loaders.train?.close?.().catch(() => {});
-    this.#context.engine.dispose();
     this.optimizer.dispose();
     disposeModel(this.#parts.model);
   }
@@ -341,7 +353,8 @@ export class BaseIterationRunner implements RunView {
    */
   async #keepException(error: unknown): Promise<void> {
     const { iteration } = this.#context.state;
-    const mayWrite = this.#ready && this.#parts.persistent && !(error instanceof CheckpointError);
+    const mayWrite = this.#ready && this.#parts.persistent && !this.#disposed &&
+      !(error instanceof CheckpointError);
     const { intact } = this.#loop;
     if (!mayWrite || iteration === 0 || (intact && this.#saver.last === iteration)) return;
     const [exception] = String((error as Error)?.message ?? error).split("\n");
@@ -374,15 +387,39 @@ export class BaseIterationRunner implements RunView {
       );
     }
     this.#busy = what;
+    return await this.#held(async () => {
+      try {
+        return await work();
+      } finally {
+        await this.#context.engine.rest();
+        this.#busy = undefined;
+      }
+    });
+  }
+
+  /** Runs `work` with what the run is made of, which is not freed before it has ended. */
+  async #held<T>(work: () => Promise<T>): Promise<T> {
+    this.#refuseDisposed();
+    this.#holders++;
     try {
       return await work();
+    } catch (error) {
+      throw this.#reasonOf(error);
     } finally {
-      await this.#context.engine.rest();
-      this.#busy = undefined;
+      if (--this.#holders === 0 && this.#disposed) this.#free();
     }
   }
 
-  #refuseDisposed(): void {
-    if (this.#disposed) throw new ConfigError("", "the run has been disposed");
+  /** Why a call fails with `error`: workers that were disposed of say so in their own way. */
+  #reasonOf(error: unknown): unknown {
+    return this.#disposed && error instanceof WorkerError ? disposal() : error;
   }
+
+  #refuseDisposed(): void {
+    if (this.#disposed) throw disposal();
+  }
+}
+
+function disposal(): ConfigError {
+  return new ConfigError("", "the run has been disposed");
 }

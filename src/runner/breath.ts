@@ -11,6 +11,8 @@ class Interrupted extends Error {}
 export class Breath {
   /** Whether the process was told to end, as against a program that called `stop`. */
   signalled = false;
+  /** Why what is under way is to end here. */
+  over: Error | undefined;
   readonly #clock: Clock;
   #last = 0;
 
@@ -18,12 +20,17 @@ export class Breath {
     this.#clock = clock;
   }
 
-  /** Gives the event loop a turn if the last one is some time ago. */
+  /**
+   * Gives the event loop a turn if the last one is some time ago.
+   *
+   * @throws What is {@link over}.
+   */
   async take(): Promise<void> {
-    const now = this.#clock.now();
-    if (now - this.#last < YIELD_AFTER_MS) return;
-    await macrotask();
-    this.#last = this.#clock.now();
+    if (this.#clock.now() - this.#last >= YIELD_AFTER_MS) {
+      await macrotask();
+      this.#last = this.#clock.now();
+    }
+    if (this.over !== undefined) throw this.over;
   }
 
   /** The same; what can be made up for is broken off by a signal. */

@@ -1,10 +1,12 @@
 /**
- * What callbacks may hook into. A hook that changes a value returns it; the others return nothing.
+ * What callbacks may hook into. A hook that changes a value returns it, or nothing, which keeps it as
+ * it was; the others return nothing.
  * When each is called, on a stop, an error and a resume too, is a table in ARCHITECTURE.md.
  */
 import type { HostBatch } from "../data/dataset.ts";
 import type { LossResult } from "../loss/loss.ts";
 import type * as tf from "../tensor/tf.ts";
+import { changed } from "./hook_values.ts";
 import type { RunView } from "./run_view.ts";
 import type { FinishReason, Summary } from "./state.ts";
 
@@ -56,18 +58,18 @@ export interface Callback {
   setup?(run: RunView): Done;
   trainStart?(run: RunView): Done;
   iterationStart?(run: RunView): Done;
-  batch?(batch: HostBatch, run: RunView): HostBatch;
-  output?(value: OutputValue, context: TapeContext): OutputValue;
-  loss?(value: LossResult, context: TapeContext): LossResult;
-  gradients?(value: GradientValue, run: RunView): GradientValue;
+  batch?(batch: HostBatch, run: RunView): HostBatch | void;
+  output?(value: OutputValue, context: TapeContext): OutputValue | void;
+  loss?(value: LossResult, context: TapeContext): LossResult | void;
+  gradients?(value: GradientValue, run: RunView): GradientValue | void;
   /**
    * The same as `gradients`, with scale and norm on the device; runs in a tidy. On WebGPU it takes
    * the place of `gradients` if every callback that has one has the other; one that has this alone is
    * refused.
    */
-  deviceGradients?(value: DeviceGradientValue, run: RunView): DeviceGradientValue;
+  deviceGradients?(value: DeviceGradientValue, run: RunView): DeviceGradientValue | void;
   updateEnd?(run: RunView): Done;
-  values?(phase: Phase, values: Values, run: RunView): Values;
+  values?(phase: Phase, values: Values, run: RunView): Values | void;
   log?(phase: Phase, iteration: number, values: Values, run: RunView): Done;
   evaluationStart?(run: RunView): Done;
   evaluationEnd?(run: RunView): Done;
@@ -153,7 +155,9 @@ export class Hooks {
   /** Offers a record's values to the callbacks, then has it written. */
   async record(phase: Phase, values: Values, run: RunView): Promise<void> {
     let record = values;
-    for (const callback of this.having("values")) record = callback.values(phase, record, run);
+    for (const callback of this.having("values")) {
+      record = changed(callback, "values", record, callback.values(phase, record, run));
+    }
     await this.emit("log", phase, run.state.iteration, record, run);
   }
 

@@ -8,6 +8,7 @@ import { metricSums as sumsOf } from "../metric/sums.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
+import { changed } from "./hook_values.ts";
 import type { Hooks, OutputValue } from "./hooks.ts";
 
 /** What a forward and backward pass needs. */
@@ -18,7 +19,7 @@ export interface PassParts {
   /** Metrics of training batches; empty when they are switched off. */
   readonly trainMetrics: readonly Metric[];
   readonly hooks: Hooks;
-  /** Called after every leaf: keeps the loop reachable, throws nothing. */
+  /** Called after every leaf: keeps the loop reachable; what it throws ends the pass. */
   breathe(): Promise<void>;
 }
 
@@ -91,9 +92,13 @@ function forwardLoss(
   const output = namedOutput(model.forward(flow.model, { training: true, random }));
   const context = { iteration, output };
   let value: OutputValue = { prediction: output.prediction, target: flow.target, mask: flow.mask };
-  for (const callback of hooks.having("output")) value = callback.output(value, context);
+  for (const callback of hooks.having("output")) {
+    value = changed(callback, "output", value, callback.output(value, context));
+  }
   let loss = lossOf(parts, output, value);
-  for (const callback of hooks.having("loss")) loss = callback.loss(loss, context);
+  for (const callback of hooks.having("loss")) {
+    loss = changed(callback, "loss", loss, callback.loss(loss, context));
+  }
   return { loss, value };
 }
 

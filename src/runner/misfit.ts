@@ -18,5 +18,6 @@ export function misfit(path: string, what: string, error: Error, batch: HostBatc
   return new ConfigError(
     path,
     `${what}: ${error.message.split("\n")[0]} (${shapes.join(", ")})`,
+    { cause: error },
   );
 }

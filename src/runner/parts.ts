@@ -2,6 +2,7 @@
 import type { CheckpointDirectory } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
 import type { Clock } from "../core/clock.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { DataSplits } from "../data/dataset.ts";
 import type { DataLoader, Loader } from "../data/loader.ts";
 import type { Loss } from "../loss/loss.ts";
@@ -52,6 +53,20 @@ export interface RunParts {
   readonly persistent: boolean;
   readonly output: Output;
   readonly clock: Clock;
+}
+
+/**
+ * Refuses an optimizer that asks for one loss again and again (LBFGS), in process as in workers.
+ *
+ * @throws {ConfigError} If it is one.
+ */
+export function refuseManySteps(optimizer: Optimizer, name = "the optimizer"): void {
+  if (!optimizer.needsClosure || optimizer.perturbs) return;
+  throw new ConfigError(
+    "optimizer.type",
+    `${name} needs step(closure) and one loss for many steps, which a run over batches does not ` +
+      "have, with workers or without",
+  );
 }
 
 /** Frees a model by its own means, or its variables. */

@@ -16,7 +16,10 @@ export async function perturbedGradient(
 ): Promise<PassGradient> {
   const buffers = Object.values(model.buffers ?? {});
   const before = buffers.map((buffer) => tf.clone(buffer));
-  const first = await pass();
+  const first = await pass().catch((error) => {
+    tf.dispose(before);
+    throw error;
+  });
   const totals = await first.read();
   if (!totals.finite) {
     tf.dispose(before);

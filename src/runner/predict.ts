@@ -40,19 +40,15 @@ export async function predict(
   const batch = await hostFields(inputs, parts.data);
   const rows = batch.inputs.shape[0];
   const slices: Record<string, tf.Tensor>[] = [];
-  for (let start = 0; start < rows; start += parts.batchSize) {
-    const slice = sliceBatch(batch, start, Math.min(rows, start + parts.batchSize));
-    try {
-      slices.push(tf.tidy(() => {
-        const fields = parts.task.prepare(toTensors(slice));
-        const output = namedOutput(parts.model.forward(fields, { training: false, random }));
-        return parts.task.answer(output, fields);
-      }));
-    } catch (error) {
-      slices.forEach((named) => tf.dispose(Object.values(named)));
-      throw isMisfit(error) ? misfit("inputs", "do not fit the model", error, slice) : error;
+  try {
+    for (let start = 0; start < rows; start += parts.batchSize) {
+      const slice = sliceBatch(batch, start, Math.min(rows, start + parts.batchSize));
+      slices.push(answer(parts, slice, random));
+      await parts.breathe();
     }
-    await parts.breathe();
+  } catch (error) {
+    slices.forEach((named) => tf.dispose(Object.values(named)));
+    throw error;
   }
   if (slices.length === 1) return slices[0];
   const out: Record<string, tf.Tensor> = {};
@@ -63,6 +59,23 @@ export async function predict(
   }
   slices.forEach((slice) => tf.dispose(Object.values(slice)));
   return out;
+}
+
+/** What the model answers for some rows. */
+function answer(
+  { model, task }: PredictParts,
+  slice: HostBatch,
+  random: RandomStream,
+): Record<string, tf.Tensor> {
+  try {
+    return tf.tidy(() => {
+      const fields = task.prepare(toTensors(slice));
+      const output = namedOutput(model.forward(fields, { training: false, random }));
+      return task.answer(output, fields);
+    });
+  } catch (error) {
+    throw isMisfit(error) ? misfit("inputs", "do not fit the model", error, slice) : error;
+  }
 }
 
 /**

@@ -17,6 +17,7 @@ import type { RunContext } from "./context.ts";
 import { type Evaluations, isTested } from "./evaluations.ts";
 import type { GradientTask, IterationGradient } from "./engine.ts";
 import { sealGradients, type Totals } from "./gradients.ts";
+import { changed } from "./hook_values.ts";
 import { leafBounds } from "./leaves.ts";
 import type { FinishReason } from "./state.ts";
 import { TrainingBatches } from "./training_batches.ts";
@@ -116,7 +117,9 @@ export class TrainingLoop {
     const begin = clock.now();
     let batch = await this.#batches.load(position - 1);
     const waited = clock.now() - begin;
-    for (const callback of hooks.having("batch")) batch = callback.batch(batch, run);
+    for (const callback of hooks.having("batch")) {
+      batch = changed(callback, "batch", batch, callback.batch(batch, run));
+    }
 
     const rows = rowsOf(batch);
     if (rows === 0) throw new DataError("a batch must have at least one row, received none");

@@ -3,6 +3,7 @@ import * as tf from "../tensor/tf.ts";
 import type { IterationGradient } from "./engine.ts";
 import type { DeviceTotals, Totals } from "./gradients.ts";
 import type { DeviceGradientValue, GradientValue, Hooks } from "./hooks.ts";
+import { changed } from "./hook_values.ts";
 import type { RunView } from "./run_view.ts";
 
 /**
@@ -32,7 +33,8 @@ function updateOnDevice(
   tf.tidy(() => {
     let value: DeviceGradientValue = { grads, ...onDevice.factors() };
     for (const callback of hooks.having("deviceGradients")) {
-      const next = callback.deviceGradients(value, run);
+      const returned = callback.deviceGradients(value, run);
+      const next = changed(callback, "deviceGradients", value, returned);
       const sameNorm = next.grads === value.grads && next.scale === value.scale;
       value = sameNorm ? next : { ...next, norm: undefined };
     }
@@ -49,13 +51,16 @@ export async function update(
 ): Promise<void> {
   const { grads } = gradient;
   let value: GradientValue = { grads, scale, norm };
-  for (const callback of hooks.having("gradients")) {
-    const next = callback.gradients(value, run);
-    if (value.grads !== grads && next.grads !== value.grads) {
-      tf.dispose(Object.values(value.grads));
+  try {
+    for (const callback of hooks.having("gradients")) {
+      const next = changed(callback, "gradients", value, callback.gradients(value, run));
+      if (value.grads !== grads && next.grads !== value.grads) {
+        tf.dispose(Object.values(value.grads));
+      }
+      value = { ...next, norm: next.grads === grads ? norm * (next.scale / scale) : undefined };
     }
-    value = { ...next, norm: next.grads === grads ? norm * (next.scale / scale) : undefined };
+    await gradient.apply(value);
+  } finally {
+    if (value.grads !== grads) tf.dispose(Object.values(value.grads));
   }
-  await gradient.apply(value);
-  if (value.grads !== grads) tf.dispose(Object.values(value.grads));
 }

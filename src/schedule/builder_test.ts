@@ -234,7 +234,7 @@ test("options that torch would divide by, or that contradict each other, are ref
     ],
     ["LinearLR", { start_factor: 0 }, /start_factor: must be a number > 0 and <= 1, received 0$/],
     ["LinearLR", { end_factor: 1.5 }, /end_factor: must be a number in \[0, 1\], received 1\.5$/],
-    ["CosineAnnealingLR", { T_max: 0 }, /T_max: must be a number > 0, received 0$/],
+    ["CosineAnnealingLR", { T_max: 0 }, /T_max: must be a number > 0, or "auto", received 0$/],
     ["CosineAnnealingLR", { T_max: "auto" }, /T_max: is "auto", which a run replaces/],
     ["CosineAnnealingWarmRestarts", { T_0: 0 }, /T_0: must be an integer >= 1, received 0$/],
     ["CosineAnnealingWarmRestarts", { T_0: 2, T_mult: 1.5 }, /T_mult: must be an integer >= 1/],

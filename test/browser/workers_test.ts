@@ -136,7 +136,7 @@ describe("workers in a page", {
       );
       assert.deepEqual({ ...ended, lines: [] }, { ...whole, workers: 2 });
 
-      const imports = ["../unruly_model.js"];
+      const imports = [new URL("../unruly_model.js", page.url()).href];
       const unruly = (fault: string) => ({
         model: { type: "Unruly", params: { inputLength: 24, outputLength: 6, fault } },
       });

@@ -138,7 +138,15 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   ["a horizon twice", { test: { horizons: [1, 1] } }, /^test\.horizons\[1\]: must not repeat/],
   // Numbers that do not go together.
   ["shards > batch", { shards: 9 }, /^shards: must be at most train\.batchSize \(8\), received 9$/],
-  ["no worker", { workers: 0 }, /^workers: must be an integer >= 1, received 0$/],
+  ["no worker", { workers: 0 }, /^workers: must be an integer >= 1 or "auto", received 0$/],
+  ["no iteration to try", {
+    train: { iterations: 5, fastDevRun: 0 },
+  }, /^train\.fastDevRun: must be true, false or an integer >= 1, received 0$/],
+  [
+    "workers > batch",
+    { workers: 1000 },
+    /^workers: must be at most train\.batchSize \(8\) unless shards is given, received 1000$/,
+  ],
   [
     "horizon beyond the target",
     { test: { horizons: [5] } },
@@ -372,6 +380,16 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
     "values",
     array({ channels: 3 }),
     /^data\.params\.values: must have a multiple of channels = 3 values, received 320$/,
+  ],
+  [
+    "values of another class",
+    array({ values: new Int32Array(320) }),
+    /^data\.params\.values: must be a Float32Array, .* received an Int32Array of length 320$/,
+  ],
+  [
+    "values in an object",
+    array({ values: { data: new Float32Array(320) } }),
+    /^data\.params\.values: must be .*, received \{"data":"a Float32Array of length 320"\}$/,
   ],
   ["season", array({ season: 500 }), /^data\.params\.season: must be at most 112, .*received 500$/],
   [

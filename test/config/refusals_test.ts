@@ -140,6 +140,21 @@ const rows: [what: string, config: RunConfig, message: RegExp][] = [
     /^callbacks\[0\]: Own has no hook "on_train_start"; did you mean 'trainStart'\?$/,
   ],
   [
+    "a callback without a name",
+    linearConfig({ callbacks: ["ProgressBar", { updateEnd() {} }] }),
+    /^callbacks\[1\]\.name: is required: must be a non-empty string that no other callback has$/,
+  ],
+  [
+    "a callback whose name is empty",
+    linearConfig({ callbacks: [{ name: "", updateEnd() {} }] }),
+    /^callbacks\[0\]\.name: must be a non-empty string that no other callback has, received ""$/,
+  ],
+  [
+    "a function that makes no callback",
+    linearConfig({ callbacks: [{ type: () => null }] }),
+    /^callbacks\[0\]: must be a callback with a name, received null$/,
+  ],
+  [
     "a short hook in another case",
     linearConfig({ callbacks: [{ type: () => hooked({ setUp() {} }) }] }),
     /^callbacks\[0\]: Own has no hook "setUp"; did you mean 'setup'\?$/,
@@ -181,6 +196,14 @@ const options: [object, RegExp][] = [
   ],
   [{ output: {} }, /^options\.output: must be an object with line\(\), received \{\}$/],
   [{ imports: "x.ts" }, /^options\.imports: must be an array of module specifiers, rec.* "x\.ts"$/],
+  [
+    { imports: ["file:///x.js", "./x.js"] },
+    /^options\.imports\[1\]: must not be relative: .*; pass new URL\("\.\/x\.js", import\.meta\.url\)\.href, received "\.\/x\.js"$/,
+  ],
+  [
+    { imports: [new URL("file:///x.js")] },
+    /^options\.imports\[0\]: must be a module specifier \(of a URL: its href\), received "file:\/\/\/x\.js"$/,
+  ],
 ];
 
 test("create refuses options that it does not know", async () => {

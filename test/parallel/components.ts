@@ -139,6 +139,26 @@ registerModel<{ late?: number; frozen?: boolean; more?: number }>(
   },
 );
 
+/** Fails in a leaf of an iteration, at once or when nobody looks any more. */
+registerCallback("FailsLater", ({ iteration: bad, way }): Callback => ({
+  name: "FailsLater",
+  loss(_, { iteration }) {
+    if (iteration !== bad) return;
+    const fail = (): never => {
+      throw new RangeError(`it fails ${way}\nin two lines`);
+    };
+    if (way === "at once") fail();
+    if (way === "in a promise") Promise.resolve().then(fail);
+    if (way === "in a timer") setTimeout(fail);
+  },
+}));
+
+/** Has one hook, which returns always the same. */
+registerCallback("Returns", ({ hook, value }) => ({
+  name: "Returns",
+  [String(hook)]: () => value,
+}));
+
 /** Every leaf of some iterations takes so many ms. */
 registerCallback("SlowLeaves", (params) => ({
   name: "SlowLeaves",

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { here, launch } from "../durability/processes.ts";
 import { withFolder } from "../support/runs.ts";
 
-const disposed = "WorkerError: the run has been disposed";
+const disposed = "ConfigError: the run has been disposed";
 const expected: Record<string, string> = {
   "not trained": "",
   "starting": disposed,

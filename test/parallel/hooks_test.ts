@@ -272,6 +272,28 @@ test("gradients that a callback has kept are refused after the update, with work
   }
 });
 
+const answers: [hook: string, value: unknown, message: string][] = [
+  ["output", 3, "{ prediction, target, mask } or nothing, received 3"],
+  ["loss", { count: 3 }, '{ sum, count } with a scalar sum or nothing, received {"count":3}'],
+  ["gradients", null, "{ grads, scale } or nothing, received null"],
+];
+
+for (const [hook, value, rule] of answers) {
+  test(`a ${hook} hook may return nothing, and not just anything, with workers and without`, async () => {
+    const params = { hook, value };
+    for (const workers of [1, 2]) {
+      const config = partsConfig({ workers, callbacks: [{ type: "Returns", params }] });
+      await assert.rejects(runOf(config), {
+        name: "ConfigError",
+        message: `callbacks: "Returns".${hook} must return ${rule}`,
+      });
+    }
+    const silent = (workers: number) =>
+      partsConfig({ workers, callbacks: [{ type: "Returns", params: { hook } }] });
+    assertSame(await runOf(silent(1)), await runOf(silent(2)), "2 workers");
+  });
+}
+
 test("a rollback goes back to the same state", async () => {
   const config = (workers: number) => ({
     ...partsConfig({

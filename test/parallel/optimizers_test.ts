@@ -67,7 +67,7 @@ const refused: [title: string, overrides: Overrides, message: RegExp][] = [
   [
     "LBFGS",
     { optimizer: { type: "LBFGS" } },
-    /^[^\n]*step\(closure\)[^\n]*$|^workers: must be 1[^\n]*$/,
+    /^optimizer\.type: LBFGS needs step\(closure\) .* have, with workers or without$/,
   ],
 ];
 

@@ -90,7 +90,7 @@ const rows: [what: string, overrides: Overrides, message: string][] = [
     { optimizer: { type: "SelfMade", params: { lr: 0.1 } } },
     "workers: must be 1 for SelfMade, which makes its updates itself: workers make those of rules",
   ],
-  ["no workers", { workers: 0 }, "workers: must be an integer >= 1, received 0"],
+  ["no workers", { workers: 0 }, 'workers: must be an integer >= 1 or "auto", received 0'],
   [
     "part of a worker",
     { workers: 1.5 },

@@ -138,7 +138,7 @@ test("a run that is disposed of while it trains leaves no tensor", async () => {
     const config = linear(2, {}, { train: { iterations: 1e6 }, checkpoint: false });
     const options = { imports, output: new Lines(), store: new MemoryStore() };
     const run = await IterationRunner.create(config, options);
-    const training = assert.rejects(run.train(), /^WorkerError: the run has been disposed$/);
+    const training = assert.rejects(run.train(), /^ConfigError: the run has been disposed$/);
     while (run.state.iteration < 3) await new Promise((resolve) => setTimeout(resolve, 5));
     run.dispose();
     await training;

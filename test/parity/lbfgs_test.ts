@@ -119,7 +119,7 @@ test("LBFGS skips absent gradients, maximizes, and refuses what it cannot do", a
     [
       sgd,
       () => ({ value: 0, grads: { a: new Float64Array(2) } }),
-      /^ConfigError: gradients\.a: must be a tensor, received a Float64Array$/,
+      /^ConfigError: gradients\.a: must be a tensor, received a Float64Array of length 2$/,
     ],
     [
       fresh,

@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { type Callback, IterationRunner, tf } from "../../mod.ts";
+import { changed } from "../../src/runner/hook_values.ts";
 import { assertClose } from "../support/close.ts";
 import { Lines, type Overrides } from "../support/runs.ts";
 import { linear, linearConfig, observe, plain, regression } from "./support.ts";
@@ -263,5 +264,96 @@ test("AuxiliaryLoss names an output that is not there", async () => {
   await assert.rejects(IterationRunner.create(config, { output: new Lines() }), {
     name: "ConfigError",
     message,
+  });
+});
+
+const everyHook = ["batch", "output", "loss", "gradients", "values"] as const;
+
+test("a hook that returns nothing keeps the value as it was", async () => {
+  const called = new Set<string>();
+  const hooks = everyHook.map((hook) => [hook, () => void called.add(hook)]);
+  const silent = { name: "Silent", ...Object.fromEntries(hooks) } as Callback;
+  assertClose(await step({ callbacks: [silent] }), minus(plainGradient), 1e-6);
+  assert.deepEqual([...called].sort(), [...everyHook].sort());
+  // Between two that change it.
+  const halve: Callback = { name: "Halve", gradients: (v) => ({ ...v, scale: v.scale / 2 }) };
+  const callbacks = [halve, silent, { ...halve, name: "Again" }];
+  assertClose(await step({ callbacks }), minus(plainGradient, 0.25), 1e-6);
+});
+
+const batchRule = "a batch, { data, shape, dtype } by field name,";
+const refused: [hook: typeof everyHook[number], returned: () => unknown, rule: string][] = [
+  ["batch", () => null, `${batchRule} or nothing, received null`],
+  ["batch", () => 3, `${batchRule} or nothing, received 3`],
+  ["batch", () => [1], `${batchRule} or nothing, received [1]`],
+  ["batch", () => ({ inputs: [1] }), `${batchRule} or nothing, received {"inputs":[1]}`],
+  ["batch", () => Promise.resolve({}), `${batchRule} or nothing, received a Promise`],
+  ["output", () => null, "{ prediction, target, mask } or nothing, received null"],
+  [
+    "output",
+    () => tf.scalar(1),
+    "{ prediction, target, mask } or nothing, received a Tensor",
+  ],
+  [
+    "output",
+    () => ({ prediction: tf.scalar(1) }),
+    '{ prediction, target, mask } or nothing, received {"prediction":"a Tensor"}',
+  ],
+  ["loss", () => 3, "{ sum, count } with a scalar sum or nothing, received 3"],
+  [
+    "loss",
+    () => tf.scalar(1),
+    "{ sum, count } with a scalar sum or nothing, received a Tensor",
+  ],
+  [
+    "loss",
+    () => ({ sum: tf.scalar(1) }),
+    '{ sum, count } with a scalar sum or nothing, received {"sum":"a Tensor"}',
+  ],
+  [
+    "loss",
+    () => ({ sum: tf.ones([2]), count: 2 }),
+    '{ sum, count } with a scalar sum or nothing, received {"sum":"a Tensor","count":2}',
+  ],
+  ["gradients", () => 3, "{ grads, scale } or nothing, received 3"],
+  ["gradients", () => null, "{ grads, scale } or nothing, received null"],
+  ["gradients", () => ({ scale: 1 }), '{ grads, scale } or nothing, received {"scale":1}'],
+  ["gradients", () => ({ grads: {} }), '{ grads, scale } or nothing, received {"grads":{}}'],
+  ["gradients", () => Promise.resolve(), "{ grads, scale } or nothing, received a Promise"],
+  ["values", () => null, "numbers by name or nothing, received null"],
+  ["values", () => ({ loss: "1" }), 'numbers by name or nothing, received {"loss":"1"}'],
+];
+
+for (const [hook, returned, rule] of refused) {
+  test(`${hook}: what is no such value is refused in a line: ${rule}`, async () => {
+    const before = tf.memory().numTensors;
+    // Made before the pass, which would free it.
+    const value = returned();
+    const callback = { name: "Odd", [hook]: () => value };
+    const double: Callback = {
+      name: "Double",
+      gradients: (v) => ({ ...v, grads: { bias: tf.mul(v.grads.bias, 2) } }),
+    };
+    await assert.rejects(step({ callbacks: [double, callback] as never }), {
+      name: "ConfigError",
+      message: `callbacks: "Odd".${hook} must return ${rule}`,
+    });
+    tf.dispose(value as tf.TensorContainer);
+    assert.equal(tf.memory().numTensors, before);
+  });
+}
+
+test("deviceGradients: the value of another device or nothing", () => {
+  const odd = { name: "Odd" };
+  const value = { grads: {}, scale: 2 };
+  assert.equal(changed(odd, "deviceGradients", value, undefined), value);
+  const scale = tf.scalar(3);
+  const other: { grads: object; scale: number | tf.Scalar } = { grads: {}, scale };
+  assert.equal(changed<typeof other>(odd, "deviceGradients", value, other), other);
+  scale.dispose();
+  assert.throws(() => changed<unknown>(odd, "deviceGradients", value, { grads: scale, scale: 1 }), {
+    name: "ConfigError",
+    message: 'callbacks: "Odd".deviceGradients must return { grads, scale } or nothing, ' +
+      'received {"grads":"a Tensor","scale":1}',
   });
 });

@@ -139,7 +139,7 @@ test("SAM in a run makes the update of a loop by hand", async () => {
 test("LBFGS is refused by a run in one line", async () => {
   await assert.rejects(
     IterationRunner.create(smallConfig({ optimizer: { type: "LBFGS" } }), { output: new Lines() }),
-    /^ConfigError: optimizer\.type: needs step\(closure\) and one loss for many steps, which a run/,
+    /^ConfigError: optimizer\.type: LBFGS needs step\(closure\) and one loss for many steps, which a run/,
   );
 });
 

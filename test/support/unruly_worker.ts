@@ -40,6 +40,11 @@ export class UnrulyWorker {
     });
     return this.never();
   }
+  /** Rejects a promise that nobody looks at. */
+  neglect(): Promise<never> {
+    Promise.reject(new RangeError("first line\nsecond line"));
+    return this.never();
+  }
 }
 
 exposeWorker(new UnrulyWorker());

@@ -1,7 +1,7 @@
 /** Callbacks by name. */
 import { readPlainComponent } from "../../core/component.ts";
 import { ConfigError, editDistance, show } from "../../core/errors.ts";
-import type { z } from "../../core/options.ts";
+import { join, type z } from "../../core/options.ts";
 import { type Factory, fold, make, type Registered, Registry } from "../../core/registry.ts";
 import { type Callback, hookNames } from "../hooks.ts";
 import { AuxiliaryLoss, auxiliaryLossOptions } from "./auxiliary_loss.ts";
@@ -65,9 +65,7 @@ export async function buildCallbacks(
   for (const [i, item] of list.entries()) {
     const at = `${path}[${i}]`;
     const callback = await buildCallback(item, at);
-    if (typeof callback?.name !== "string" || callback.name === "") {
-      throw new ConfigError(at, `must be a callback with a name, received ${show(callback)}`);
-    }
+    refuseNameless(callback, at);
     if (built.some((other) => other.name === callback.name)) {
       throw new ConfigError(
         at,
@@ -78,6 +76,19 @@ export async function buildCallbacks(
     built.push(callback);
   }
   return built;
+}
+
+function refuseNameless(callback: unknown, path: string): void {
+  if (callback === null || typeof callback !== "object") {
+    throw new ConfigError(path, `must be a callback with a name, received ${show(callback)}`);
+  }
+  const { name } = callback as { name?: unknown };
+  if (typeof name === "string" && name !== "") return;
+  const rule = "must be a non-empty string that no other callback has";
+  throw new ConfigError(
+    join(path, "name"),
+    name === undefined ? `is required: ${rule}` : `${rule}, received ${show(name)}`,
+  );
 }
 
 /** A method that goes by nearly the name of a hook would never be called. */
