@@ -171,9 +171,10 @@ async function roundsOf(
 
 async function cost(): Promise<void> {
   say(
-    "| parameters | iteration, ms | load | compute | barrier | reduce | update | reduction, GB/s | copy, GB/s |",
+    "| parameters | iteration, ms | load | compute | barrier | reduce | update | reduction, GB/s | " +
+      "copy, GB/s | the same arrays again |",
   );
-  say("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+  say(`|${" ---: |".repeat(10)}`);
   for (const size of [10_000, 1_000_000, 10_000_000]) {
     const laps: Record<string, number>[] = [];
     const config = configOf(
@@ -202,18 +203,33 @@ async function cost(): Promise<void> {
     say(
       `| ${size} | ` + ["iterationMs", "loadMs", "computeMs", "barrierMs", "reduceMs", "updateMs"]
         .map((name) => of(name).toFixed(2)).join(" | ") +
-        ` | ${bandwidth.toFixed(1)} | ${copyBandwidth(size).toFixed(1)} |`,
+        ` | ${bandwidth.toFixed(1)} | ${copyBandwidth(size, TOUCHED).toFixed(1)}` +
+        ` | ${copyBandwidth(size, 2).toFixed(1)} |`,
     );
   }
 }
 
-/** Bytes read and written a second by a plain copy of as many elements in shared memory, in GB/s. */
-function copyBandwidth(size: number): number {
-  const [from, to] = [0, 1].map(() => new Float32Array(new SharedArrayBuffer(4 * size)));
+/**
+ * Arrays as large as the parameters that an iteration of 2 workers reads and writes, with AdamW: both
+ * sides of parameters and state, 2 chunks, and parameters and gradient in each worker.
+ */
+const TOUCHED = 12;
+
+/**
+ * Bytes read and written a second by a plain copy of as many elements in shared memory, in GB/s.
+ *
+ * @param arrays How many take turns; with few of them what is copied is in the cache.
+ */
+function copyBandwidth(size: number, arrays: number): number {
+  const all = Array.from(
+    { length: arrays },
+    () => new Float32Array(new SharedArrayBuffer(4 * size)).fill(1),
+  );
   const repeats = Math.max(1, Math.round(1e7 / size));
+  let turn = 0;
   const times = Array.from({ length: 9 }, () => {
     const begin = performance.now();
-    for (let i = 0; i < repeats; i++) to.set(from);
+    for (let i = 0; i < repeats; i++, turn += 2) all[(turn + 1) % arrays].set(all[turn % arrays]);
     return (performance.now() - begin) / repeats;
   });
   return 2 * 4 * size / (median(times) * 1e6);
