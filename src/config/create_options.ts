@@ -2,6 +2,7 @@
 import type { Store } from "../checkpoint/store.ts";
 import type { Clock } from "../core/clock.ts";
 import { show } from "../core/errors.ts";
+import { baseUrl } from "../core/host.ts";
 import { list, object, oneOf, parseOptions, text, z } from "../core/options.ts";
 import type { Output } from "../report/console.ts";
 
@@ -55,6 +56,8 @@ const specifier = z.string({ error: SPECIFIER }).min(1, { error: SPECIFIER })
       `pass new URL(${show(input)}, import.meta.url).href, received ${show(input)}`,
   });
 
+const isUrl = (text: string): boolean => text !== "" && URL.canParse(text, baseUrl());
+
 const schema = object({
   imports: list(specifier, "must be an array of module specifiers").optional(),
   baseDirectory: z.string({ error: "must be a folder" }).optional(),
@@ -62,7 +65,9 @@ const schema = object({
   store: has<Store>("append").optional(),
   output: has<Output>("line").optional(),
   clock: has<Clock>("now").optional(),
-  workerUrl: z.union([z.string(), z.instanceof(URL)], { error: "must be a URL" }).optional(),
+  workerUrl: z.union([z.string().refine(isUrl), z.instanceof(URL)], {
+    error: "must be a URL, absolute or relative to the page or the working directory",
+  }).optional(),
   wasmPath: text().optional(),
 });
 

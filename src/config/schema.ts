@@ -220,6 +220,9 @@ const evaluation = {
   limitBatches: integer(1).optional(),
 };
 
+/** Beyond it threads fill the memory before they compute. */
+export const MOST_WORKERS = 256;
+
 /** The schema of a run config. */
 export const runConfigSchema: z.ZodObject = object({
   $schema: text().optional().describe("Where an editor finds this schema"),
@@ -232,8 +235,11 @@ export const runConfigSchema: z.ZodObject = object({
   ),
   backend: oneOf(["auto", "webgpu", "wasm", "cpu"]).default("auto"),
   deterministic: flag().default(false).describe("The same bits in every runtime"),
-  workers: either('must be an integer >= 1 or "auto"', integer(1), oneOf(["auto"])).default(1)
-    .describe("Threads that compute; auto: as many as there are cores"),
+  workers: either(
+    `must be an integer from 1 to ${MOST_WORKERS} or "auto"`,
+    integer(1).max(MOST_WORKERS, { abort: true }),
+    oneOf(["auto"]),
+  ).default(1).describe("Threads that compute; auto: as many as there are cores"),
   maxWorkerRestarts: integer(0).default(3).describe(
     "How often workers that were lost may be replaced",
   ),
@@ -334,7 +340,7 @@ export function defineConfig(config: RunConfig): RunConfig {
  * @throws {ConfigError} At the first fault: path, rule, value.
  */
 export function resolveConfig(config: unknown): ResolvedConfig {
-  refusePrototypes(config, "");
+  refuseOutlandish(config, "");
   const resolved = parseOptions(
     runConfigSchema,
     withPlainComponents(config),
@@ -359,14 +365,17 @@ const MAX_DEPTH = 100;
 
 /**
  * JSON can hold the key `__proto__`, which no component expects; it is refused wherever it stands. So
- * is what is nested without end.
+ * is what is nested without end, and what JSON cannot hold and no component takes.
  */
-function refusePrototypes(value: unknown, path: string, depth = 0): void {
+function refuseOutlandish(value: unknown, path: string, depth = 0): void {
   if (depth > MAX_DEPTH) {
     throw new ConfigError("", `a config must have at most ${MAX_DEPTH} levels, received more`);
   }
+  if (typeof value === "bigint" || typeof value === "symbol") {
+    throw new ConfigError(path, `must not be a ${typeof value}, received ${show(value)}`);
+  }
   if (Array.isArray(value)) {
-    value.forEach((item, i) => refusePrototypes(item, join(path, i), depth + 1));
+    value.forEach((item, i) => refuseOutlandish(item, join(path, i), depth + 1));
   } else if (isObject(value) && !ArrayBuffer.isView(value) && !isProgramObject(value)) {
     for (const [key, item] of Object.entries(value)) {
       if (key === "__proto__") {
@@ -375,7 +384,7 @@ function refusePrototypes(value: unknown, path: string, depth = 0): void {
           `must not stand in a config, received ${show(item)}`,
         );
       }
-      refusePrototypes(item, join(path, key), depth + 1);
+      refuseOutlandish(item, join(path, key), depth + 1);
     }
   }
 }
@@ -392,9 +401,16 @@ function withPlainComponents(config: unknown): unknown {
     if (COMPONENT_LISTS.includes(key) && Array.isArray(value)) {
       out[key] = value.map((item, i) => {
         const at = join(key, i);
-        return isObject(item) && !isProgramObject(item)
-          ? parseOptions(component, plainComponent(item, at), at)
-          : item;
+        if (!isObject(item) || isProgramObject(item)) return item;
+        if (key === "callbacks" && Object.keys(item).join() === "name") {
+          throw new ConfigError(
+            at,
+            `must be { type, params }, or a callback with at least one hook, received ${
+              show(item)
+            }`,
+          );
+        }
+        return parseOptions(component, plainComponent(item, at), at);
       });
     }
   }

@@ -11,7 +11,7 @@ import type { Output } from "../report/console.ts";
 import type { Callback } from "../runner/hooks.ts";
 import type { RunParts } from "../runner/parts.ts";
 import type { CreateOptions } from "./create_options.ts";
-import type { ResolvedConfig } from "./schema.ts";
+import { MOST_WORKERS, type ResolvedConfig } from "./schema.ts";
 
 /**
  * How many workers compute: those of the config, or as many as there are cores (one on WebGPU, which
@@ -19,7 +19,8 @@ import type { ResolvedConfig } from "./schema.ts";
  */
 export function workersOf(config: ResolvedConfig, backend: string, output: Output): number {
   const { workers } = config;
-  const wanted = workers === "auto" ? backend === "webgpu" ? 1 : cores() : workers;
+  const all = backend === "webgpu" ? 1 : Math.min(cores(), MOST_WORKERS);
+  const wanted = workers === "auto" ? all : workers;
   if (wanted === 1 || hasSharedMemory()) return wanted;
   output.line(
     `workers: ${wanted} need shared memory, which this page does not have without cross-origin ` +

@@ -38,7 +38,7 @@ export class ForecastingSplits implements DataSplits {
   readonly nullValue?: number;
   readonly series: SeriesForm;
   readonly identity: string;
-  readonly naive?: DataSplits["naive"];
+  readonly naive?: NonNullable<DataSplits["naive"]>;
 
   constructor(series: Series, options: ForecastingSettings, path: string) {
     const { channels, targetChannels } = series;

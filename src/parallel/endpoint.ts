@@ -67,6 +67,8 @@ export function sendNews(): void {
  */
 export function exposeWorker(object: object): void {
   tellOfFaults(send);
+  // Its module is loaded: what fails from here on is something else.
+  send(NEWS);
   const end = line(send);
   const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(object));
   const isCall = ({ type, path }: { type?: unknown; path?: unknown }): boolean =>

@@ -40,9 +40,19 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
     return webThread(url, module, events);
   }
   const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
-  worker.on("message", events.message);
+  let isHeard = false;
+  worker.on("message", (data) => {
+    isHeard = true;
+    events.message(data);
+  });
   worker.on("messageerror", (error) => events.failed(oneLine(error), error));
-  worker.on("error", (error) => events.failed(oneLine(error), error));
+  worker.on("error", (error) => {
+    const reason = oneLine(error);
+    const { code = "" } = error as { code?: string };
+    // A full heap has a code of its own; else what fails before it says anything is the module.
+    const isModule = !isHeard && !code.startsWith("ERR_WORKER");
+    events.failed(isModule ? `${reason} (workerUrl names its module: ${module})` : reason, error);
+  });
   worker.on("exit", (code) => events.ended(`it exited with code ${code}`));
   return {
     tells: true,

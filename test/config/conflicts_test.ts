@@ -138,14 +138,38 @@ const rows: [what: string, overrides: Overrides, message: RegExp][] = [
   ["a horizon twice", { test: { horizons: [1, 1] } }, /^test\.horizons\[1\]: must not repeat/],
   // Numbers that do not go together.
   ["shards > batch", { shards: 9 }, /^shards: must be at most train\.batchSize \(8\), received 9$/],
-  ["no worker", { workers: 0 }, /^workers: must be an integer >= 1 or "auto", received 0$/],
+  [
+    "a big integer",
+    { model: { type: "Mlp", params: { hidden: 5n } } as never },
+    /^model\.params\.hidden: must not be a bigint, received 5n$/,
+  ],
+  [
+    "a symbol",
+    { metrics: [Symbol("x")] as never },
+    /^metrics\[0\]: must not be a symbol, received Symbol\(x\)$/,
+  ],
+  [
+    "too many workers",
+    { workers: 257, shards: 2 },
+    /^workers: must be an integer from 1 to 256 or "auto", received 257$/,
+  ],
+  [
+    "a callback without hooks",
+    { callbacks: [{ name: "Idle" }] as never },
+    /^callbacks\[0\]: must be \{ type, params \}, or a callback with at least one hook, received \{"name":"Idle"\}$/,
+  ],
+  [
+    "no worker",
+    { workers: 0 },
+    /^workers: must be an integer from 1 to 256 or "auto", received 0$/,
+  ],
   ["no iteration to try", {
     train: { iterations: 5, fastDevRun: 0 },
   }, /^train\.fastDevRun: must be true, false or an integer >= 1, received 0$/],
   [
     "workers > batch",
-    { workers: 1000 },
-    /^workers: must be at most train\.batchSize \(8\) unless shards is given, received 1000$/,
+    { workers: 200 },
+    /^workers: must be at most train\.batchSize \(8\) unless shards is given, received 200$/,
   ],
   [
     "horizon beyond the target",

@@ -90,13 +90,17 @@ const rows: [what: string, overrides: Overrides, message: string][] = [
     { optimizer: { type: "SelfMade", params: { lr: 0.1 } } },
     "workers: must be 1 for SelfMade, which makes its updates itself: workers make those of rules",
   ],
-  ["no workers", { workers: 0 }, 'workers: must be an integer >= 1 or "auto", received 0'],
+  ["no workers", { workers: 0 }, 'workers: must be an integer from 1 to 256 or "auto", received 0'],
   [
     "part of a worker",
     { workers: 1.5 },
-    'workers: must be an integer >= 1 or "auto", received 1.5',
+    'workers: must be an integer from 1 to 256 or "auto", received 1.5',
   ],
-  ["a word", { workers: "x" as never }, 'workers: must be an integer >= 1 or "auto", received "x"'],
+  [
+    "a word",
+    { workers: "x" as never },
+    'workers: must be an integer from 1 to 256 or "auto", received "x"',
+  ],
 ];
 
 async function create(overrides: Overrides): Promise<IterationRunner> {
