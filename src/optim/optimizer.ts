@@ -584,7 +584,7 @@ export class Optimizer extends tf.Optimizer {
     if (this.#holder === undefined || !this.#stale) return;
     const { tensors, meta: { numbers } } = this.#holder.fetch();
     const saved = byIndex({ tensors, meta: { numbers } }, this.paramGroups);
-    this.#states.load(readState(saved, this.#members));
+    this.#states.load(readState(saved, this.#members, this.paramGroups));
     this.#stale = false;
   }
 

@@ -61,9 +61,14 @@ export const ignoredOptions: readonly string[] = [
 /**
  * Checks `saved` against the groups.
  *
+ * @param live Options of the groups that are taken as they are, whatever `saved` says of them.
  * @throws {CheckpointError} If it belongs to another optimizer: other groups, slots or shapes.
  */
-export function readState(saved: SavedState, targets: readonly StateTarget[]): LoadedState {
+export function readState(
+  saved: SavedState,
+  targets: readonly StateTarget[],
+  live?: readonly Record<string, unknown>[],
+): LoadedState {
   if (!isObject(saved) || !isObject(saved.state) || !Array.isArray(saved.param_groups)) {
     throw new CheckpointError("optimizer state: must hold state and param_groups");
   }
@@ -85,7 +90,7 @@ export function readState(saved: SavedState, targets: readonly StateTarget[]): L
         `${where}: must have ${variables.size} params, received ${group.params.length}`,
       );
     }
-    const options = readGroup(group, rule, where);
+    const options = live?.[i] ?? readGroup(group, rule, where);
     loaded.groups.push(options);
     const shared = readShared(group, rule, where);
     if (shared !== undefined && !loaded.shared.has(rule)) loaded.shared.set(rule, shared);

@@ -75,15 +75,18 @@ export class Crew {
   async rest(): Promise<void> {
     if (this.#disposed) return;
     this.#era++;
-    this.state.comeHome();
-    await this.#end();
+    try {
+      this.state.comeHome();
+    } finally {
+      await this.#end();
+    }
   }
 
   dispose(): void {
     this.#disposed = true;
     this.#era++;
-    this.state.giveUp();
     this.#end().catch(() => {});
+    this.state.giveUp();
   }
 
   /** Ends the team; what it was at is lost. */

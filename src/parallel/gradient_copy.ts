@@ -1,4 +1,4 @@
-/** The gradient of a lost team, for the next one. */
+/** The gradient of a team that is gone, for the next one. */
 import type { Arena } from "./arena.ts";
 
 /** Copies the sum of the chunks; a parameter that has no place in either memory has no gradient there. */

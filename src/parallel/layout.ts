@@ -151,7 +151,8 @@ export function serves(layout: Layout, model: Model, optimizer: Optimizer): bool
     const place = places.get(unit.name);
     return place === undefined ||
       scopeOf(unit.rule, optimizer.paramGroups[unit.group]) === place.scope &&
-        optimizer.slotsOf(unit).every((name) => Object.hasOwn(place.slots, name));
+        [...optimizer.slotsOf(unit), ...Object.keys(unit.state?.slots ?? {})]
+          .every((name) => Object.hasOwn(place.slots, name));
   });
 }
 

@@ -52,14 +52,15 @@ export class TrainingState {
       await this.#storeVariables(arena, this.#variables.keys());
       await this.#storeOptimizer(arena);
       this.#arena = arena;
-      const fetch = () => this.#fetch();
+      const fetch = () => {
+        this.pull();
+        return this.#fetch();
+      };
       this.#optimizer.handOver({ fetch, changed: () => this.#reloaded() });
       this.#stale = false;
     } else {
       this.#refuseLost();
-      const changed = [...this.#variables.keys()].filter((i) => this.#isChanged(i));
-      for (const i of changed) this.#keep(arena, i);
-      await this.#storeVariables(arena, changed);
+      await this.#storeVariables(arena, this.#keepChanged(arena));
     }
     if (!this.#stale) this.#noteAlike();
   }
@@ -119,6 +120,7 @@ export class TrainingState {
 
   /** Takes the state back into model and optimizer. */
   comeHome(): void {
+    if (this.#arena !== undefined) this.#keepChanged(this.#arena);
     this.#refresh();
     this.#release();
   }
@@ -142,8 +144,11 @@ export class TrainingState {
   /**
    * Puts the first values of what the next update may make there: they follow parameters and options as
    * they are at that update.
+   *
+   * @param there The names of the gradients that there are; undefined: perhaps those of all that is
+   * trainable.
    */
-  async storeFirst(): Promise<void> {
+  async storeFirst(there?: ReadonlySet<string>): Promise<void> {
     const arena = this.#arena!;
     const { layout } = arena;
     const side = this.#side(arena);
@@ -151,7 +156,8 @@ export class TrainingState {
     const markIn = (place: UnitPlace): number => this.#markIn(arena, place);
     for (const place of layout.units) {
       const unit = units.get(place.name)!;
-      if (!unit.param.trainable) continue;
+      const { name } = layout.gradients[place.gradient];
+      if (!(there === undefined ? unit.param.trainable : there.has(name))) continue;
       const made = madeSlots(place, markIn(place));
       const names = Object.keys(place.slots);
       const due = names.filter((name) => unit.rule.slots[name].initial && !made.includes(name));
@@ -256,6 +262,13 @@ export class TrainingState {
       const words = arena.wordsAt(arena.current + tensors[i].at, tensors[i].size);
       arena.wordsAt(arena.next + tensors[i].at, tensors[i].size).set(words);
     }
+  }
+
+  /** Keeps what was there before something was assigned to the model; answers what. */
+  #keepChanged(arena: Arena): number[] {
+    const changed = [...this.#variables.keys()].filter((i) => this.#isChanged(i));
+    for (const i of changed) this.#keep(arena, i);
+    return changed;
   }
 
   /** Keeps a variable's value that is about to be written over. */

@@ -5,6 +5,7 @@
 import { updateMemory } from "../fuse/memory.ts";
 import type { Optimizer, ParamGroup, Unit } from "../optim/optimizer.ts";
 import type { OptimizerRule, ParameterState, UpdateEntry } from "../optim/rule.ts";
+import { slotNames } from "../optim/state_store.ts";
 import { areFinite, scaleOf } from "../runner/gradients.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
@@ -112,12 +113,15 @@ function stateOf(
 }
 
 function writeNumbers(
-  { doubles, next }: Arena,
+  { doubles, current, next }: Arena,
   place: UnitPlace,
+  { rule, param }: Unit,
+  options: ParamGroup,
   numbers: Record<string, number>,
 ): void {
   const at = (next + place.numbersAt) / 8;
-  doubles[at] = markOf(place, Object.keys(place.slots));
+  const before = madeSlots(place, doubles[(current + place.numbersAt) / 8]);
+  doubles[at] = markOf(place, [...before, ...slotNames(rule, options, param)]);
   place.numbers.forEach((name, i) => doubles[at + 1 + i] = numbers[name]);
 }
 
@@ -125,11 +129,12 @@ function updateSlice(
   arena: Arena,
   place: UnitPlace,
   { gradient, start, end }: Slice,
-  { rule, group, baseLr }: Unit,
+  unit: Unit,
   { scale, groups }: How,
 ): void {
-  const options = groups[group];
-  const { numbers, created } = stateOf(arena, place, rule, options as ParamGroup);
+  const { rule, group, baseLr } = unit;
+  const options = groups[group] as ParamGroup;
+  const { numbers, created } = stateOf(arena, place, rule, options);
   const { update, scalars } = rule.plan!({ options, numbers, created, baseLr });
   const { current, next, layout } = arena;
   const offset = 4 * start;
@@ -147,7 +152,7 @@ function updateSlice(
   };
   const targets = { param: next + param, slots: slotsOn(next) };
   updateMemory(update, arena.memory, source, end - start, targets);
-  if (start === 0) writeNumbers(arena, place, numbers);
+  if (start === 0) writeNumbers(arena, place, unit, options, numbers);
 }
 
 /** Updates parameters and their state as tensors, by the rule itself. */
@@ -184,13 +189,13 @@ async function updateWholes(
   if (entries.length > 0) rule.step(entries, shared);
   for (let i = 0; i < entries.length; i++) {
     const place = places[i];
-    const { param, gradient, state } = entries[i];
+    const { param, gradient, state, options } = entries[i];
     const { tensor } = layout.gradients[place.gradient];
     await store(arena, next + layout.tensors[tensor].at, param);
     for (const [name, { at }] of Object.entries(place.slots)) {
       await store(arena, next + at, state.slots[name]);
     }
-    writeNumbers(arena, place, state.numbers);
+    writeNumbers(arena, place, units.get(place.name)!, options as ParamGroup, state.numbers);
     tf.dispose([gradient, ...Object.values(state.slots)]);
   }
   for (const [i, name] of sharedPlace?.names.entries() ?? []) {

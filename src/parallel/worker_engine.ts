@@ -63,6 +63,14 @@ interface Computed extends Pick<ChunkTotals, "present"> {
   readonly times: PhaseTimes;
 }
 
+/** What callbacks have made of gradients. */
+interface Changes {
+  /** Those that take the place of what was computed, by name. */
+  readonly given: Record<string, tf.Tensor>;
+  /** The names of those that are as they were computed. */
+  readonly kept: readonly string[];
+}
+
 /** A message, and what the shared memory must have for it. */
 interface Encoded {
   readonly message: GradientMessage;
@@ -152,6 +160,7 @@ export class WorkerEngine implements Engine {
     const { turn, chunks: { length: chunks } } = message;
     const { commits } = team.arena;
     if (task.untouched) {
+      this.#parts.optimizer.resolve({});
       await this.#crew.state.storeFirst();
       await this.#whole(task, team, this.#askUpdate(asked), commits);
     } else {
@@ -186,6 +195,9 @@ export class WorkerEngine implements Engine {
     const { arena } = asked.team;
     const made: tf.Tensor[] = [];
     const grads: Record<string, tf.Tensor> = Object.create(null);
+    const names = arena.layout.gradients.flatMap(({ name }, g) => present[g] ? name : []);
+    /** What callbacks have put there in place of what was computed. */
+    const replaced = new Map<string, tf.Tensor>();
     arena.layout.gradients.forEach(({ name, tensor, size }, g) => {
       if (!present[g]) return;
       let value: tf.Tensor | undefined;
@@ -193,6 +205,7 @@ export class WorkerEngine implements Engine {
         enumerable: true,
         configurable: true,
         get: () => {
+          if (replaced.has(name)) return replaced.get(name);
           if (value === undefined) {
             const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
             const { shape } = arena.layout.tensors[tensor];
@@ -200,42 +213,48 @@ export class WorkerEngine implements Engine {
           }
           return value;
         },
+        set: (other: tf.Tensor) => replaced.set(name, other),
       });
     });
+    /** What is given in place of what was computed, and the names of the rest. */
+    const changes = (given: Record<string, tf.Tensor>): Changes => {
+      if (given !== grads) return { given, kept: [] };
+      const kept = names.filter((name) => Object.hasOwn(grads, name) && !replaced.has(name));
+      const others = Object.keys(grads).filter((name) => !kept.includes(name));
+      return { given: Object.fromEntries(others.map((name) => [name, grads[name]])), kept };
+    };
     let all = times;
     return {
       grads,
       takeTimes: () => ({ ...all }),
       read: () => Promise.resolve(totals),
       apply: async ({ grads: given, scale }) => {
+        const changed = changes(given);
         // The workers may come to the next ones while this is awaited.
         sealGradients(grads);
-        const more = await this.#apply(asked, present, scale, given === grads ? undefined : given);
+        const more = await this.#apply(asked, scale, changed);
         all = addTimes(times, more);
       },
-      dispose: () => tf.dispose(made),
+      dispose: () => tf.dispose([...made, ...replaced.values()]),
     };
   }
 
-  /** The update with these gradients; `given` are those that callbacks have put in their place. */
-  async #apply(
-    asked: Asked,
-    present: readonly boolean[],
-    scale: number,
-    given: Record<string, tf.Tensor> | undefined,
-  ): Promise<PhaseTimes> {
+  /** The update with what callbacks have made of the gradients. */
+  async #apply(asked: Asked, scale: number, { given, kept }: Changes): Promise<PhaseTimes> {
     const { task } = asked;
     const crew = this.#crew;
-    const replaced = this.#parts.optimizer.resolve(given ?? {});
-    const own = asked.team.arena.layout.gradients.flatMap(({ name }, g) => present[g] ? name : []);
-    const there = new Set(given === undefined ? own : replaced.keys());
+    const replaced = this.#parts.optimizer.resolve(given);
+    const there = new Set([...kept, ...replaced.keys()]);
     let now = asked;
     const make = async (): Promise<PhaseTimes> => {
-      if (now.team !== crew.team) now = await this.#handOver(now);
+      // Callbacks may have set options that need more state than there is room for.
+      if (now.team !== crew.team || !crew.suffices(this.#updateNeeds())) {
+        now = await this.#handOver(now);
+      }
       const { arena } = now.team;
       // What a callback has set meanwhile.
       await crew.state.leaveHome(arena);
-      await crew.state.storeFirst();
+      await crew.state.storeFirst(there);
       const { gradients } = arena.layout;
       for (const [g, { name }] of gradients.entries()) {
         const gradient = replaced.get(name);
@@ -255,13 +274,11 @@ export class WorkerEngine implements Engine {
     }
   }
 
-  /** Gives another team the gradient of one that was lost: callbacks may have set what it was computed from. */
+  /** Gives another team the gradient of one that is gone or goes: callbacks may have set what it was computed from. */
   async #handOver(asked: Asked): Promise<Asked> {
-    const { team: lost, message: { chunks } } = asked;
     this.#forget();
-    const mailboxBytes = this.#mailboxBytes();
-    const team = await this.#crew.ready({ batchBytes: 0, mailboxBytes, chunks: chunks.length });
-    copyGradient(lost.arena, team.arena);
+    const team = await this.#crew.ready(this.#updateNeeds());
+    copyGradient(asked.team.arena, team.arena);
     return { ...asked, team };
   }
 
@@ -297,13 +314,12 @@ export class WorkerEngine implements Engine {
 
   /** Whether what was begun is what is asked for now. */
   #isSame({ task, team, message }: Asked, now: GradientTask): boolean {
-    const mailboxBytes = this.#mailboxBytes();
     return now.batch === task.batch && now.iteration === task.iteration &&
       String(now.bounds) === String(task.bounds) &&
       String(now.random.key) === String(message.random) &&
       String(this.#frozen()) === String(message.frozen) &&
       this.#crew.state.isAwayIn(team.arena) &&
-      this.#crew.suffices({ batchBytes: 0, mailboxBytes, chunks: 0 });
+      this.#crew.suffices(this.#updateNeeds());
   }
 
   /** Begins with what comes next, if the update before it was asked for and nothing is to be prepared. */
@@ -336,9 +352,9 @@ export class WorkerEngine implements Engine {
     return { message, encoded, needs: { batchBytes: bytes, mailboxBytes, chunks: chunks.length } };
   }
 
-  /** What the message of an update may take. */
-  #mailboxBytes(): number {
-    return ROOM + this.#groups().bytes;
+  /** What an update needs beside its gradient. */
+  #updateNeeds(): Needs {
+    return { batchBytes: 0, mailboxBytes: ROOM + this.#groups().bytes, chunks: 0 };
   }
 
   #frozen(): string[] {

@@ -391,8 +391,7 @@ export class BaseIterationRunner implements RunView {
       try {
         return await work();
       } finally {
-        await this.#context.engine.rest();
-        this.#busy = undefined;
+        await this.#context.engine.rest().finally(() => this.#busy = undefined);
       }
     });
   }

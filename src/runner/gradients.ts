@@ -123,7 +123,9 @@ export async function iterationGradient(
       if (!totals.finite) restore(buffers, before);
       return totals;
     },
-    dispose: () => tf.dispose([...tensors, ...scalars, ...before, ...moved]),
+    // Callbacks may have put others in the place of gradients.
+    dispose: () =>
+      tf.dispose([...tensors, ...Object.values(grads), ...scalars, ...before, ...moved]),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Forward and backward over one leaf of a batch. */
 import type { RandomStream } from "../core/random.ts";
+import { ConfigError } from "../core/errors.ts";
 import { toTensors } from "../data/batch.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import type { Loss, LossResult } from "../loss/loss.ts";
@@ -42,6 +43,9 @@ export function leafGradient(
   random: RandomStream,
 ): LeafGradient {
   const parameters = trainable(parts.model);
+  if (Object.keys(parameters).length === 0) {
+    throw new ConfigError("model", `has no trainable parameter in iteration ${iteration}`);
+  }
   const batch = toTensors(rows);
   let count: tf.Tensor | number = 0, metricSums: tf.Tensor | undefined;
   try {

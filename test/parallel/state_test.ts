@@ -5,28 +5,7 @@ import { type Callback, IterationRunner, type RunView, tf } from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
 import { Lines, type Overrides } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
-import { assertSame, imports, once, partsConfig, runOf } from "./support.ts";
-
-/** Two leaves a batch of a linear model. */
-const linear = (workers: number, params: Record<string, unknown>, overrides: Overrides) =>
-  partsConfig({
-    workers,
-    shards: 2,
-    model: { type: "TestLinear", params },
-    data: { type: () => ({ train: regression(20), validation: regression(9, { from: 100 }) }) },
-    train: { iterations: 6, batchSize: 5, shuffle: false, ...overrides.train as Overrides },
-    validation: { interval: 50 },
-    checkpoint: { interval: 1, keep: 10 },
-    ...Object.fromEntries(Object.entries(overrides).filter(([key]) => key !== "train")),
-  });
-
-async function assertEqual(
-  params: Record<string, unknown>,
-  overrides: () => Overrides,
-): Promise<void> {
-  const [one, two] = [linear(1, params, overrides()), linear(2, params, overrides())];
-  assertSame(await runOf(one), await runOf(two), "2 workers");
-}
+import { assertEqual, assertSame, imports, linear, once, runOf } from "./support.ts";
 
 const thaw: Callback = {
   name: "Thaw",

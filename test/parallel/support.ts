@@ -105,6 +105,32 @@ export function partsConfig(overrides: Overrides = {}): RunConfig {
   });
 }
 
+/** Two leaves a batch of a linear model. */
+export const linear = (
+  workers: number,
+  params: Record<string, unknown>,
+  overrides: Overrides,
+): RunConfig =>
+  partsConfig({
+    workers,
+    shards: 2,
+    model: { type: "TestLinear", params },
+    data: { type: () => ({ train: regression(20), validation: regression(9, { from: 100 }) }) },
+    train: { iterations: 6, batchSize: 5, shuffle: false, ...overrides.train as Overrides },
+    validation: { interval: 50 },
+    checkpoint: { interval: 1, keep: 10 },
+    ...Object.fromEntries(Object.entries(overrides).filter(([key]) => key !== "train")),
+  });
+
+/** Asserts that one worker and two leave the same bytes. */
+export async function assertEqual(
+  params: Record<string, unknown>,
+  overrides: () => Overrides,
+): Promise<void> {
+  const [one, two] = [linear(1, params, overrides()), linear(2, params, overrides())];
+  assertSame(await runOf(one), await runOf(two), "2 workers");
+}
+
 /** A masked forecast with batch statistics, dropout, clipping and accumulation, validated meanwhile. */
 export function forecast(workers: number, params: Record<string, unknown> = {}): RunConfig {
   return smallConfig({
