@@ -162,16 +162,17 @@ export class TrainingLoop {
     return { batch, bounds, iteration: i, random, untouched };
   }
 
-  /** Loads the batch of iteration `i`, and tells the engine if nothing comes between. */
+  /**
+   * Loads the batch of iteration `i`, and tells the engine, unless an evaluation comes between: its
+   * data may be of the same data set, which gathers one batch after the other.
+   */
   #loadAhead(i: number): void {
     const { parts, hooks, state, engine } = this.#context;
+    if (this.#isValidatedAfter(i - 1) || isTested(parts, i - 1)) return;
     const position = i + (state.passed ?? 0) - 1;
     // A callback may keep a batch.
     if (hooks.having("batch").length > 0) return this.#batches.loadAhead(position, () => {});
-    const loaded = (batch: HostBatch): void => {
-      if (this.#isValidatedAfter(i - 1) || isTested(parts, i - 1)) return;
-      engine.foresee?.(this.#task(batch, i));
-    };
+    const loaded = (batch: HostBatch): void => engine.foresee?.(this.#task(batch, i));
     this.#batches.loadAhead(position, loaded, () => engine.allocator?.(i));
   }
 

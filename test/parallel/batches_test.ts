@@ -8,7 +8,7 @@ import type { Fault } from "../support/mortal.ts";
 import { createMortal, mortalConfig, type MortalOptions } from "../support/mortal_runs.ts";
 import { type Overrides, withFolder } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
-import { assertSame, once, partsConfig, runOf } from "./support.ts";
+import { assertSame, linear, once, partsConfig, runOf } from "./support.ts";
 
 const fresh: Allocate = (type, length) => new type(length);
 
@@ -187,5 +187,35 @@ test(
       partsConfig({ workers, data: { type: () => ({ train: regression(20), validation }) } });
     assertSame(await runOf(config(1)), await runOf(config(2)), "2 workers");
     assert.ok(shared.filter(Boolean).length >= 20, `${shared.filter(Boolean).length}`);
+  },
+);
+
+test(
+  "a data set that gathers both parts into one array is asked for one batch after the other",
+  once,
+  async () => {
+    const config = (workers: number): RunConfig => {
+      const rows = regression(20);
+      const held = new Map<string, Float32Array>();
+      const shared = {
+        length: rows.length,
+        async gather(indices: ArrayLike<number>) {
+          const batch = rows.gather(indices);
+          for (const [name, field] of Object.entries(batch)) {
+            const scratch = held.get(name) ?? new Float32Array(64);
+            held.set(name, scratch);
+            await new Promise((resolve) => setTimeout(resolve, 10));
+            scratch.set(field.data as Float32Array);
+            batch[name] = { ...field, data: scratch.subarray(0, field.data.length) };
+          }
+          return batch;
+        },
+      };
+      return linear(workers, {}, {
+        data: { type: () => ({ train: shared, validation: shared }) },
+        validation: { interval: 1 },
+      });
+    };
+    assertSame(await runOf(config(1)), await runOf(config(2)), "2 workers");
   },
 );
