@@ -19,11 +19,11 @@ import type {
 } from "../runner/engine.ts";
 import { sealGradients, type Totals, totalsOf } from "../runner/gradients.ts";
 import { type Bounds, chunkBounds } from "../runner/leaves.ts";
-import * as tf from "../tensor/tf.ts";
 import { allocateIn, type BatchRoom, placesOf, putBatch } from "./batch_places.ts";
 import { Crew, type CrewParts, type Needs } from "./crew.ts";
 import { copyGradient } from "./gradient_copy.ts";
 import { encodeMessage } from "./mailbox.ts";
+import { type GradientChanges, OpenGradients } from "./open_gradients.ts";
 import { addTimes, type PhaseTimes } from "./phase_times.ts";
 import {
   type GivenUpdate,
@@ -61,14 +61,6 @@ interface Computed extends Pick<ChunkTotals, "present"> {
   readonly asked: Asked;
   readonly totals: Totals;
   readonly times: PhaseTimes;
-}
-
-/** What callbacks have made of gradients. */
-interface Changes {
-  /** Those that take the place of what was computed, by name. */
-  readonly given: Record<string, tf.Tensor>;
-  /** The names of those that are as they were computed. */
-  readonly kept: readonly string[];
 }
 
 /** A message, and what the shared memory must have for it. */
@@ -192,55 +184,25 @@ export class WorkerEngine implements Engine {
 
   /** A gradient that callbacks may look at, and the update that the workers can make with it. */
   #open({ asked, present, totals, times }: Computed): IterationGradient {
-    const { arena } = asked.team;
-    const made: tf.Tensor[] = [];
-    const grads: Record<string, tf.Tensor> = Object.create(null);
-    const names = arena.layout.gradients.flatMap(({ name }, g) => present[g] ? name : []);
-    /** What callbacks have put there in place of what was computed. */
-    const replaced = new Map<string, tf.Tensor>();
-    arena.layout.gradients.forEach(({ name, tensor, size }, g) => {
-      if (!present[g]) return;
-      let value: tf.Tensor | undefined;
-      Object.defineProperty(grads, name, {
-        enumerable: true,
-        configurable: true,
-        get: () => {
-          if (replaced.has(name)) return replaced.get(name);
-          if (value === undefined) {
-            const values = arena.floatsAt(arena.gradientAt(0, g), size).slice();
-            const { shape } = arena.layout.tensors[tensor];
-            made.push(value = tf.keep(tf.tensor(values, [...shape])));
-          }
-          return value;
-        },
-        set: (other: tf.Tensor) => replaced.set(name, other),
-      });
-    });
-    /** What is given in place of what was computed, and the names of the rest. */
-    const changes = (given: Record<string, tf.Tensor>): Changes => {
-      if (given !== grads) return { given, kept: [] };
-      const kept = names.filter((name) => Object.hasOwn(grads, name) && !replaced.has(name));
-      const others = Object.keys(grads).filter((name) => !kept.includes(name));
-      return { given: Object.fromEntries(others.map((name) => [name, grads[name]])), kept };
-    };
+    const gradients = new OpenGradients(asked.team.arena, present);
     let all = times;
     return {
-      grads,
+      grads: gradients.grads,
       takeTimes: () => ({ ...all }),
       read: () => Promise.resolve(totals),
-      apply: async ({ grads: given, scale }) => {
-        const changed = changes(given);
+      apply: async ({ grads, scale }) => {
+        const changes = gradients.changes(grads);
         // The workers may come to the next ones while this is awaited.
-        sealGradients(grads);
-        const more = await this.#apply(asked, scale, changed);
+        sealGradients(gradients.grads);
+        const more = await this.#apply(asked, scale, changes);
         all = addTimes(times, more);
       },
-      dispose: () => tf.dispose([...made, ...replaced.values()]),
+      dispose: () => gradients.dispose(),
     };
   }
 
   /** The update with what callbacks have made of the gradients. */
-  async #apply(asked: Asked, scale: number, { given, kept }: Changes): Promise<PhaseTimes> {
+  async #apply(asked: Asked, scale: number, { given, kept }: GradientChanges): Promise<PhaseTimes> {
     const { task } = asked;
     const crew = this.#crew;
     const replaced = this.#parts.optimizer.resolve(given);

@@ -67,6 +67,11 @@ const rows: [title: string, optimizer: Options, hooks: Hooks, params?: Options][
       grads.bias = tf.mul(grads.bias, 0.5);
     },
   }],
+  ["a gradient is set to nothing", sgd, {
+    gradients({ grads }) {
+      grads.bias = undefined as never;
+    },
+  }],
   ["a parameter is frozen before its first update", scheduleFree, {
     gradients(_, run) {
       if (run.state.iteration === 1) bias(run).trainable = false;
