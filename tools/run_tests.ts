@@ -32,6 +32,8 @@ interface Outcome extends Counts {
   readonly stage: Stage;
   readonly ok: boolean;
   readonly seconds: number;
+  /** The last line of a command that died although no test failed. */
+  readonly diedWith?: string;
 }
 
 /** What the tests need: processes (command lines, browsers), a page on this machine, files in a few places. */
@@ -55,6 +57,15 @@ const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: { only: { type: "string" }, verbose: { type: "boolean", default: false } },
 });
+
+/** Of every stage. Mesa's OpenGL driver at times breaks a Deno process that ends: Vulkan alone there. */
+const environment = {
+  ...process.platform === "linux" ? { DENO_WEBGPU_BACKEND: "vulkan" } : {},
+  ...process.env,
+  NO_COLOR: "1",
+  DENO_NO_UPDATE_CHECK: "1",
+  DENO_JOBS: `${CORES}`,
+};
 
 const deno = binary("deno");
 const selected = (file: string): boolean =>
@@ -211,7 +222,7 @@ async function finish(stage: Stage, [program, ...args]: string[], turn: Turn): P
   const output: string[] = [];
   const child = spawn(program, args, {
     cwd: root,
-    env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_JOBS: `${CORES}` },
+    env: environment,
     stdio: ["ignore", "pipe", "pipe"],
     timeout: stageTimeoutMs,
     killSignal: "SIGKILL",
@@ -233,7 +244,8 @@ async function finish(stage: Stage, [program, ...args]: string[], turn: Turn): P
   const ok = code === 0 && counts !== undefined && counts.failed === 0;
   // A stage that died or failed as a whole still counts as one failure.
   const failed = ok ? 0 : Math.max(1, counts?.failed ?? 0);
-  return { stage, ok, seconds, passed: 0, skipped: 0, ...counts, failed };
+  const diedWith = ok || counts?.failed ? undefined : output.findLast((line) => line !== "");
+  return { stage, ok, seconds, passed: 0, skipped: 0, ...counts, failed, diedWith };
 }
 
 /** The exit code once the output has ended, or soon after the exit if a grandchild holds it open. */
@@ -252,13 +264,14 @@ function exitOf(child: ChildProcess): Promise<number | null> {
 function report(outcomes: readonly Outcome[]): void {
   const sum = (key: keyof Counts): number => outcomes.reduce((total, o) => total + o[key], 0);
   console.log("\n== summary");
-  for (const { stage, ok, seconds, ...counts } of outcomes) {
+  for (const { stage, ok, seconds, diedWith, ...counts } of outcomes) {
     const line = [
       ok ? "ok  " : "FAIL",
       stage.name.padEnd(8),
       `${seconds.toFixed(1).padStart(6)} s`,
     ];
     console.log([...line, stage.counts ? describe(counts) : stage.title].join("  "));
+    if (diedWith !== undefined) console.log(`      ${diedWith}`);
   }
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
   console.log(`total: ${describe(total)}`);
