@@ -7,7 +7,7 @@
  * ((a0 + a2) + (a4 + a6)) + ((a1 + a3) + (a5 + a7)).
  */
 import { wasmFunction } from "./wasm.ts";
-import { F64, get, I32, moduleBytes, set, simd, turns, V128 } from "./wasm_bytes.ts";
+import { F64, get, I32, load, moduleBytes, set, simd, turns, V128 } from "./wasm_bytes.ts";
 
 /** Elements in a block. */
 export const BLOCK = 4096;
@@ -42,11 +42,29 @@ export function squareBlocksMemory(
   at: number,
 ): void {
   const block = wasmFunction("squares of a block", memory, wasmSquares);
-  const whole = block === undefined ? 0 : Math.floor(count / BLOCK);
-  for (let i = 0; i < whole; i++) out[at + i] = block!(BLOCK, address + 4 * BLOCK * i) as number;
-  if (count === whole * BLOCK) return;
+  const whole = wholeBlocks(block, [address], count, out, at);
   const rest = new Float32Array(memory.buffer, address, count);
   blockSquares(rest, whole * BLOCK, count, out, at + whole);
+}
+
+/**
+ * What `run`, a module of {@link squaresModule}, answers for each whole block, to out[at...].
+ *
+ * @returns How many blocks it was: none without `run`.
+ */
+export function wholeBlocks(
+  run: ReturnType<typeof wasmFunction>,
+  addresses: readonly number[],
+  count: number,
+  out: Float64Array,
+  at: number,
+): number {
+  if (run === undefined) return 0;
+  const whole = Math.floor(count / BLOCK);
+  for (let i = 0; i < whole; i++) {
+    out[at + i] = run(BLOCK, ...addresses.map((address) => address + 4 * BLOCK * i)) as number;
+  }
+  return whole;
 }
 
 function squares(x: Float32Array, start: number, end: number): number {
@@ -73,17 +91,13 @@ function squares(x: Float32Array, start: number, end: number): number {
 }
 
 const PROMOTE_LOW = 0x5f, LANE = 0x21, ADD = 0xf0, MULTIPLY = 0xf2, SCALAR_ADD = 0xa0;
-const LOAD = 0x00, SHUFFLE = 0x0d;
-/** The upper half of a vector, twice. */
-const UPPER = [0, 8].flatMap(() => [8, 9, 10, 11, 12, 13, 14, 15]);
+const SHUFFLE = 0x0d;
+const UPPER_HALF = [8, 9, 10, 11, 12, 13, 14, 15];
 
 /** `run(count, address)` for a multiple of 8 elements. */
 function wasmSquares(shared: boolean): Uint8Array<ArrayBuffer> {
-  const load = (offset: number, into: number) => [
-    ...[...get(1), ...simd(LOAD), 2, offset],
-    ...set(into),
-  ];
-  return squaresModule([1], load, shared);
+  const four = (offset: number, into: number) => [...load(1, offset), ...set(into)];
+  return squaresModule([1], four, shared);
 }
 
 /**
@@ -105,13 +119,8 @@ export function squaresModule(
   const turn = [0, 1].flatMap((half) => [
     ...four(16 * half, values),
     ...[...get(values), ...square(first + 2 * half)],
-    ...[
-      ...get(values),
-      ...get(values),
-      ...simd(SHUFFLE),
-      ...UPPER,
-      ...square(first + 2 * half + 1),
-    ],
+    ...[...get(values), ...get(values), ...simd(SHUFFLE), ...UPPER_HALF, ...UPPER_HALF],
+    ...square(first + 2 * half + 1),
   ]);
   const [a, b, c, d] = [0, 1, 2, 3].map((k) => get(first + k));
   const total = [...a, ...b, ...simd(ADD), ...c, ...d, ...simd(ADD), ...simd(ADD), ...set(pair)];

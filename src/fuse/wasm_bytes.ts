@@ -42,6 +42,22 @@ export const set = (local: number): number[] => [0x21, ...unsigned(local)];
 /** A vector instruction. */
 export const simd = (op: number): number[] => [0xfd, ...unsigned(op)];
 
+/** The vector at the address in a local, and `offset` bytes on. */
+export const load = (
+  address: number,
+  offset: number,
+): number[] => [...get(address), ...simd(0x00), ...aligned(offset)];
+
+/** Writes the vector in local `value` to the address in a local, and `offset` bytes on. */
+export const store = (
+  address: number,
+  value: number,
+  offset: number,
+): number[] => [...get(address), ...get(value), ...simd(0x0b), ...aligned(offset)];
+
+/** What follows the instruction of a load or a store: aligned to 4 bytes. */
+export const aligned = (offset: number): number[] => [2, ...unsigned(offset)];
+
 /** `content`, then the addresses advance by 4 * step bytes, as long as `step` elements are left. */
 export function turns(
   count: number,

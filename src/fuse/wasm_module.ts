@@ -10,7 +10,7 @@
  */
 import type { BinaryOp, CompareOp, UnaryOp } from "./expression.ts";
 import type { Instruction, Loop } from "./loop.ts";
-import { F32, get, I32, moduleBytes, set, simd, turns, unsigned, V128 } from "./wasm_bytes.ts";
+import { aligned, F32, get, I32, moduleBytes, set, simd, turns, V128 } from "./wasm_bytes.ts";
 
 /** Elements in one turn of the main loop. */
 const TURN = 8;
@@ -69,7 +69,7 @@ const ONE: Width = { load: simd(0x5c), store: simd(0x5a), lane: [0] };
 
 /** All loads and computations, then the stores. */
 function body(loop: Loop, places: Places, offset: number, width: Width): number[] {
-  const at = [2, ...unsigned(offset)]; // aligned to 4 bytes
+  const at = aligned(offset);
   const value = (i: number): number[] => get(places.lanes(i));
   const steps = loop.code.flatMap((step, i) => {
     if (step.op === "input") return [];

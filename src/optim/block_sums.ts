@@ -5,6 +5,7 @@
  */
 import { BLOCK, blockSquares, squareBlocksMemory } from "../fuse/block_squares.ts";
 import { wasmPlaceOf } from "../fuse/host.ts";
+import { splitOf } from "../fuse/tree_sum.ts";
 import type * as tf from "../tensor/tf.ts";
 
 export { BLOCK, blockSquares, squareBlocksMemory };
@@ -20,7 +21,7 @@ export function treeSum(
 ): number {
   const count = end - start;
   if (count < 2) return count === 1 ? values[start] : 0;
-  const middle = start + 2 ** (31 - Math.clz32(count - 1));
+  const middle = start + splitOf(count);
   return treeSum(values, start, middle) + treeSum(values, middle, end);
 }
 

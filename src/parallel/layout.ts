@@ -72,7 +72,7 @@ export interface UnitPlace {
   readonly rule: number;
   readonly scope: UpdateScope;
   readonly slots: Readonly<Record<string, SlotPlace>>;
-  /** Names of its numbers; in double precision from `numbersAt` on, after the mark of {@link markOf}. */
+  /** Names of its numbers; in double precision from `numbersAt` on, after a mark: see unit_state.ts. */
   readonly numbers: readonly string[];
   readonly numbersAt: number;
 }
@@ -126,19 +126,6 @@ export function modelVariables({ parameters, buffers = {} }: Model): Map<string,
 /** The rules of an optimizer in the order of their first units. */
 export function rulesOf(units: readonly Unit[]): OptimizerRule[] {
   return [...new Set(units.map(({ rule }) => rule))];
-}
-
-/** Says of a unit's state whether there is any (0: none), and which of its slots have been made. */
-export function markOf({ slots }: UnitPlace, made: readonly string[]): number {
-  return Object.keys(slots).reduce(
-    (mark, name, i) => made.includes(name) ? mark + 2 ** (i + 1) : mark,
-    1,
-  );
-}
-
-/** The slots that have been made. */
-export function madeSlots({ slots }: UnitPlace, mark: number): string[] {
-  return Object.keys(slots).filter((_, i) => Math.floor(mark / 2 ** (i + 1)) % 2 === 1);
 }
 
 /** Whether the gradients of what is trainable now, and an update by the present options, find their places. */

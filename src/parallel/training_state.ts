@@ -12,8 +12,9 @@ import type { CopiedOptimizerState } from "../runner/engine.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
 import { type MadeBuffers, updateBuffers } from "./buffer_work.ts";
-import { madeSlots, markOf, modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
+import { modelVariables, rulesOf, type UnitPlace } from "./layout.ts";
 import { assign, load, store, valuesAt } from "./state_access.ts";
+import { readUnit, type UnitState, writeUnit } from "./unit_state.ts";
 
 /** The state, and its moves. */
 export class TrainingState {
@@ -40,9 +41,15 @@ export class TrainingState {
     return layout.sides[this.#commits & 1];
   }
 
-  /** What {@link markOf} says of a unit on that side. */
-  #markIn(arena: Arena, { numbersAt }: UnitPlace): number {
-    return arena.doubles[(this.#side(arena) + numbersAt) / 8];
+  /** What that side says of a unit. */
+  #unitIn(arena: Arena, place: UnitPlace): UnitState | undefined {
+    return readUnit(arena, this.#side(arena), place);
+  }
+
+  /** Whether a unit of a rule has state there. */
+  #hasState(arena: Arena, rule: number): boolean {
+    const { units } = arena.layout;
+    return units.some((place) => place.rule === rule && this.#unitIn(arena, place) !== undefined);
   }
 
   /** Puts the state into shared memory, or what was assigned to the model since it is there. */
@@ -88,7 +95,7 @@ export class TrainingState {
       if (this.#stale) continue;
       load(arena, current + place.at, place, this.#variables[i]);
       this.#alike[i].dispose();
-      this.#alike[i] = tf.keep(tf.clone(this.#variables[i]));
+      this.#alike[i] = held(this.#variables[i]);
     }
   }
 
@@ -153,12 +160,11 @@ export class TrainingState {
     const { layout } = arena;
     const side = this.#side(arena);
     const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
-    const markIn = (place: UnitPlace): number => this.#markIn(arena, place);
     for (const place of layout.units) {
       const unit = units.get(place.name)!;
       const { name } = layout.gradients[place.gradient];
       if (!(there === undefined ? unit.param.trainable : there.has(name))) continue;
-      const made = madeSlots(place, markIn(place));
+      const made = this.#unitIn(arena, place)?.made ?? [];
       const names = Object.keys(place.slots);
       const due = names.filter((name) => unit.rule.slots[name].initial && !made.includes(name));
       if (due.length === 0) continue;
@@ -171,17 +177,16 @@ export class TrainingState {
     }
     const rules = rulesOf([...units.values()]);
     for (const { rule, names, at } of layout.shared) {
-      if (layout.units.some((place) => place.rule === rule && markIn(place) !== 0)) continue;
-      const options = this.#optionsOf(rules[rule]);
+      if (this.#hasState(arena, rule)) continue;
+      const options = this.#optimizer.paramGroups[this.#groupOf(rules[rule])];
       const values = names.map((name) => rules[rule].shared![name](options));
       arena.floatsAt(side + at, names.length).set(values);
     }
   }
 
-  /** The options of the group of the first unit of a rule. */
-  #optionsOf(rule: OptimizerRule): Record<string, unknown> {
-    const { group } = this.#optimizer.units().find((unit) => unit.rule === rule)!;
-    return this.#optimizer.paramGroups[group];
+  /** The group of the first unit of a rule. */
+  #groupOf(rule: OptimizerRule): number {
+    return this.#optimizer.units().find((unit) => unit.rule === rule)!.group;
   }
 
   /** A copy of the optimizer's state. */
@@ -246,7 +251,7 @@ export class TrainingState {
 
   #noteAlike(): void {
     this.#forgetAlike();
-    this.#alike = this.#variables.map((variable) => tf.keep(tf.clone(variable)));
+    this.#alike = this.#variables.map(held);
   }
 
   #forgetAlike(): void {
@@ -280,7 +285,7 @@ export class TrainingState {
 
   /** State that there is, and zeros; other first values are those of {@link storeFirst}. */
   async #storeOptimizer(arena: Arena): Promise<void> {
-    const { layout, doubles } = arena;
+    const { layout } = arena;
     const side = this.#side(arena);
     const units = new Map(this.#optimizer.units().map((unit) => [unit.name, unit]));
     for (const place of layout.units) {
@@ -290,9 +295,7 @@ export class TrainingState {
         if (slot === undefined) arena.floatsAt(side + at, size).fill(0);
         else await store(arena, side + at, slot);
       }
-      const at = (side + place.numbersAt) / 8;
-      doubles[at] = state === undefined ? 0 : markOf(place, Object.keys(state.slots));
-      place.numbers.forEach((name, i) => doubles[at + 1 + i] = state?.numbers[name] ?? 0);
+      writeUnit(arena, side, place, state && { ...state, made: Object.keys(state.slots) });
     }
     const rules = rulesOf([...units.values()]);
     for (const { rule, names, at } of layout.shared) {
@@ -307,30 +310,24 @@ export class TrainingState {
   /** The optimizer's state in the shared memory, copied. */
   #fetch(): HostState {
     const arena = this.#arena!;
-    const { layout, doubles } = arena;
+    const { layout } = arena;
     const side = this.#side(arena);
     const tensors: HostState["tensors"] = {};
     const numbers: Record<string, Record<string, number>> = {};
-    const markIn = (place: UnitPlace): number => this.#markIn(arena, place);
     for (const place of layout.units) {
-      const slots = madeSlots(place, markIn(place));
-      if (markIn(place) === 0 || slots.length + place.numbers.length === 0) continue;
-      const at = (side + place.numbersAt) / 8 + 1;
-      const values = place.numbers.map((name, i) => [name, doubles[at + i]] as const);
-      numbers[place.name] = Object.fromEntries(values);
-      for (const slot of slots) {
+      const unit = this.#unitIn(arena, place);
+      if (unit === undefined || unit.made.length + place.numbers.length === 0) continue;
+      numbers[place.name] = unit.numbers;
+      for (const slot of unit.made) {
         const { at, size, shape } = place.slots[slot];
         const data = arena.floatsAt(side + at, size).slice();
         tensors[joinKey(place.name, slot)] = { data, shape };
       }
     }
-    const units = this.#optimizer.units();
-    const rules = rulesOf(units);
+    const rules = rulesOf(this.#optimizer.units());
     for (const { rule, names, at } of layout.shared) {
-      if (!layout.units.some((place) => place.rule === rule && markIn(place) !== 0)) {
-        continue;
-      }
-      const { group } = units.find((unit) => unit.rule === rules[rule])!;
+      if (!this.#hasState(arena, rule)) continue;
+      const group = this.#groupOf(rules[rule]);
       const values = arena.floatsAt(side + at, names.length);
       names.forEach((name, i) => {
         tensors[sharedKey(group, name)] = { data: values.slice(i, i + 1), shape: [] };
@@ -338,6 +335,11 @@ export class TrainingState {
     }
     return { tensors, meta: { numbers } };
   }
+}
+
+/** What a variable holds now. */
+function held(variable: tf.Variable): tf.Tensor {
+  return tf.keep(tf.clone(variable));
 }
 
 /** State as it is loaded, on the host. */

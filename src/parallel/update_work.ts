@@ -10,11 +10,12 @@ import { areFinite, scaleOf } from "../runner/gradients.ts";
 import * as tf from "../tensor/tf.ts";
 import type { Arena } from "./arena.ts";
 import { updateBuffers } from "./buffer_work.ts";
-import { madeSlots, markOf, rulesOf, type SlotPlace, type UnitPlace } from "./layout.ts";
+import { rulesOf, type SlotPlace, type UnitPlace } from "./layout.ts";
 import { type Slice, unitsOf } from "./ownership.ts";
 import type { GivenUpdate, UpdateMessage } from "./protocol.ts";
 import { load, store } from "./state_access.ts";
 import { chunkTotals } from "./totals.ts";
+import { readUnit, writeUnit } from "./unit_state.ts";
 
 /** What an update is made with. */
 export interface UpdateWork {
@@ -99,30 +100,27 @@ function byRule(places: readonly UnitPlace[]): Map<number, UnitPlace[]> {
 
 /** A unit's numbers before the update, and the slots that it has only since now. */
 function stateOf(
-  { doubles, current }: Arena,
+  arena: Arena,
   place: UnitPlace,
   rule: OptimizerRule,
   options: ParamGroup,
 ): { numbers: Record<string, number>; created: Set<string> } {
-  const at = (current + place.numbersAt) / 8;
-  const made = madeSlots(place, doubles[at]);
-  const created = new Set(Object.keys(place.slots).filter((name) => !made.includes(name)));
-  if (doubles[at] === 0) return { numbers: { ...rule.numbers?.(options) }, created };
-  const known = place.numbers.map((name, i) => [name, doubles[at + 1 + i]] as const);
-  return { numbers: Object.fromEntries(known), created };
+  const before = readUnit(arena, arena.current, place);
+  const names = Object.keys(place.slots);
+  const created = new Set(names.filter((name) => !before?.made.includes(name)));
+  return { numbers: { ...before?.numbers ?? rule.numbers?.(options) }, created };
 }
 
 function writeNumbers(
-  { doubles, current, next }: Arena,
+  arena: Arena,
   place: UnitPlace,
   { rule, param }: Unit,
   options: ParamGroup,
   numbers: Record<string, number>,
 ): void {
-  const at = (next + place.numbersAt) / 8;
-  const before = madeSlots(place, doubles[(current + place.numbersAt) / 8]);
-  doubles[at] = markOf(place, [...before, ...slotNames(rule, options, param)]);
-  place.numbers.forEach((name, i) => doubles[at + 1 + i] = numbers[name]);
+  const before = readUnit(arena, arena.current, place)?.made ?? [];
+  const made = [...before, ...slotNames(rule, options, param)];
+  writeUnit(arena, arena.next, place, { made, numbers });
 }
 
 function updateSlice(

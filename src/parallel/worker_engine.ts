@@ -310,7 +310,7 @@ export class WorkerEngine implements Engine {
     const frozen = this.#frozen();
     const message = { iteration, turn, random: random.key, bounds, chunks, frozen, ...places };
     const encoded = encodeMessage(message);
-    const mailboxBytes = ROOM + Math.max(encoded.length, this.#groups().bytes);
+    const mailboxBytes = Math.max(ROOM + encoded.length, this.#updateNeeds().mailboxBytes);
     return { message, encoded, needs: { batchBytes: bytes, mailboxBytes, chunks: chunks.length } };
   }
 

@@ -6,7 +6,7 @@
 import type { HostBatch } from "../data/dataset.ts";
 import type { LossResult } from "../loss/loss.ts";
 import type * as tf from "../tensor/tf.ts";
-import { changed } from "./hook_values.ts";
+import { changed, type ChangeName } from "./hook_values.ts";
 import type { RunView } from "./run_view.ts";
 import type { FinishReason, Summary } from "./state.ts";
 
@@ -152,12 +152,25 @@ export class Hooks {
     return found as (Callback & Required<Pick<Callback, K>>)[];
   }
 
+  /** What the callbacks that have `hook` make of `value` by `call`, one after the other. */
+  change<K extends ChangeName, T>(
+    hook: K,
+    value: T,
+    call: (callback: Callback & Required<Pick<Callback, K>>, value: T) => T | void,
+  ): T {
+    return this.having(hook).reduce(
+      (value, callback) => changed(callback, hook, value, call(callback, value)),
+      value,
+    );
+  }
+
   /** Offers a record's values to the callbacks, then has it written. */
   async record(phase: Phase, values: Values, run: RunView): Promise<void> {
-    let record = values;
-    for (const callback of this.having("values")) {
-      record = changed(callback, "values", record, callback.values(phase, record, run));
-    }
+    const record = this.change(
+      "values",
+      values,
+      (callback, values) => callback.values(phase, values, run),
+    );
     await this.emit("log", phase, run.state.iteration, record, run);
   }
 

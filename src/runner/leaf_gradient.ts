@@ -1,6 +1,6 @@
 /** Forward and backward over one leaf of a batch. */
-import type { RandomStream } from "../core/random.ts";
 import { ConfigError } from "../core/errors.ts";
+import type { RandomStream } from "../core/random.ts";
 import { toTensors } from "../data/batch.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import type { Loss, LossResult } from "../loss/loss.ts";
@@ -9,7 +9,6 @@ import { metricSums as sumsOf } from "../metric/sums.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
-import { changed } from "./hook_values.ts";
 import type { Hooks, OutputValue } from "./hooks.ts";
 
 /** What a forward and backward pass needs. */
@@ -95,14 +94,16 @@ function forwardLoss(
   const flow = task.preprocess(batch, { training: true, random: random.fork("task") });
   const output = namedOutput(model.forward(flow.model, { training: true, random }));
   const context = { iteration, output };
-  let value: OutputValue = { prediction: output.prediction, target: flow.target, mask: flow.mask };
-  for (const callback of hooks.having("output")) {
-    value = changed(callback, "output", value, callback.output(value, context));
-  }
-  let loss = lossOf(parts, output, value);
-  for (const callback of hooks.having("loss")) {
-    loss = changed(callback, "loss", loss, callback.loss(loss, context));
-  }
+  const value = hooks.change<"output", OutputValue>(
+    "output",
+    { prediction: output.prediction, target: flow.target, mask: flow.mask },
+    (callback, value) => callback.output(value, context),
+  );
+  const loss = hooks.change(
+    "loss",
+    lossOf(parts, output, value),
+    (callback, loss) => callback.loss(loss, context),
+  );
   return { loss, value };
 }
 

@@ -1,10 +1,10 @@
 /** Prediction on new inputs in original units. */
 import { ConfigError, show } from "../core/errors.ts";
+import type { RandomStream } from "../core/random.ts";
 import { type ArrayField, checkField } from "../data/array_dataset.ts";
 import { sliceBatch, toTensors } from "../data/batch.ts";
 import type { DataSplits, HostArray, HostBatch } from "../data/dataset.ts";
 import { markMissing } from "../data/data_form.ts";
-import type { RandomStream } from "../core/random.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";

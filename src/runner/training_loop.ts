@@ -17,7 +17,6 @@ import type { RunContext } from "./context.ts";
 import { type Evaluations, isTested } from "./evaluations.ts";
 import type { GradientTask, IterationGradient } from "./engine.ts";
 import { sealGradients, type Totals } from "./gradients.ts";
-import { changed } from "./hook_values.ts";
 import { leafBounds } from "./leaves.ts";
 import type { FinishReason } from "./state.ts";
 import { TrainingBatches } from "./training_batches.ts";
@@ -34,7 +33,7 @@ export class TrainingLoop {
   readonly #context: RunContext;
   readonly #evaluations: Evaluations;
   readonly #random: RandomStream;
-  #batches!: TrainingBatches;
+  #batches: TrainingBatches | undefined;
   #updating: Promise<unknown> = Promise.resolve();
 
   constructor(context: RunContext, evaluations: Evaluations) {
@@ -45,6 +44,15 @@ export class TrainingLoop {
 
   /** Makes the iterations that are left; answers why it ended. */
   async train(): Promise<FinishReason> {
+    try {
+      return await this.#train();
+    } finally {
+      // What comes next may ask the same data set.
+      await this.#batches?.settle();
+    }
+  }
+
+  async #train(): Promise<FinishReason> {
     const { run, parts, state, breath, saver } = this.#context;
     const { iterations, maxTime, nonFinite } = parts.settings.train;
     this.#start();
@@ -88,7 +96,7 @@ export class TrainingLoop {
     if (rollbacks >= nonFinite.rollback || anchor === undefined) return false;
     await saver.settle();
     // A data set may still be writing where other batches will be put.
-    await this.#batches.settle();
+    await this.#batches?.settle();
     await restore(anchor);
     const back = error.iteration - state.iteration;
     Object.assign(state, { rollbacks: rollbacks + 1, passed: passed + back, best });
@@ -115,11 +123,9 @@ export class TrainingLoop {
     const { settings, optimizer, clock } = parts;
     await hooks.emit("iterationStart", run);
     const begin = clock.now();
-    let batch = await this.#batches.load(position - 1);
+    const loaded = await this.#batches!.load(position - 1);
     const waited = clock.now() - begin;
-    for (const callback of hooks.having("batch")) {
-      batch = changed(callback, "batch", batch, callback.batch(batch, run));
-    }
+    const batch = hooks.change("batch", loaded, (callback, batch) => callback.batch(batch, run));
 
     const rows = rowsOf(batch);
     if (rows === 0) throw new DataError("a batch must have at least one row, received none");
@@ -171,14 +177,15 @@ export class TrainingLoop {
     if (this.#isValidatedAfter(i - 1) || isTested(parts, i - 1)) return;
     const position = i + (state.passed ?? 0) - 1;
     // A callback may keep a batch.
-    if (hooks.having("batch").length > 0) return this.#batches.loadAhead(position, () => {});
+    if (hooks.having("batch").length > 0) return this.#batches!.loadAhead(position, () => {});
     const loaded = (batch: HostBatch): void => engine.foresee?.(this.#task(batch, i));
-    this.#batches.loadAhead(position, loaded, () => engine.allocator?.(i));
+    this.#batches!.loadAhead(position, loaded, () => engine.allocator?.(i));
   }
 
   #isValidatedAfter(i: number): boolean {
-    const { train, validation } = this.#context.parts.settings;
-    return i % validation.interval === 0 || i === train.iterations;
+    const { loaders, settings: { train, validation } } = this.#context.parts;
+    return loaders.validation !== undefined &&
+      (i % validation.interval === 0 || i === train.iterations);
   }
 
   /** The read, and the update with the scheduler's step unless the iteration is skipped. */

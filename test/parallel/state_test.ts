@@ -1,11 +1,9 @@
 /** Optimizer state that is made in the middle of a run, and other state that is none at its begin. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type Callback, IterationRunner, type RunView, tf } from "../../mod.ts";
-import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
-import { Lines, type Overrides } from "../support/runs.ts";
+import { type Callback, type RunView, tf } from "../../mod.ts";
 import { regression } from "../runner/support.ts";
-import { assertEqual, assertSame, imports, linear, once, runOf } from "./support.ts";
+import { assertEqual, assertSame, linear, once, runOf } from "./support.ts";
 
 const thaw: Callback = {
   name: "Thaw",
@@ -110,68 +108,6 @@ test(
     });
   },
 );
-
-test("a run that is disposed of while it trains leaves no tensor", async () => {
-  const tensors: number[] = [];
-  for (let i = 0; i < 3; i++) {
-    const config = linear(2, {}, { train: { iterations: 1e6 }, checkpoint: false });
-    const options = { imports, output: new Lines(), store: new MemoryStore() };
-    const run = await IterationRunner.create(config, options);
-    const training = assert.rejects(run.train(), /^ConfigError: the run has been disposed$/);
-    while (run.state.iteration < 3) await new Promise((resolve) => setTimeout(resolve, 5));
-    run.dispose();
-    await training;
-    tensors.push(tf.memory().numTensors);
-  }
-  assert.deepEqual(tensors, tensors.map(() => tensors[0]));
-});
-
-test("a batch of no rows, or of wrong sizes, is refused alike with workers and in process", async () => {
-  const emptied: Callback = {
-    name: "Emptied",
-    batch: (batch) =>
-      Object.fromEntries(
-        Object.entries(batch).map(([name, field]) => {
-          const { data, shape: [, ...inner] } = field;
-          return [name, { ...field, data: data.subarray(0, 0), shape: [0, ...inner] }];
-        }),
-      ),
-  };
-  const wrong = (change: (values: Float32Array) => Float32Array): Overrides => {
-    const rows = regression(20);
-    let calls = 0;
-    const gather = (indices: ArrayLike<number>) => {
-      const batch = rows.gather(indices);
-      const { data, ...inputs } = batch.inputs;
-      if (++calls < 4) return batch;
-      return { ...batch, inputs: { ...inputs, data: change(data as Float32Array) } };
-    };
-    const train = { length: rows.length, gather };
-    return { data: { type: () => ({ train, validation: regression(9, { from: 100 }) }) } };
-  };
-  const refusals: [() => Overrides, RegExp][] = [
-    [
-      () => ({ callbacks: [emptied] as never }),
-      /^DataError: a batch must have at least one row, received none$/,
-    ],
-    [
-      () => wrong((values) => values.subarray(3)),
-      /^DataError: field "inputs": data must have the 15 values of its shape \[5,3\], received 12$/,
-    ],
-    [
-      () => wrong(() => new Float32Array(16)),
-      /^DataError: field "inputs": data must have the 15 values of its shape \[5,3\], received 16$/,
-    ],
-  ];
-  for (const [overrides, message] of refusals) {
-    for (const workers of [1, 2]) {
-      await assert.rejects(
-        runOf(linear(workers, {}, { checkpoint: false, ...overrides() })),
-        message,
-      );
-    }
-  }
-});
 
 test(
   "a callback that looks at gradients sees the buffers of their iteration, and may set them",

@@ -109,17 +109,17 @@ export function partsConfig(overrides: Overrides = {}): RunConfig {
 export const linear = (
   workers: number,
   params: Record<string, unknown>,
-  overrides: Overrides,
+  { train, ...overrides }: Overrides,
 ): RunConfig =>
   partsConfig({
     workers,
     shards: 2,
     model: { type: "TestLinear", params },
     data: { type: () => ({ train: regression(20), validation: regression(9, { from: 100 }) }) },
-    train: { iterations: 6, batchSize: 5, shuffle: false, ...overrides.train as Overrides },
+    train: { iterations: 6, batchSize: 5, shuffle: false, ...train as Overrides },
     validation: { interval: 50 },
     checkpoint: { interval: 1, keep: 10 },
-    ...Object.fromEntries(Object.entries(overrides).filter(([key]) => key !== "train")),
+    ...overrides,
   });
 
 /** Asserts that one worker and two leave the same bytes. */

@@ -138,3 +138,18 @@ test("a run that is disposed of between two calls is refused at once, its callba
   assert.equal(heard, 1);
   await assert.rejects(run.validate(), disposed);
 });
+
+test("a run that is disposed of while it trains leaves no tensor", async () => {
+  const tensors: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const config = partsConfig({ workers: 2, train: { iterations: 1e6 }, checkpoint: false });
+    const options = { imports, output: new Lines(), store: new MemoryStore() };
+    const run = await IterationRunner.create(config, options);
+    const training = assert.rejects(run.train(), disposed);
+    while (run.state.iteration < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    run.dispose();
+    await training;
+    tensors.push(tf.memory().numTensors);
+  }
+  assert.deepEqual(tensors, tensors.map(() => tensors[0]));
+});
