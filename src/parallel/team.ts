@@ -102,6 +102,11 @@ export class Team {
     }
   }
 
+  /** Whether it cannot go on: what comes next, as after a rollback, is for another team. */
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
   /** Gives all workers a command, which they come to after those before; answers its number. */
   command(kind: number, message: Uint8Array): number {
     this.#enter();
@@ -214,8 +219,13 @@ export class Team {
 
   /** Throws what worker `i` has thrown. */
   async #failure(i: number, limit: number): Promise<never> {
-    await this.#answer(i, this.#runs[i], "say how it failed", limit);
-    throw new LostWorker(`worker ${i + 1} left its loop`);
+    const left = new LostWorker(`worker ${i + 1} left its loop`);
+    try {
+      await this.#answer(i, this.#runs[i], "say how it failed", limit);
+    } finally {
+      this.#lost ??= left;
+    }
+    throw left;
   }
 
   async #all(

@@ -1,14 +1,20 @@
-/** Data sets that put batches where the workers look for them, in ways of their own. */
+/** Batches that data sets put where the workers look for them, in ways of their own, and batches that are none. */
 import { strict as assert } from "node:assert";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ArrayDataset, type Dataset, type HostBatch, type RunConfig } from "../../mod.ts";
+import {
+  ArrayDataset,
+  type Callback,
+  type Dataset,
+  type HostBatch,
+  type RunConfig,
+} from "../../mod.ts";
 import type { Allocate } from "../../src/data/dataset.ts";
 import type { Fault } from "../support/mortal.ts";
 import { createMortal, mortalConfig, type MortalOptions } from "../support/mortal_runs.ts";
 import { type Overrides, withFolder } from "../support/runs.ts";
 import { regression } from "../runner/support.ts";
-import { assertSame, linear, once, partsConfig, runOf } from "./support.ts";
+import { assertEqual, assertSame, linear, once, partsConfig, runOf } from "./support.ts";
 
 const fresh: Allocate = (type, length) => new type(length);
 
@@ -219,3 +225,91 @@ test(
     assertSame(await runOf(config(1)), await runOf(config(2)), "2 workers");
   },
 );
+
+test("a batch of no rows, or of wrong sizes, is refused alike with workers and in process", async () => {
+  const emptied: Callback = {
+    name: "Emptied",
+    batch: (batch) =>
+      Object.fromEntries(
+        Object.entries(batch).map(([name, field]) => {
+          const { data, shape: [, ...inner] } = field;
+          return [name, { ...field, data: data.subarray(0, 0), shape: [0, ...inner] }];
+        }),
+      ),
+  };
+  const wrong = (change: (values: Float32Array) => Float32Array): Overrides => {
+    const rows = regression(20);
+    let calls = 0;
+    const gather = (indices: ArrayLike<number>) => {
+      const batch = rows.gather(indices);
+      const { data, ...inputs } = batch.inputs;
+      if (++calls < 4) return batch;
+      return { ...batch, inputs: { ...inputs, data: change(data as Float32Array) } };
+    };
+    const train = { length: rows.length, gather };
+    return { data: { type: () => ({ train, validation: regression(9, { from: 100 }) }) } };
+  };
+  const refusals: [() => Overrides, RegExp][] = [
+    [
+      () => ({ callbacks: [emptied] as never }),
+      /^DataError: a batch must have at least one row, received none$/,
+    ],
+    [
+      () => wrong((values) => values.subarray(3)),
+      /^DataError: field "inputs": data must have the 15 values of its shape \[5,3\], received 12$/,
+    ],
+    [
+      () => wrong(() => new Float32Array(16)),
+      /^DataError: field "inputs": data must have the 15 values of its shape \[5,3\], received 16$/,
+    ],
+  ];
+  for (const [overrides, message] of refusals) {
+    for (const workers of [1, 2]) {
+      await assert.rejects(
+        runOf(linear(workers, {}, { checkpoint: false, ...overrides() })),
+        message,
+      );
+    }
+  }
+});
+
+test("a rollback goes on after an error that a worker has thrown", once, async () => {
+  await assertEqual({}, () => {
+    const rows = regression(40);
+    for (const row of [3, 17]) rows.fields.inputs.data[3 * row] = NaN;
+    return {
+      data: { type: () => ({ train: rows, validation: regression(9, { from: 100 }) }) },
+      train: {
+        iterations: 12,
+        accumulate: 1,
+        shuffle: true,
+        clipGrad: { maxNorm: 1 },
+        nonFinite: { rollback: 4 },
+      },
+      checkpoint: { interval: 2 },
+      callbacks: ["ThrowsNonFinite"],
+    };
+  });
+});
+
+test("the final test of a run that is stopped gathers when nothing else does", async () => {
+  const rows = regression(20);
+  let gathering = 0, most = 0;
+  const gather = async (indices: ArrayLike<number>): Promise<HostBatch> => {
+    most = Math.max(most, ++gathering);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    gathering--;
+    return rows.gather(indices);
+  };
+  const slow: Dataset = { length: rows.length, gather };
+  const stopping: Callback = {
+    name: "Stopping",
+    iterationEnd: (run) => run.state.iteration === 2 ? run.stop("early-stopping") : undefined,
+  };
+  await runOf(linear(2, {}, {
+    data: { type: () => ({ train: slow, validation: regression(9, { from: 100 }), test: slow }) },
+    checkpoint: false,
+    callbacks: [stopping] as never,
+  }));
+  assert.equal(most, 1);
+});

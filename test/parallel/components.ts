@@ -8,6 +8,7 @@ import {
   type ForwardContext,
   type Model,
   type ModelContext,
+  NonFiniteError,
   type RandomStream,
   registerCallback,
   registerModel,
@@ -166,5 +167,14 @@ registerCallback("SlowLeaves", (params) => ({
     const ms = (params.ms as Record<string, number>)[iteration] ?? 0;
     for (const end = performance.now() + ms; performance.now() < end;);
     return value;
+  },
+}));
+
+/** Tells of a loss that is not finite itself. */
+registerCallback("ThrowsNonFinite", () => ({
+  name: "ThrowsNonFinite",
+  loss(value, { iteration }) {
+    if (Number.isFinite(value.sum.dataSync()[0])) return value;
+    throw new NonFiniteError(iteration, "the hook says so");
   },
 }));
