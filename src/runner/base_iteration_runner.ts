@@ -236,8 +236,9 @@ export class BaseIterationRunner implements RunView {
   }
 
   /**
-   * Writes a checkpoint of the state as it is now, or after the update that is being made. Resolves
-   * when it is on the disk, or, unless it is to `wait`, when the state is copied.
+   * Writes a checkpoint of the state as it is now, or after the update that is being made; during an
+   * evaluation of averages or best weights, with those of the training. Resolves when it is on the
+   * disk, or, unless it is to `wait`, when the state is copied.
    *
    * @throws {NonFiniteError} If a parameter is not finite: such a state replaces no good one.
    */
@@ -249,7 +250,7 @@ export class BaseIterationRunner implements RunView {
   async #saveCheckpoint(wait: boolean): Promise<void> {
     const { hooks, state } = this.#context;
     await this.#saver.room();
-    await this.#loop.whole();
+    while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
     // Not waited for: it is one at the cadence, which a resumed run repeats.
     const anchored = !wait && typeof this.settings.train.nonFinite === "object";
     const anchor = anchored ? { anchor: state.iteration } : {};
@@ -343,8 +344,8 @@ export class BaseIterationRunner implements RunView {
 
   #snapshotParts() {
     const { model, optimizer, scheduler, fingerprint, numeric } = this.#parts;
-    const { engine, hooks, meters } = this.#context;
-    return { model, optimizer, engine, scheduler, fingerprint, numeric, hooks, meters };
+    const { engine, hooks, meters, aside } = this.#context;
+    return { model, optimizer, engine, scheduler, fingerprint, numeric, hooks, meters, aside };
   }
 
   /**

@@ -2,10 +2,9 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { readTensors, toTensor } from "../checkpoint/tensors.ts";
 import { CheckpointError } from "../core/errors.ts";
-import * as tf from "../tensor/tf.ts";
 import { savedData } from "./contents.ts";
 import type { Values } from "./hooks.ts";
-import type { RunContext } from "./context.ts";
+import { type RunContext, withTrainingAside } from "./context.ts";
 import { modelTensors, refuseDifference } from "./snapshot.ts";
 
 /** Which weights are lent. */
@@ -40,11 +39,12 @@ export async function keepIfBest(
  * run whose best weights are gone forgets them, in a line: nothing is said of weights that are not used.
  */
 export async function withBestWeights<T>(
-  { parts: { model, fingerprint, store, settings, output }, saver, state }: RunContext,
+  context: RunContext,
   work: (best: Checkpoint) => Promise<T>,
   otherwise: () => Promise<T>,
   { anyData = false }: BestWeightsOptions = {},
 ): Promise<T> {
+  const { parts: { model, fingerprint, store, settings, output }, saver, state } = context;
   const best = await saver.best(state.best?.iteration);
   if (best === undefined) {
     if (state.best !== undefined) {
@@ -68,20 +68,16 @@ export async function withBestWeights<T>(
       );
     }
   }
-  const kept = Object.keys(variables).map((name) =>
-    [variables[name], tf.clone(variables[name])] as const
-  );
-  try {
-    for (const name of Object.keys(variables)) {
-      const value = toTensor(best.state.tensors[name]);
-      variables[name].assign(value);
-      value.dispose();
+  return await withTrainingAside(context, async (weights) => {
+    try {
+      for (const name of Object.keys(variables)) {
+        const value = toTensor(best.state.tensors[name]);
+        variables[name].assign(value);
+        value.dispose();
+      }
+      return await work(best);
+    } finally {
+      weights.putBack();
     }
-    return await work(best);
-  } finally {
-    for (const [variable, value] of kept) {
-      variable.assign(value);
-      value.dispose();
-    }
-  }
+  });
 }

@@ -6,7 +6,9 @@ import type { TrainMeters } from "./meters.ts";
 import type { RunParts } from "./parts.ts";
 import type { RunView } from "./run_view.ts";
 import type { Saver } from "./saver.ts";
+import { modelTensors } from "./snapshot.ts";
 import type { RunState } from "./state.ts";
+import { TrainingWeights } from "./training_weights.ts";
 
 /** A run from the inside. */
 export interface RunContext {
@@ -21,4 +23,21 @@ export interface RunContext {
   readonly restore: (iteration: number) => Promise<void>;
   /** The one state, which changes as the run goes on. */
   readonly state: RunState;
+  /** Those of the training, while the model holds others. */
+  aside?: TrainingWeights;
+}
+
+/** Runs `work`, for which the model is lent other weights; checkpoints meanwhile have those it holds now. */
+export async function withTrainingAside<T>(
+  context: RunContext,
+  work: (weights: TrainingWeights) => Promise<T>,
+): Promise<T> {
+  const { model, optimizer } = context.parts;
+  const weights = context.aside = new TrainingWeights(modelTensors(model), optimizer);
+  try {
+    return await work(weights);
+  } finally {
+    context.aside = undefined;
+    weights.dispose();
+  }
 }

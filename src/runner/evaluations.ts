@@ -2,7 +2,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { ConfigError } from "../core/errors.ts";
 import { type BestWeightsOptions, withBestWeights } from "./best_weights.ts";
-import type { RunContext } from "./context.ts";
+import { type RunContext, withTrainingAside } from "./context.ts";
 import type { Split } from "./engine.ts";
 import {
   evaluate,
@@ -79,14 +79,15 @@ export class Evaluations {
   async withAverages<T>(work: () => Promise<T>): Promise<T> {
     const { run, parts: { optimizer }, hooks, engine } = this.#context;
     engine.pull();
-    optimizer.eval();
-    try {
-      await hooks.emit("evaluationStart", run);
-      return await work();
-    } finally {
-      await hooks.emit("evaluationEnd", run);
-      optimizer.train();
-    }
+    return await withTrainingAside(this.#context, async () => {
+      optimizer.eval();
+      try {
+        await hooks.emit("evaluationStart", run);
+        return await work();
+      } finally {
+        await hooks.emitEvaluationEnd(run).finally(() => optimizer.train());
+      }
+    });
   }
 
   /** Runs `work` with the best weights, which are averages already, if the run has any. */

@@ -185,4 +185,16 @@ export class Hooks {
       if (done !== undefined) await done;
     }
   }
+  /** `evaluationEnd`, also after one that fails: callbacks put weights back there. */
+  async emitEvaluationEnd(run: RunView): Promise<void> {
+    const failures: unknown[] = [];
+    for (const callback of this.having("evaluationEnd")) {
+      try {
+        await callback.evaluationEnd(run);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
 }

@@ -24,8 +24,8 @@ export interface RunView {
   /** Ends the run after this iteration. */
   stop(reason: FinishReason): void;
   /**
-   * Writes a checkpoint of the state as it is now. Resolves when it is on the disk, or, unless it is to
-   * `wait`, when the state is copied.
+   * Writes a checkpoint of the state as it is now, during an evaluation with the weights of the
+   * training. Resolves when it is on the disk, or, unless it is to `wait`, when the state is copied.
    */
   saveCheckpoint(options?: { wait?: boolean }): Promise<void>;
   /** Runs what writes files; a fault ends the run or is told in a line, as `checkpoint.onError` says. */

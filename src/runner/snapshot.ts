@@ -18,6 +18,7 @@ import type { Engine } from "./engine.ts";
 import type { Hooks } from "./hooks.ts";
 import type { MeterState, TrainMeters } from "./meters.ts";
 import type { RunState } from "./state.ts";
+import type { TrainingWeights } from "./training_weights.ts";
 
 const OPTIMIZER_PREFIX = "optimizer.";
 
@@ -29,6 +30,8 @@ export interface SnapshotParts {
   readonly scheduler: Scheduler | undefined;
   readonly hooks: Hooks;
   readonly meters: TrainMeters;
+  /** Those of the training, while the model holds others. */
+  readonly aside: TrainingWeights | undefined;
   /** The part of the config that a resumed run must share. */
   readonly fingerprint: Record<string, unknown>;
   readonly numeric: Record<string, unknown>;
@@ -51,7 +54,7 @@ export function modelTensors(model: Model): Record<string, tf.Variable> {
 
 /** Reads everything that a resumed run needs. */
 export async function takeSnapshot(
-  { model, engine, scheduler, hooks, meters, fingerprint, numeric }: SnapshotParts,
+  { model, engine, scheduler, hooks, meters, aside, fingerprint, numeric }: SnapshotParts,
   state: RunState,
 ): Promise<CheckpointState> {
   engine.pull();
@@ -72,11 +75,15 @@ export async function takeSnapshot(
   };
   // All reads start before the first is awaited: they are of one instant.
   const [weights, optimizer, others] = await Promise.all([
-    readTensors(prefixed(MODEL_PREFIX, modelTensors(model))),
+    readTensors(prefixed(MODEL_PREFIX, aside?.tensors ?? modelTensors(model))),
     engine.optimizerState(),
     readTensors(Object.assign(Object.create(null), ...kept)),
   ]);
-  const meta: SnapshotMeta = { ...rest, optimizer: optimizer.meta };
+  const { groups } = optimizer.meta;
+  const meta: SnapshotMeta = {
+    ...rest,
+    optimizer: { ...optimizer.meta, groups: aside?.trained(groups) ?? groups },
+  };
   return {
     tensors: { ...weights, ...prefixed(OPTIMIZER_PREFIX, optimizer.tensors), ...others },
     meta: meta as unknown as Record<string, unknown>,

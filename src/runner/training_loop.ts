@@ -34,7 +34,7 @@ export class TrainingLoop {
   readonly #evaluations: Evaluations;
   readonly #random: RandomStream;
   #batches: TrainingBatches | undefined;
-  #updating: Promise<unknown> = Promise.resolve();
+  #making: Promise<unknown> | undefined;
 
   constructor(context: RunContext, evaluations: Evaluations) {
     this.#context = context;
@@ -82,9 +82,9 @@ export class TrainingLoop {
     return state.finished ?? reason;
   }
 
-  /** Waits for the end of an update that is being made: until then the state is of two iterations. */
-  async whole(): Promise<void> {
-    await this.#updating.catch(() => {});
+  /** Settles with the gradient and the update that are being made: until then the state is of two iterations. */
+  get making(): Promise<unknown> | undefined {
+    return this.#making;
   }
 
   /** Back to the last checkpoint, if the error is one of `nonFinite` and the policy says so. */
@@ -118,7 +118,7 @@ export class TrainingLoop {
   }
 
   async #iterate(i: number): Promise<void> {
-    const { run, parts, hooks, state, meters, engine } = this.#context;
+    const { run, parts, hooks, state, meters } = this.#context;
     const position = i + (state.passed ?? 0);
     const { settings, optimizer, clock } = parts;
     await hooks.emit("iterationStart", run);
@@ -130,26 +130,12 @@ export class TrainingLoop {
     const rows = rowsOf(batch);
     if (rows === 0) throw new DataError("a batch must have at least one row, received none");
     const lr = optimizer.paramGroups[0].lr;
-    const computing = engine.gradient(this.#task(batch, i));
+    const making = this.#making = this.#make(this.#task(batch, i));
     if (i < settings.train.iterations) {
       this.#loadAhead(i + 1);
     }
-    const gradient = await computing;
-    state.iteration = i;
-    this.intact = false;
-    let totals: Totals;
-    try {
-      totals = await (this.#updating = this.#update(gradient));
-    } catch (error) {
-      // No update was made.
-      this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
-      if (this.intact) state.iteration--;
-      throw error;
-    } finally {
-      gradient.dispose();
-      if (hooks.having("gradients").length > 0) sealGradients(gradient.grads);
-    }
-    run.timing.iteration(rows, clock.now() - begin, waited, gradient.takeTimes?.());
+    const { totals, times } = await making;
+    run.timing.iteration(rows, clock.now() - begin, waited, times);
     if (totals.finite) await hooks.emit("updateEnd", run);
 
     if (i === settings.train.iterations || i % settings.log.interval === 0) {
@@ -159,7 +145,32 @@ export class TrainingLoop {
     this.intact = true;
   }
 
-  /** The gradient of iteration `i`. */
+  /** The gradient of an iteration, and the update with it. */
+  async #make(
+    task: GradientTask,
+  ): Promise<{ totals: Totals; times: Record<string, number> | undefined }> {
+    const { engine, hooks, state } = this.#context;
+    try {
+      const gradient = await engine.gradient(task);
+      state.iteration = task.iteration;
+      this.intact = false;
+      try {
+        return { totals: await this.#update(gradient), times: gradient.takeTimes?.() };
+      } catch (error) {
+        // No update was made.
+        this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
+        if (this.intact) state.iteration--;
+        throw error;
+      } finally {
+        gradient.dispose();
+        if (hooks.having("gradients").length > 0) sealGradients(gradient.grads);
+      }
+    } finally {
+      this.#making = undefined;
+    }
+  }
+
+  /** What the gradient of iteration `i` is taken of. */
   #task(batch: HostBatch, i: number): GradientTask {
     const { parts: { settings }, state, hooks } = this.#context;
     const bounds = leafBounds(rowsOf(batch), settings.train.batchSize, settings.shards);
