@@ -57,7 +57,7 @@ export async function buildParts(
   const fast = config.train.fastDevRun !== false;
   const persistent = config.checkpoint !== false && !fast &&
     (hasFileSystem || options.store !== undefined);
-  const user = await buildCallbacks(config.callbacks);
+  const user = await buildCallbacks(config.callbacks.entries());
   const callbacks = withDefaults(user, config, persistent);
   // Not by the shards that come of the workers: the run may go on with others.
   const { shards = 1 } = written;

@@ -13,7 +13,8 @@ import { metricSums } from "../metric/sums.ts";
 import type { RunParts } from "../runner/parts.ts";
 import { AuxiliaryLoss } from "../runner/callbacks/auxiliary_loss.ts";
 import { Curriculum } from "../runner/callbacks/curriculum.ts";
-import { namedOutput, trainable } from "../runner/leaf_gradient.ts";
+import { forwardPass } from "../runner/forward_pass.ts";
+import { trainable } from "../runner/leaf_gradient.ts";
 import { isMisfit, misfit } from "../runner/misfit.ts";
 import * as tf from "../tensor/tf.ts";
 import { checkTargets } from "./check_targets.ts";
@@ -110,7 +111,7 @@ function tryPart(
   const flow = task.preprocess(toTensors(sample), { training, random });
   let output: Record<string, tf.Tensor>;
   try {
-    output = namedOutput(model.forward(flow.model, { training, random }));
+    output = forwardPass(model, flow.model, { training, random });
   } finally {
     buffers.forEach((buffer, i) => buffer.assign(before[i]));
   }
@@ -150,7 +151,7 @@ function checkAuxiliary({ keys, path }: AuxiliaryLoss, outputs: string[], name: 
   );
 }
 
-/** Errors of metrics, of `test.horizons` and of callbacks say where they stand. */
+/** Errors of metrics, of `test.horizons`, of callbacks and of assignments say where they stand. */
 function hasPlace(error: Error): boolean {
-  return error instanceof ConfigError && /^(metrics|test|callbacks)\b/.test(error.path);
+  return error instanceof ConfigError && /^(metrics|test|callbacks)\b|^model$/.test(error.path);
 }

@@ -114,8 +114,8 @@ export function nameOf(type: unknown): string {
 function reachable(
   configs: ResolvedConfig["callbacks"],
   callbacks: readonly Callback[],
-): unknown[] {
-  return configs.filter((config, i) => {
+): WorkerSpec["callbacks"] {
+  return [...configs.entries()].filter(([i, config]) => {
     const own = typeof config === "object" && !("type" in config) ? config as Callback : undefined;
     const built = own ?? callbacks[i];
     const inside = built?.output !== undefined || built?.loss !== undefined;

@@ -79,7 +79,7 @@ function checkModel(model: unknown, name: string, path: string): asserts model i
       if (!(value instanceof tf.Variable)) {
         fail(`'${key}' must hold tf.Variable values, and '${variable}' is none`, value);
       }
-      if (buffers !== undefined && key === "parameters" && variable in buffers) {
+      if (key === "parameters" && buffers !== undefined && Object.hasOwn(buffers, variable)) {
         fail("a name must stand in 'parameters' or 'buffers', not in both", variable);
       }
     }

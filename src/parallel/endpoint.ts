@@ -1,7 +1,7 @@
 /** The two ends of the line between a program and its worker, as comlink takes them. */
-import { type Endpoint, expose } from "comlink";
+import { type Endpoint, expose, type TransferHandler, transferHandlers } from "comlink";
 import { workerThreads } from "../core/host.ts";
-import { tellOfFaults } from "./fault.ts";
+import { plainError, tellOfFaults } from "./fault.ts";
 
 /** Sent to a worker: close yourself. What it sends back, and then does nothing more. */
 export const LEAVE = "downhill:leave";
@@ -67,6 +67,7 @@ export function sendNews(): void {
  */
 export function exposeWorker(object: object): void {
   tellOfFaults(send);
+  sendErrorsWhole();
   // Its module is loaded: what fails from here on is something else.
   send(NEWS);
   const end = line(send);
@@ -89,4 +90,17 @@ export function exposeWorker(object: object): void {
   if (port) port.on("message", receive);
   else scope.onmessage = ({ data }) => receive(data);
   expose(object, end);
+}
+
+/** In a worker: what its methods throw is sent with all that says what it is, or, if it cannot be sent, as text. */
+function sendErrorsWhole(): void {
+  const handler = transferHandlers.get("throw") as TransferHandler<{ value: unknown }, unknown>;
+  transferHandlers.set("throw", {
+    ...handler,
+    serialize({ value }) {
+      if (value instanceof Error) return [{ isError: true, value: plainError(value) }, []];
+      const isText = typeof value === "symbol" || typeof value === "function";
+      return [{ isError: false, value: isText ? String(value) : value }, []];
+    },
+  });
 }

@@ -5,9 +5,18 @@
  */
 import { hostProcess, runtime } from "../core/host.ts";
 
+/** What can be sent of an error. */
+interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+  /** Of a ConfigError. */
+  readonly path?: string;
+}
+
 /** What a worker sends. */
 interface FaultMessage {
-  readonly fault: { readonly name: string; readonly message: string; readonly stack?: string };
+  readonly fault: PlainError;
 }
 
 /** The events of the web's workers, and of Deno's. */
@@ -35,8 +44,12 @@ export function tellOfFaults(send: (message: unknown) => void): void {
 }
 
 function messageOf(error: unknown): FaultMessage {
-  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-  return { fault: { name, message, stack } };
+  return { fault: plainError(error instanceof Error ? error : new Error(String(error))) };
+}
+
+/** What says which error it is. */
+export function plainError({ name, message, stack, path }: Error & { path?: string }): PlainError {
+  return { name, message, stack, path: typeof path === "string" ? path : undefined };
 }
 
 /** The error that a message tells of; undefined if it tells of none. */

@@ -21,8 +21,8 @@ export interface WorkerSpec {
   readonly metrics: unknown;
   readonly horizons: readonly number[];
   readonly trainMetrics: boolean;
-  /** Those with hooks inside the forward pass, and where each stands in the config. */
-  readonly callbacks: readonly unknown[];
+  /** Those with hooks inside the forward pass, and which of the config each is. */
+  readonly callbacks: readonly (readonly [index: number, config: unknown])[];
   readonly optimizer: unknown;
 }
 

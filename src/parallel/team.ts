@@ -275,7 +275,11 @@ function refuseSilence(ms: number, limit: number, worker: number): void {
 /** Errors that another team would only repeat. */
 function ownError(cause: Error | null, message: string): Error | undefined {
   const name = cause?.name;
-  if (name === "ConfigError") return new ConfigError("", message, { cause });
+  if (name === "ConfigError") {
+    const { path = "" } = cause as Partial<ConfigError>;
+    const rule = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+    return new ConfigError(path, rule, { cause });
+  }
   if (name === "DataError") return new DataError(message, { cause });
   if (name === "CheckpointError") return new CheckpointError(message, { cause });
   // Its message begins with the iteration.

@@ -367,13 +367,14 @@ export class WorkerEngine implements Engine {
   #groups(): { groups: Record<string, unknown>[]; bytes: number } {
     const { model, optimizer } = this.#parts;
     const groups = optimizer.paramGroups.map(({ names: _, ...options }) => options);
+    const { length } = encodeMessage(groups);
     let numbers = 0;
     JSON.stringify(groups, (_, value) => {
       if (typeof value === "number") numbers++;
       return value;
     });
     // Callbacks may set rates, whose digits are at most so many, and gradients.
-    const bytes = encodeMessage(groups).length + DIGITS * numbers +
+    const bytes = length + DIGITS * numbers +
       8 * Object.keys(model.parameters).length;
     return { groups, bytes };
   }

@@ -62,7 +62,7 @@ export async function buildWorkerParts(
       task,
       loss: buildLoss(spec.loss as never),
       trainMetrics: spec.trainMetrics ? metrics : [],
-      hooks: new Hooks(await buildCallbacks(spec.callbacks as never)),
+      hooks: new Hooks(await buildCallbacks(spec.callbacks)),
       breathe: () => Promise.resolve(alive()),
     },
     optimizer: buildOptimizer(spec.optimizer as never, model.parameters),

@@ -18,7 +18,7 @@ import { readTogether } from "../tensor/read.ts";
 import * as tf from "../tensor/tf.ts";
 import type { EvaluationLanes, Split } from "./engine.ts";
 import type { Values } from "./hooks.ts";
-import { namedOutput } from "./leaf_gradient.ts";
+import { forwardPass } from "./forward_pass.ts";
 import { metricValues } from "./meters.ts";
 import type { RunParts } from "./parts.ts";
 
@@ -125,7 +125,7 @@ async function batchSums(
   const pass = tf.tidy(() => {
     const batch = toTensors(rows);
     const flow = parts.task.preprocess(batch, { training: false, random, position });
-    const output = namedOutput(parts.model.forward(flow.model, { training: false, random }));
+    const output = forwardPass(parts.model, flow.model, { training: false, random });
     const value = { prediction: output.prediction, target: flow.target, mask: flow.mask };
     // Never the model's own: it has not seen the targets.
     const loss = parts.loss(value.prediction, value.target, value.mask);

@@ -9,6 +9,7 @@ import { metricSums as sumsOf } from "../metric/sums.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
+import { forwardPass } from "./forward_pass.ts";
 import type { Hooks, OutputValue } from "./hooks.ts";
 
 /** What a forward and backward pass needs. */
@@ -92,7 +93,7 @@ function forwardLoss(
 ): { loss: LossResult; value: OutputValue } {
   const { model, task, hooks } = parts;
   const flow = task.preprocess(batch, { training: true, random: random.fork("task") });
-  const output = namedOutput(model.forward(flow.model, { training: true, random }));
+  const output = forwardPass(model, flow.model, { training: true, random });
   const context = { iteration, output };
   const value = hooks.change<"output", OutputValue>(
     "output",
@@ -117,13 +118,6 @@ function lossOf(
   const count = parts.task.itemWeight(value.target, value.mask);
   const weight = typeof count === "number" ? tf.scalar(count) : count;
   return { sum: tf.mul(tf.reshape(output.loss, []), weight) as tf.Scalar, count };
-}
-
-/** A forward pass's output by name. */
-export function namedOutput(
-  output: tf.Tensor | Record<string, tf.Tensor>,
-): Record<string, tf.Tensor> {
-  return output instanceof tf.Tensor ? { prediction: output } : output;
 }
 
 /** The sums of all metrics for each sample of a batch: [rows, sums]. */

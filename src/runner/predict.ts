@@ -8,7 +8,7 @@ import { markMissing } from "../data/data_form.ts";
 import type { Model } from "../model/model.ts";
 import type { Task } from "../task/task.ts";
 import * as tf from "../tensor/tf.ts";
-import { namedOutput } from "./leaf_gradient.ts";
+import { forwardPass } from "./forward_pass.ts";
 import { isMisfit, misfit } from "./misfit.ts";
 
 /** One field: a tensor, an array with its shape, or nested arrays of numbers. */
@@ -70,7 +70,7 @@ function answer(
   try {
     return tf.tidy(() => {
       const fields = task.prepare(toTensors(slice));
-      const output = namedOutput(model.forward(fields, { training: false, random }));
+      const output = forwardPass(model, fields, { training: false, random });
       return task.answer(output, fields);
     });
   } catch (error) {

@@ -1,9 +1,10 @@
 /** Components for the tests of workers, which import this module as the coordinator does. */
 import { appendFileSync } from "node:fs";
-import { threadId } from "node:worker_threads";
+import { isMainThread, threadId } from "node:worker_threads";
 import {
   type Batch,
   type Callback,
+  ConfigError,
   DataError,
   type ForwardContext,
   type Model,
@@ -114,10 +115,15 @@ registerCallback("TensorLog", ({ file }): Callback => ({
   },
 }));
 
-/** A matrix, a bias, which is reached after `late` leaves, an empty parameter, and `more` biases. */
-registerModel<{ late?: number; frozen?: boolean; more?: number }>(
+/**
+ * A matrix, a bias, which is reached after `late` leaves, an empty parameter, and `more` biases. With
+ * `assigns` its forward pass assigns the bias after two iterations, in training or outside of it.
+ */
+registerModel<
+  { late?: number; frozen?: boolean; more?: number; assigns?: "training" | "evaluation" }
+>(
   "TestLinear",
-  ({ late = 0, frozen = false, more = 0 }) => {
+  ({ late = 0, frozen = false, more = 0, assigns }) => {
     const learned = (make: () => tf.Tensor) => tf.tidy(() => tf.variable(make()));
     const weight = learned(() => tf.tensor2d([0.3, -0.2, 0.1, 0.4, -0.5, 0.2], [3, 2]));
     const bias = tf.tidy(() => tf.variable(tf.tensor1d([0.05, -0.1]), !frozen));
@@ -129,7 +135,11 @@ registerModel<{ late?: number; frozen?: boolean; more?: number }>(
       parameters,
       buffers,
       forward({ inputs }, { training }) {
-        const isReached = buffers.leaves.dataSync()[0] >= late;
+        const leaves = buffers.leaves.dataSync()[0];
+        const isReached = leaves >= late;
+        if (assigns === (training ? "training" : "evaluation") && leaves >= 2) {
+          bias.assign(tf.zeros([2]));
+        }
         if (training) tf.tidy(() => buffers.leaves.assign(tf.add(buffers.leaves, 1)));
         let y: tf.Tensor = tf.matMul(inputs as tf.Tensor2D, weight as tf.Tensor2D);
         if (isReached) y = tf.add(y, bias);
@@ -178,3 +188,9 @@ registerCallback("ThrowsNonFinite", () => ({
     throw new NonFiniteError(iteration, "the hook says so");
   },
 }));
+
+/** Can be built by the coordinator alone. */
+registerCallback("OnlyHere", (_, path): Callback => {
+  if (!isMainThread) throw new ConfigError(path, "must not be in a worker");
+  return { name: "OnlyHere", loss: (value) => value };
+});

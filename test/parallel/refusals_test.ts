@@ -11,13 +11,14 @@ import {
   registerModel,
   registerOptimizer,
   type RunConfig,
+  type RunView,
   tf,
 } from "../../mod.ts";
 import { singleGroup } from "../../src/optim/builder.ts";
 import { sgd } from "../../src/optim/sgd.ts";
 import { useBackend } from "../support/backend.ts";
 import { Lines, type Overrides } from "../support/runs.ts";
-import { imports, partsConfig } from "./support.ts";
+import { imports, linear, partsConfig, runOf } from "./support.ts";
 
 /** Registered here alone: the workers do not import this file. */
 registerModel("Unlisted", () => model());
@@ -129,6 +130,78 @@ test("a run whose model no module of imports registers says so", async () => {
       /^workers: a worker cannot build what this thread has built: model\.type: unknown model "Unlisted".* \(what a program registers must be in a module that imports lists\)$/,
   });
   run.dispose();
+});
+
+const assignments = [
+  ["training", 'must assign buffers only in its forward pass, and assigned "bias"'],
+  [
+    "evaluation",
+    'must assign nothing outside of training in its forward pass, and assigned "bias"',
+  ],
+] as const;
+
+for (const [assigns, rule] of assignments) {
+  for (const workers of [1, 2]) {
+    test(`a forward pass that assigns a parameter in ${assigns} is refused, workers ${workers}`, async () => {
+      await assert.rejects(
+        runOf(linear(workers, { assigns }, { validation: { interval: 3 }, checkpoint: false })),
+        { name: "ConfigError", message: `model: ${rule}`, path: "model" },
+      );
+    });
+  }
+}
+
+test("a model that assigns a parameter in its first forward pass is refused when it is created", async () => {
+  const still = tf.variable(tf.zeros([2]), false);
+  const type = (): Model => ({
+    parameters: { ...model().parameters, still },
+    forward({ inputs }) {
+      still.assign(tf.ones([2]));
+      return tf.add(tf.sum(inputs, 1, true), still);
+    },
+  });
+  await assert.rejects(create({ workers: 1, model: { type } }), {
+    name: "ConfigError",
+    message: 'model: must assign buffers only in its forward pass, and assigned "still"',
+  });
+});
+
+test("what keeps a callback from being built is told with its index, as in process", async () => {
+  // Worker threads have a `threadId` of their own.
+  const run = await create({
+    callbacks: ["LearningRateMonitor", "EMA", { type: "OnlyHere", params: {} }],
+  });
+  await assert.rejects(run.train(), {
+    name: "ConfigError",
+    message:
+      "workers: a worker cannot build what this thread has built: callbacks[2].params: must not be in a worker",
+  });
+  run.dispose();
+});
+
+test("a parameter may be called as a method of objects is", async () => {
+  const type = (): Model => {
+    const weight = tf.variable(tf.zeros([3, 2]));
+    return {
+      parameters: { constructor: weight },
+      buffers: {},
+      forward: ({ inputs }) => tf.matMul(inputs as tf.Tensor2D, weight as tf.Tensor2D),
+    };
+  };
+  (await create({ workers: 1, model: { type } })).dispose();
+});
+
+test("an option of a group that is no plain data is refused alike with workers and in process", async () => {
+  const callbacks = [{
+    name: "Notes",
+    gradients: (_: unknown, run: RunView) => void (run.optimizer.paramGroups[0].note = 1n),
+  }];
+  for (const workers of [1, 2]) {
+    await assert.rejects(runOf(linear(workers, {}, { callbacks: callbacks as never })), {
+      name: "CheckpointError",
+      message: '"note": must be plain data, received 1n',
+    });
+  }
 });
 
 test('workers "auto" are as many as there are cores, with 4 shards', async () => {

@@ -56,14 +56,13 @@ export function registeredCallbacks(): Registered[] {
   return callbacks.registered();
 }
 
-/** Builds a list of callbacks: names, `{ type, params }`, factories, or callbacks as they are. */
+/** Builds callbacks of a config by index: names, `{ type, params }`, factories, or callbacks as they are. */
 export async function buildCallbacks(
-  list: readonly unknown[],
-  path = "callbacks",
+  items: Iterable<readonly [index: number, item: unknown]>,
 ): Promise<Callback[]> {
   const built: Callback[] = [];
-  for (const [i, item] of list.entries()) {
-    const at = `${path}[${i}]`;
+  for (const [i, item] of items) {
+    const at = join("callbacks", i);
     const callback = await buildCallback(item, at);
     refuseNameless(callback, at);
     if (built.some((other) => other.name === callback.name)) {
