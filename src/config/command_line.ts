@@ -220,7 +220,14 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new ConfigError("", (error as Error).message.split("\n")[0]);
+    const message = (error as Error).message.split("\n")[0];
+    const [, name] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
+    throw new ConfigError(
+      "",
+      name === undefined
+        ? message
+        : `unknown option --${name}; what the config sets is given as --set ${name}=VALUE`,
+    );
   }
 }
 

@@ -56,7 +56,10 @@ const specifier = z.string({ error: SPECIFIER }).min(1, { error: SPECIFIER })
       `pass new URL(${show(input)}, import.meta.url).href, received ${show(input)}`,
   });
 
-const isUrl = (text: string): boolean => text !== "" && URL.canParse(text, baseUrl());
+const WORKER_URL = "must be a URL, absolute or relative to the page or the working directory";
+const isUrl = (value: unknown): boolean =>
+  value instanceof URL ||
+  typeof value === "string" && value !== "" && URL.canParse(value, baseUrl());
 
 const schema = object({
   imports: list(specifier, "must be an array of module specifiers").optional(),
@@ -65,9 +68,7 @@ const schema = object({
   store: has<Store>("append").optional(),
   output: has<Output>("line").optional(),
   clock: has<Clock>("now").optional(),
-  workerUrl: z.union([z.string().refine(isUrl), z.instanceof(URL)], {
-    error: "must be a URL, absolute or relative to the page or the working directory",
-  }).optional(),
+  workerUrl: z.custom<string | URL>(isUrl, { error: WORKER_URL }).optional(),
   wasmPath: text().optional(),
 });
 

@@ -9,6 +9,7 @@ import { Optimizer } from "../optim/optimizer.ts";
 import { WorkerEngine } from "../parallel/worker_engine.ts";
 import type { Output } from "../report/console.ts";
 import type { Callback } from "../runner/hooks.ts";
+import { chunkBounds } from "../runner/leaves.ts";
 import type { RunParts } from "../runner/parts.ts";
 import type { CreateOptions } from "./create_options.ts";
 import { MOST_WORKERS, type ResolvedConfig } from "./schema.ts";
@@ -91,10 +92,19 @@ export function workerEngine(
     callbacks,
     optimizer: config.optimizer,
   };
+  const { shards, train: { accumulate } } = settings;
+  const leaves = accumulate * shards;
+  const pieces = chunkBounds(leaves, shards).length;
+  if (workers > pieces) {
+    output.line(
+      `workers: ${workers}, and ${pieces} of them compute gradients (shards: ${shards}); ` +
+        "the others share updates and evaluations only",
+    );
+  }
   return new WorkerEngine({
     workers,
-    shards: settings.shards,
-    leaves: settings.train.accumulate * settings.shards,
+    shards,
+    leaves,
     model,
     optimizer,
     spec,

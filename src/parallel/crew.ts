@@ -2,7 +2,7 @@
  * The teams of a run, one after the other: the next one is built when the last one has lost a worker,
  * or has too little memory, and takes over the training state.
  */
-import { dueTo, WorkerError } from "../core/errors.ts";
+import { ConfigError, dueTo, WorkerError } from "../core/errors.ts";
 import type { Model } from "../model/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Output } from "../report/console.ts";
@@ -11,6 +11,7 @@ import { Arena } from "./arena.ts";
 import { layoutOf, serves } from "./layout.ts";
 import type { WorkerSpec } from "./protocol.ts";
 import { LostWorker, Team } from "./team.ts";
+import { ThreadModuleError } from "./thread.ts";
 import { TrainingState } from "./training_state.ts";
 
 /** What a crew is made of. */
@@ -47,6 +48,8 @@ export class Crew {
   /** The longest so far, in ms: iterations, and batches of evaluations. */
   readonly #slowest = new Map<Work, number>();
   #restarts = 0;
+  /** Whether a team has ever built its parts. */
+  #isBuilt = false;
   /** Counted up by `rest` and `dispose`: what began before is not to be gone on with. */
   #era = 0;
   #disposed = false;
@@ -185,7 +188,7 @@ export class Crew {
       await this.#end();
       this.refuseOver(era);
       const team = this.#team = this.#newTeam();
-      await this.within("start", (limit) => team.build(limit));
+      await this.#build(team);
     } else if (!this.suffices(this.#needs)) {
       const batch = new SharedArrayBuffer(2 * this.#needs.batchBytes);
       await this.within("iteration", (limit) => this.#team!.takeBatch(batch, limit));
@@ -194,6 +197,22 @@ export class Crew {
     if (team === undefined) throw new LostWorker("the workers have ended");
     await this.state.leaveHome(team.arena);
     return team;
+  }
+
+  /**
+   * Waits for a team to build its parts.
+   *
+   * @throws {ConfigError} If workers were never built, and their module is the reason: not another try.
+   */
+  async #build(team: Team): Promise<void> {
+    try {
+      await this.within("start", (limit) => team.build(limit));
+      this.#isBuilt = true;
+    } catch (error) {
+      const { cause } = error as Error;
+      if (this.#isBuilt || !(cause instanceof ThreadModuleError)) throw error;
+      throw new ConfigError("options.workerUrl", cause.message, dueTo(cause.cause));
+    }
   }
 
   #newTeam(): Team {

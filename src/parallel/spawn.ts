@@ -32,6 +32,9 @@ export interface WorkerHandle<T> {
    */
   onEnd?: (reason: string, cause?: unknown) => void;
 
+  /** Whether the worker has said anything: its module is one. */
+  readonly isHeard: boolean;
+
   /** Called when the worker has sent news. */
   onNews?: () => void;
 
@@ -76,8 +79,12 @@ export function spawnWorker<T>(
     handle.onEnd?.(reason, cause);
   };
   const end = line((message, transfer) => thread?.post(message, transfer));
+  let isHeard = false;
   const handle: WorkerHandle<T> = {
     remote: wrap<T>(end),
+    get isHeard() {
+      return isHeard;
+    },
     terminate: () => terminated ??= terminate(),
     call: (call, ms, what) =>
       new Promise((resolve, reject) => {
@@ -115,6 +122,7 @@ export function spawnWorker<T>(
   try {
     thread = startThread(url === undefined ? undefined : new URL(url), name, {
       message(data): void {
+        isHeard = true;
         if (data === NEWS) handle.onNews?.();
         else if (data === LEFT) gone();
         else {
@@ -124,14 +132,14 @@ export function spawnWorker<T>(
         }
       },
       failed: fail,
-      ended(reason): void {
-        fail(reason);
+      ended(code): void {
+        fail(`it exited with code ${code}`);
         gone();
       },
     });
   } catch (error) {
     // The caller sets onEnd first.
-    queueMicrotask(() => fail(oneLine(error)));
+    queueMicrotask(() => fail(oneLine(error), error));
   }
   return handle;
 }

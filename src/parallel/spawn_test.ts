@@ -100,7 +100,7 @@ const failures: [string, string | URL, RegExp][] = [
   [
     "throws",
     throwing,
-    /^w1: cannot ping: (Uncaught )?(\(in promise\) )?(Error: )?thrown at start \(workerUrl names its module: file:.*throwing_worker.*\)$/,
+    /^w1: cannot ping: (Uncaught )?(\(in promise\) )?(Error: )?thrown at start$/,
   ],
   ["is missing", new URL("./missing.js", unruly), /^w1: cannot ping: .*missing\.js.*$/],
   ["is no URL", "missing.js", /^w1: cannot ping: .*URL.*$/],

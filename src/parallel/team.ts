@@ -245,7 +245,7 @@ export class Team {
     const silence = new Promise<never>((_, reject) => {
       watch = setInterval(() => {
         try {
-          refuseSilence(life.silence(), limit, i);
+          refuseSilence(life.silence(), limit, i, this.#handles[i].isHeard);
         } catch (error) {
           reject(error);
         }
@@ -264,10 +264,11 @@ export class Team {
   }
 }
 
-function refuseSilence(ms: number, limit: number, worker: number): void {
+function refuseSilence(ms: number, limit: number, worker: number, isHeard = true): void {
   if (ms <= limit) return;
   const seconds = (ms / 1000).toFixed(1);
-  throw new LostWorker(`worker ${worker + 1} has given no sign of life for ${seconds} s`, {
+  const hint = isHeard ? "" : ", nor any since it was started (workerUrl names its module)";
+  throw new LostWorker(`worker ${worker + 1} has given no sign of life for ${seconds} s${hint}`, {
     silent: true,
   });
 }

@@ -5,16 +5,30 @@
  * nothing of it in Deno, and a terminated one that is busy keeps Deno's process alive for ever). The
  * web's `Worker` is for browsers, and for Deno where the module is not a file.
  */
+import { dueTo } from "../core/errors.ts";
 import { runtime, workerThreads } from "../core/host.ts";
 import type { Line } from "./endpoint.ts";
+
+/** The module of a thread cannot be loaded, or is none of a worker. */
+export class ThreadModuleError extends Error {
+  override readonly name = "ThreadModuleError";
+
+  constructor(url: URL | undefined, module: URL, reason: string, cause?: unknown) {
+    const what = url === undefined
+      ? `is not given, and the package's own cannot be loaded as a worker: ${module}: ${reason} ` +
+        "(a bundle has downhill/worker as an entry point of its own, and names it)"
+      : `${module} cannot be loaded as a worker: ${reason.replace(/[.:]+$/, "")}`;
+    super(what, dueTo(cause));
+  }
+}
 
 /** What a thread tells. */
 export interface ThreadEvents {
   message(data: unknown): void;
   /** It failed, in one line, with what it threw if that is known; it may still run. */
   failed(reason: string, cause?: unknown): void;
-  /** It has ended: only from `node:worker_threads`. */
-  ended(reason: string): void;
+  /** It has ended, with this code: only from `node:worker_threads`. */
+  ended(code: number): void;
 }
 
 /** A thread that was started. */
@@ -31,29 +45,53 @@ export interface Thread {
  */
 const OWN_HEAP = { resourceLimits: { maxOldGenerationSizeMb: 4096 } };
 
-/** Starts the module at `url`, by default `workers/train_worker.ts`. Throws what the runtime throws. */
+/**
+ * Starts the module at `url`, by default `workers/train_worker.ts`.
+ *
+ * @throws {ThreadModuleError} If it cannot; what is known only later comes as the cause of a failure.
+ */
 export function startThread(url: URL | undefined, name: string, events: ThreadEvents): Thread {
   const module = url ?? new URL("../../workers/train_worker.ts", import.meta.url);
-  const threads = workerThreads();
-  // Deno's worker_threads take no https: (a package of JSR).
-  if (threads === undefined || (runtime === "deno" && module.protocol !== "file:")) {
-    return webThread(url, module, events);
-  }
-  const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
   let isHeard = false;
-  worker.on("message", (data) => {
-    isHeard = true;
-    events.message(data);
-  });
+  const heard: ThreadEvents = {
+    message(data): void {
+      isHeard = true;
+      events.message(data);
+    },
+    failed(reason, cause): void {
+      // Threads that there is no room for have codes; else what fails before it says anything is its module.
+      const { code = "" } = (cause ?? {}) as { code?: string };
+      const isModule = !isHeard && !code.startsWith("ERR_WORKER");
+      events.failed(reason, isModule ? new ThreadModuleError(url, module, reason, cause) : cause);
+    },
+    ended(code): void {
+      // Not 1, with which threads are ended.
+      if (code === 0 && !isHeard) heard.failed("it ended before it said anything");
+      events.ended(code);
+    },
+  };
+  const threads = workerThreads();
+  try {
+    // Deno's worker_threads take no https: (a package of JSR).
+    return threads === undefined || (runtime === "deno" && module.protocol !== "file:")
+      ? webThread(url, heard)
+      : nodeThread(threads, module, name, heard);
+  } catch (error) {
+    throw new ThreadModuleError(url, module, oneLine(error), error);
+  }
+}
+
+function nodeThread(
+  threads: typeof import("node:worker_threads"),
+  module: URL,
+  name: string,
+  events: ThreadEvents,
+): Thread {
+  const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
+  worker.on("message", (data) => events.message(data));
   worker.on("messageerror", (error) => events.failed(oneLine(error), error));
-  worker.on("error", (error) => {
-    const reason = oneLine(error);
-    const { code = "" } = error as { code?: string };
-    // A full heap has a code of its own; else what fails before it says anything is the module.
-    const isModule = !isHeard && !code.startsWith("ERR_WORKER");
-    events.failed(isModule ? `${reason} (workerUrl names its module: ${module})` : reason, error);
-  });
-  worker.on("exit", (code) => events.ended(`it exited with code ${code}`));
+  worker.on("error", (error) => events.failed(oneLine(error), error));
+  worker.on("exit", (code) => events.ended(code));
   return {
     tells: true,
     post: (message, transfer = []) =>
@@ -62,7 +100,7 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
   };
 }
 
-function webThread(url: URL | undefined, module: URL, events: ThreadEvents): Thread {
+function webThread(url: URL | undefined, events: ThreadEvents): Thread {
   // Bundlers look for the second form, word for word.
   const worker = url !== undefined
     ? new Worker(url, { type: "module" })
@@ -72,8 +110,7 @@ function webThread(url: URL | undefined, module: URL, events: ThreadEvents): Thr
   worker.onerror = (event) => {
     event.preventDefault();
     // Errors of loading have no message.
-    const { message = `its module cannot be loaded: ${module} (workerUrl names it)` } = event;
-    events.failed(oneLine(message), event.error ?? undefined);
+    events.failed(oneLine(event.message ?? "it cannot be fetched"), event.error ?? undefined);
   };
   return {
     tells: false,

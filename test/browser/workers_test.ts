@@ -175,10 +175,10 @@ describe("workers in a page", {
 
   test("a worker whose module is not there ends the run with its address", async () => {
     await open("assets/", ISOLATION, async (page) => {
-      const config = { workers: 2, maxWorkerRestarts: 1 };
+      const config = { workers: 2 };
       await assert.rejects(
         train(page, config, { workerUrl: "nowhere.js" }),
-        /WorkerError: .* its module cannot be loaded: http:.*\/assets\/nowhere\.js \(workerUrl names it\)/,
+        /ConfigError: options\.workerUrl: http:.*\/assets\/nowhere\.js cannot be loaded as a worker: it cannot be fetched/,
       );
     });
   });

@@ -50,7 +50,10 @@ const rows: [args: string[], message: RegExp][] = [
     /^unknown command "trian"; did you mean 'train'\? known: train, test, predict, lr, schema$/,
   ],
   [["train"], /^train: must have one CONFIG file, received none$/],
-  [["train", "configs/waves.json", "--sett", "a=1"], /--sett/],
+  [
+    ["train", "configs/waves.json", "--workers", "2"],
+    /^unknown option --workers; what the config sets is given as --set workers=VALUE$/,
+  ],
   [["train", "configs/waves.json", "--set"], /--set/],
   [
     ["train", "configs/waves.json", "--input", "x.csv"],

@@ -62,6 +62,15 @@ for (const [name, [program, ...args]] of runtimes) {
   });
 }
 
+test("what the installed package's README links to is in the package", () => {
+  const installed = join(folder, "node_modules", "downhill");
+  const links = [
+    ...readFileSync(join(installed, "README.md"), "utf8").matchAll(/\]\(([^)#:]+)[)#]/g),
+  ];
+  assert.ok(links.length > 3);
+  for (const [, path] of links) assert.ok(existsSync(join(installed, path)), path);
+});
+
 test("the installed package trains with workers in a bundle for Node", async () => {
   const outdir = join(folder, "bundle");
   await build({

@@ -204,6 +204,33 @@ test("an option of a group that is no plain data is refused alike with workers a
   }
 });
 
+const modules: [what: string, workerUrl: URL | string, reason: RegExp][] = [
+  ["is not there", new URL("./nowhere.js", import.meta.url), /nowhere\.js.*$/],
+  [
+    "ends before it says anything",
+    new URL("../support/close.ts", import.meta.url),
+    /: it ended before it said anything$/,
+  ],
+  ["cannot be fetched", "http://127.0.0.1:9/worker.js", /./],
+];
+
+for (const [what, workerUrl, reason] of modules) {
+  test(`a worker's module that ${what} is refused at once`, async () => {
+    const config = partsConfig({ workers: 2, checkpoint: false, name: undefined });
+    const output = new Lines();
+    const run = await IterationRunner.create(config, { imports, output, workerUrl });
+    await assert.rejects(run.train(), ({ name, message }: Error) => {
+      assert.equal(name, "ConfigError");
+      assert.match(message, /^options\.workerUrl: .*\S+ cannot be loaded as a worker: /);
+      assert.match(message, reason);
+      assert.equal(message.split("\n").length, 1);
+      return true;
+    });
+    run.dispose();
+    assert.deepEqual(output.lines.filter((line) => line.includes("replacing")), []);
+  });
+}
+
 test('workers "auto" are as many as there are cores, with 4 shards', async () => {
   const train = { iterations: 1, batchSize: 5 };
   const run = await create({ workers: "auto", shards: undefined, train });
