@@ -82,7 +82,7 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
 }
 
 function nodeThread(
-  threads: typeof import("node:worker_threads"),
+  threads: NonNullable<ReturnType<typeof workerThreads>>,
   module: URL,
   name: string,
   events: ThreadEvents,
