@@ -71,9 +71,9 @@ export class Saver {
     });
   }
 
-  /** Waits until nothing is left to write. */
+  /** Waits until what is queued now is written; a program may queue more all the time. */
   async settle(): Promise<void> {
-    while (this.#jobs.length > 0) await this.#jobs[0];
+    await this.#jobs.at(-1);
     this.check();
   }
 

@@ -125,3 +125,16 @@ test("Saver.check() finds that the lock was lost", () => {
   };
   assert.throws(() => it.check(), /the lock is gone/);
 });
+
+test("Saver.settle() waits for what is queued, not for what is queued meanwhile", async () => {
+  const { store, saver: it } = saver();
+  store.open();
+  let queued = 0;
+  const save = () => it.save(++queued, state(queued), more);
+  const more = () => Promise.resolve(queued < 50 ? save() : undefined);
+  save();
+  await it.settle();
+  assert.ok(queued < 10, `${queued}`);
+  while (queued < 50) await it.settle();
+  await it.settle();
+});
