@@ -32,8 +32,8 @@ interface Outcome extends Counts {
   readonly stage: Stage;
   readonly ok: boolean;
   readonly seconds: number;
-  /** The last line of a command that died although no test failed. */
-  readonly diedWith?: string;
+  /** The last lines of a command that failed although no test did. */
+  readonly lastLines: readonly string[];
 }
 
 /** What the tests need: processes (command lines, browsers), a page on this machine, files in a few places. */
@@ -50,6 +50,9 @@ const PERMISSIONS = [
 /** What small machines have; stages run side by side as long as they suffice. */
 const CORES = 2;
 
+/** How many lines of a command that failed the summary says again. */
+const LAST_LINES = 8;
+
 const stageTimeoutMs = 30 * 60_000;
 const testTimeoutMs = 5 * 60_000;
 
@@ -63,6 +66,8 @@ const environment = {
   ...process.platform === "linux" ? { DENO_WEBGPU_BACKEND: "vulkan" } : {},
   ...process.env,
   NO_COLOR: "1",
+  // Deno's are without names, and push out what it has said.
+  RUST_BACKTRACE: "0",
   DENO_NO_UPDATE_CHECK: "1",
   DENO_JOBS: `${CORES}`,
 };
@@ -244,8 +249,10 @@ async function finish(stage: Stage, [program, ...args]: string[], turn: Turn): P
   const ok = code === 0 && counts !== undefined && counts.failed === 0;
   // A stage that died or failed as a whole still counts as one failure.
   const failed = ok ? 0 : Math.max(1, counts?.failed ?? 0);
-  const diedWith = ok || counts?.failed ? undefined : output.findLast((line) => line !== "");
-  return { stage, ok, seconds, passed: 0, skipped: 0, ...counts, failed, diedWith };
+  const lastLines = ok || counts?.failed
+    ? []
+    : output.filter((line) => line !== "").slice(-LAST_LINES);
+  return { stage, ok, seconds, passed: 0, skipped: 0, ...counts, failed, lastLines };
 }
 
 /** The exit code once the output has ended, or soon after the exit if a grandchild holds it open. */
@@ -264,14 +271,14 @@ function exitOf(child: ChildProcess): Promise<number | null> {
 function report(outcomes: readonly Outcome[]): void {
   const sum = (key: keyof Counts): number => outcomes.reduce((total, o) => total + o[key], 0);
   console.log("\n== summary");
-  for (const { stage, ok, seconds, diedWith, ...counts } of outcomes) {
+  for (const { stage, ok, seconds, lastLines, ...counts } of outcomes) {
     const line = [
       ok ? "ok  " : "FAIL",
       stage.name.padEnd(8),
       `${seconds.toFixed(1).padStart(6)} s`,
     ];
     console.log([...line, stage.counts ? describe(counts) : stage.title].join("  "));
-    if (diedWith !== undefined) console.log(`      ${diedWith}`);
+    for (const last of lastLines) console.log(`      ${last}`);
   }
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
   console.log(`total: ${describe(total)}`);

@@ -130,8 +130,8 @@ test("Saver.settle() waits for what is queued, not for what is queued meanwhile"
   const { store, saver: it } = saver();
   store.open();
   let queued = 0;
-  const save = () => it.save(++queued, state(queued), more);
-  const more = () => Promise.resolve(queued < 50 ? save() : undefined);
+  const save = (): void => it.save(++queued, state(queued), more);
+  const more = (): Promise<void> => Promise.resolve(queued < 50 ? save() : undefined);
   save();
   await it.settle();
   assert.ok(queued < 10, `${queued}`);
