@@ -163,7 +163,7 @@ export class Crew {
 
   /** Whether the team at work has room for what is needed, and for an update by the present options. */
   suffices({ batchBytes, mailboxBytes, chunks }: Needs): boolean {
-    if (this.#team === undefined || this.#team.isLost) return false;
+    if (this.#team === undefined || this.#team.isSpent) return false;
     const { arena: { layout }, batch } = this.#team;
     return layout.mailbox.bytes >= mailboxBytes && layout.chunks.count >= chunks &&
       serves(layout, this.#parts.model, this.#parts.optimizer) &&

@@ -79,11 +79,10 @@ export function spawnWorker<T>(
     handle.onEnd?.(reason, cause);
   };
   const end = line((message, transfer) => thread?.post(message, transfer));
-  let isHeard = false;
   const handle: WorkerHandle<T> = {
     remote: wrap<T>(end),
     get isHeard() {
-      return isHeard;
+      return thread?.isHeard ?? false;
     },
     terminate: () => terminated ??= terminate(),
     call: (call, ms, what) =>
@@ -122,7 +121,6 @@ export function spawnWorker<T>(
   try {
     thread = startThread(url === undefined ? undefined : new URL(url), name, {
       message(data): void {
-        isHeard = true;
         if (data === NEWS) handle.onNews?.();
         else if (data === LEFT) gone();
         else {

@@ -161,6 +161,29 @@ for (const method of ["crash", "neglect"]) {
   });
 }
 
+test("a machine that has no room for a thread is told as it is: another try may have some", async () => {
+  const { getBuiltinModule } = process;
+  const shortage = Object.assign(new Error("no thread is left"), {
+    code: "ERR_WORKER_INIT_FAILED",
+  });
+  class Worker {
+    constructor() {
+      throw shortage;
+    }
+  }
+  process.getBuiltinModule =
+    ((name: string) =>
+      name === "node:worker_threads" ? { Worker } : getBuiltinModule(name)) as never;
+  const worker = spawnWorker();
+  process.getBuiltinModule = getBuiltinModule;
+  await assert.rejects(worker.call(new Promise(() => {}), limit, "start"), {
+    name: "WorkerError",
+    message: "worker: cannot start: no thread is left",
+    cause: shortage,
+  });
+  await worker.terminate();
+});
+
 test("call() rejects after its time, and with what the worker throws", async () => {
   const worker = spawnWorker<UnrulyWorker>({ url: unruly, name: "worker 2" });
   const { remote } = worker;

@@ -52,6 +52,7 @@ export class Team {
   readonly #answered: number[] = [];
   /** Why the team is lost. */
   #lost: LostWorker | undefined;
+  #isSpent = false;
   #ended = false;
   /** Called when there is something to see in the shared memory. */
   #wake: () => void = () => {};
@@ -102,9 +103,9 @@ export class Team {
     }
   }
 
-  /** Whether it cannot go on: what comes next, as after a rollback, is for another team. */
-  get isLost(): boolean {
-    return this.#lost !== undefined;
+  /** Whether a worker has ended with an error of the run's own: what comes next, as after a rollback, is for another team. */
+  get isSpent(): boolean {
+    return this.#isSpent;
   }
 
   /** Gives all workers a command, which they come to after those before; answers its number. */
@@ -224,6 +225,7 @@ export class Team {
       await this.#answer(i, this.#runs[i], "say how it failed", limit);
     } finally {
       this.#lost ??= left;
+      this.#isSpent = true;
     }
     throw left;
   }

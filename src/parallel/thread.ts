@@ -35,6 +35,8 @@ export interface ThreadEvents {
 export interface Thread {
   /** Whether `ended` is told. */
   readonly tells: boolean;
+  /** Whether it has said anything: its module is one. */
+  readonly isHeard: boolean;
   post: Line["postMessage"];
   kill(): void;
 }
@@ -59,9 +61,8 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
       events.message(data);
     },
     failed(reason, cause): void {
-      // Threads that there is no room for have codes; else what fails before it says anything is its module.
-      const { code = "" } = (cause ?? {}) as { code?: string };
-      const isModule = !isHeard && !code.startsWith("ERR_WORKER");
+      // What fails before it says anything is the module.
+      const isModule = !isHeard && !isShortage(cause);
       events.failed(reason, isModule ? new ThreadModuleError(url, module, reason, cause) : cause);
     },
     ended(code): void {
@@ -73,12 +74,32 @@ export function startThread(url: URL | undefined, name: string, events: ThreadEv
   const threads = workerThreads();
   try {
     // Deno's worker_threads take no https: (a package of JSR).
-    return threads === undefined || (runtime === "deno" && module.protocol !== "file:")
+    const thread = threads === undefined || (runtime === "deno" && module.protocol !== "file:")
       ? webThread(url, heard)
       : nodeThread(threads, module, name, heard);
+    return {
+      ...thread,
+      get isHeard() {
+        return isHeard;
+      },
+    };
   } catch (error) {
+    if (isShortage(error)) throw error;
     throw new ThreadModuleError(url, module, oneLine(error), error);
   }
+}
+
+/** Codes of errors of a machine that has no room for a thread now. */
+const SHORTAGES = [
+  "ERR_WORKER_INIT_FAILED",
+  "ERR_WORKER_OUT_OF_MEMORY",
+  "EAGAIN",
+  "ENOMEM",
+  "EMFILE",
+];
+
+function isShortage(error: unknown): boolean {
+  return SHORTAGES.includes((error as { code?: string } | null | undefined)?.code ?? "");
 }
 
 function nodeThread(
@@ -86,7 +107,7 @@ function nodeThread(
   module: URL,
   name: string,
   events: ThreadEvents,
-): Thread {
+): Omit<Thread, "isHeard"> {
   const worker = new threads.Worker(module, runtime === "deno" ? { name, ...OWN_HEAP } : { name });
   worker.on("message", (data) => events.message(data));
   worker.on("messageerror", (error) => events.failed(oneLine(error), error));
@@ -100,7 +121,7 @@ function nodeThread(
   };
 }
 
-function webThread(url: URL | undefined, events: ThreadEvents): Thread {
+function webThread(url: URL | undefined, events: ThreadEvents): Omit<Thread, "isHeard"> {
   // Bundlers look for the second form, word for word.
   const worker = url !== undefined
     ? new Worker(url, { type: "module" })

@@ -44,6 +44,23 @@ for (const [way, line] of ways) {
   });
 }
 
+test("a worker that fails while nobody waits for it counts among those that are replaced", async () => {
+  const config = failing("FailsLater", { way: "in a while" });
+  const idle = {
+    name: "Idle",
+    iterationEnd: () => new Promise<void>((resolve) => setTimeout(resolve, 600)),
+  };
+  const [error, cause] = await failure({
+    ...config,
+    // Workers hear timers between evaluations and iterations.
+    validation: { interval: 1 },
+    callbacks: [...config.callbacks as never[], idle as never],
+  });
+  assert.equal(error.name, "WorkerError");
+  assert.match(error.message, /ended: it fails in a while; workers were replaced 0 times, as /);
+  assert.equal(cause.name, "RangeError");
+});
+
 test("an error that another team would only repeat has the worker's error as its cause", async () => {
   const [error, cause] = await failure(failing("FailsAt", {}));
   assert.deepEqual([error.name, error.message], ["DataError", "a fault of iteration 1"]);

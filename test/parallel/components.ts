@@ -161,6 +161,7 @@ registerCallback("FailsLater", ({ iteration: bad, way }): Callback => ({
     if (way === "at once") fail();
     if (way === "in a promise") Promise.resolve().then(fail);
     if (way === "in a timer") setTimeout(fail);
+    if (way === "in a while") setTimeout(fail, 150);
   },
 }));
 
