@@ -7,6 +7,7 @@
  * `MirrorPad` see mirror_pad.ts.
  */
 import * as core from "@tensorflow/tfjs-core";
+import { alias } from "./alias.ts";
 import { batchNormGradient } from "./gradient/batch_norm.ts";
 import { broadcastGradients } from "./gradient/broadcast.ts";
 import { einsumGradient } from "./gradient/einsum.ts";
@@ -50,7 +51,6 @@ interface TapeNode {
 
 /** What tfjs' engine does with a kernel's inputs on the tape. */
 interface Tape {
-  readonly backend: core.KernelBackend;
   readonly state: { readonly gradientDepth: number; readonly activeTape: TapeNode[] };
   addTapeNode(
     kernel: string,
@@ -58,7 +58,6 @@ interface Tape {
     outputs: core.Tensor[],
     ...rest: unknown[]
   ): void;
-  makeTensorFromTensorInfo(info: core.TensorInfo): core.Tensor;
   saveTensorsForBackwardMode(tensors: core.Tensor[]): core.Tensor[];
 }
 
@@ -85,8 +84,7 @@ function patchTape(): void {
       if (engine.state.gradientDepth > 1 || tensor.dtype === "complex64") {
         return saveTensorsForBackwardMode.call(engine, [tensor])[0];
       }
-      engine.backend.incRef(tensor.dataId);
-      return core.keep(engine.makeTensorFromTensorInfo(tensor));
+      return core.keep(alias(tensor));
     });
   engine.addTapeNode = (kernel, inputs, outputs, ...rest) => {
     if (TESTS.has(kernel)) return;

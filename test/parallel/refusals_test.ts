@@ -151,6 +151,30 @@ for (const [assigns, rule] of assignments) {
   }
 }
 
+for (const workers of [1, 2]) {
+  test(`what a forward pass must not assign stays as it was, workers ${workers}`, async () => {
+    const bias = (run: RunView) => run.model.parameters.bias.dataSync();
+    const created = async (assigns: string | undefined, iterations: number) =>
+      await IterationRunner.create(
+        linear(workers, { assigns }, { train: { iterations, batchSize: 5 }, checkpoint: false }),
+        { imports, output: new Lines() },
+      );
+    const run = await created("training", 6);
+    await assert.rejects(run.train(), { path: "model" });
+    const whole = await created(undefined, run.state.iteration);
+    await whole.train();
+    assert.deepEqual(bias(run), bias(whole));
+
+    const evaluated = await created("evaluation", 6);
+    const before = bias(evaluated);
+    // From the third leaf on.
+    evaluated.model.buffers!.leaves.assign(tf.scalar(2));
+    await assert.rejects(evaluated.validate(), { path: "model" });
+    assert.deepEqual(bias(evaluated), before);
+    for (const each of [run, whole, evaluated]) each.dispose();
+  });
+}
+
 test("a model that assigns a parameter in its first forward pass is refused when it is created", async () => {
   const still = tf.variable(tf.zeros([2]), false);
   const type = (): Model => ({
