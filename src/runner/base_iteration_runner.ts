@@ -15,11 +15,12 @@ import { dataOfWeights, savedData } from "./contents.ts";
 import type { RunContext } from "./context.ts";
 import { Evaluations } from "./evaluations.ts";
 import { finishRun } from "./finish.ts";
-import { Hooks, type Values } from "./hooks.ts";
+import { Hooks } from "./hooks.ts";
 import { LocalEngine } from "./local_engine.ts";
 import { TrainMeters } from "./meters.ts";
 import { disposeModel, refuseManySteps, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
+import type { Values } from "./record.ts";
 import { readSummary, writeJson } from "./run_files.ts";
 import type { RunView } from "./run_view.ts";
 import { Saver } from "./saver.ts";
@@ -57,6 +58,8 @@ export class BaseIterationRunner implements RunView {
   #summary: Summary | undefined;
   #ready = false;
   #disposed = false;
+  /** Whether that was in the middle of a call, whose state is gone. */
+  #isCut = false;
   #busy: string | undefined;
   /** What is under way and keeps what the run is made of from being freed. */
   #holders = 0;
@@ -139,6 +142,7 @@ export class BaseIterationRunner implements RunView {
     if (this.#parts.loaders.train === undefined) {
       throw new ConfigError("data", "has no training part");
     }
+    this.#refuseBroken();
     const { engine, hooks, breath, state } = this.#context;
     // What a program sets in the model between two calls is trained on.
     engine.pull();
@@ -197,6 +201,7 @@ export class BaseIterationRunner implements RunView {
     const saved = restoreSnapshot(this.#snapshotParts(), state, source, { allowChanged, log });
     restoreState(this.#context.state, saved);
     this.#context.engine.push();
+    this.#loop.broken = undefined;
     this.#saver.last = iteration;
   }
 
@@ -241,9 +246,13 @@ export class BaseIterationRunner implements RunView {
    * disk, or, unless it is to `wait`, when the state is copied.
    *
    * @throws {NonFiniteError} If a parameter is not finite: such a state replaces no good one.
+   * @throws {ConfigError} If an error broke the iteration off, and in a `save` hook, which is part of one.
    */
   async saveCheckpoint({ wait = true }: { wait?: boolean } = {}): Promise<void> {
     if (!this.#parts.persistent) return;
+    if (this.#context.hooks.calling === "save") {
+      throw new ConfigError("", "cannot save a checkpoint in a save hook, which is part of one");
+    }
     await this.#held(() => this.#saveCheckpoint(wait));
   }
 
@@ -251,6 +260,8 @@ export class BaseIterationRunner implements RunView {
     const { hooks, state } = this.#context;
     await this.#saver.room();
     while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
+    if (this.#isCut) throw disposal();
+    this.#refuseBroken();
     // Not waited for: it is one at the cadence, which a resumed run repeats.
     const anchored = !wait && typeof this.settings.train.nonFinite === "object";
     const anchor = anchored ? { anchor: state.iteration } : {};
@@ -277,6 +288,7 @@ export class BaseIterationRunner implements RunView {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#isCut = this.#busy !== undefined;
     this.#context.breath.over = disposal();
     this.#context.engine.dispose();
     if (this.#holders === 0) this.#free();
@@ -413,6 +425,18 @@ export class BaseIterationRunner implements RunView {
   /** Why a call fails with `error`: workers that were disposed of say so in their own way. */
   #reasonOf(error: unknown): unknown {
     return this.#disposed && error instanceof WorkerError ? disposal() : error;
+  }
+
+  #refuseBroken(): void {
+    const { broken } = this.#loop;
+    if (broken === undefined) return;
+    const [reason] = String((broken as Error)?.message ?? broken).split("\n");
+    throw new ConfigError(
+      "",
+      `iteration ${this.#context.state.iteration} was broken off (${reason}): restore() a ` +
+        "checkpoint, or create the run anew",
+      { cause: broken },
+    );
   }
 
   #refuseDisposed(): void {

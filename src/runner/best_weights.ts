@@ -3,7 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { readTensors, toTensor } from "../checkpoint/tensors.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { savedData } from "./contents.ts";
-import type { Values } from "./hooks.ts";
+import type { Values } from "./record.ts";
 import { type RunContext, withTrainingAside } from "./context.ts";
 import { modelTensors, refuseDifference } from "./snapshot.ts";
 
@@ -28,10 +28,11 @@ export async function keepIfBest(
     ? value < best
     : value > best;
   if (!isBest) return;
-  state.best = { iteration: state.iteration, metric: monitor, value };
-  const meta = { ...state.best, fingerprint };
   await saver.room();
-  saver.keepBest(state.iteration, { tensors: await readTensors(modelTensors(model)), meta });
+  const tensors = await readTensors(modelTensors(model));
+  // At once: a checkpoint that speaks of them is written after them.
+  state.best = { iteration: state.iteration, metric: monitor, value };
+  saver.keepBest(state.iteration, { tensors, meta: { ...state.best, fingerprint } });
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Task } from "../task/task.ts";
 import { readTogether } from "../tensor/read.ts";
 import * as tf from "../tensor/tf.ts";
 import type { EvaluationLanes, Split } from "./engine.ts";
-import type { Values } from "./hooks.ts";
+import type { Values } from "./record.ts";
 import { forwardPass } from "./forward_pass.ts";
 import { metricValues } from "./meters.ts";
 import type { RunParts } from "./parts.ts";

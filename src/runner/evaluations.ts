@@ -11,7 +11,7 @@ import {
   evaluationRandom,
   localLanes,
 } from "./evaluate.ts";
-import type { Values } from "./hooks.ts";
+import type { Values } from "./record.ts";
 import type { RunParts } from "./parts.ts";
 import { PredictionCollector } from "./predictions.ts";
 import type { Summary } from "./state.ts";

@@ -7,14 +7,11 @@ import type { HostBatch } from "../data/dataset.ts";
 import type { LossResult } from "../loss/loss.ts";
 import type * as tf from "../tensor/tf.ts";
 import { changed, type ChangeName } from "./hook_values.ts";
+import type { Phase, Values } from "./record.ts";
 import type { RunView } from "./run_view.ts";
 import type { FinishReason, Summary } from "./state.ts";
 
-/** Values under their names, as they are logged: `loss`, `mse`, `lr`, ... */
-export type Values = Readonly<Record<string, number>>;
-
-/** The phases of a log record. */
-export type Phase = "train" | "val" | "test";
+export type { Phase, Values } from "./record.ts";
 
 /** What `output` sees and may replace. */
 export interface OutputValue {
@@ -76,6 +73,7 @@ export interface Callback {
   validationEnd?(values: Values, run: RunView): Done;
   testEnd?(values: Values, run: RunView): Done;
   iterationEnd?(run: RunView): Done;
+  /** May not ask for a checkpoint: it is part of one. */
   save?(run: RunView): Done;
   trainEnd?(reason: FinishReason, run: RunView): Done;
   finish?(summary: Summary, run: RunView): Done;
@@ -136,6 +134,8 @@ export type EventName =
 /** The callbacks of a run in order, with the lists of each hook made once. */
 export class Hooks {
   readonly callbacks: readonly Callback[];
+  /** The event whose hook runs, until it awaits something. */
+  calling: EventName | undefined;
   readonly #lists = new Map<string, Callback[]>();
 
   constructor(callbacks: readonly Callback[]) {
@@ -164,14 +164,22 @@ export class Hooks {
     );
   }
 
-  /** Offers a record's values to the callbacks, then has it written. */
-  async record(phase: Phase, values: Values, run: RunView): Promise<void> {
+  /**
+   * Offers a record's values to the callbacks, then has it written. `then` follows at once, so that no
+   * checkpoint comes in between.
+   */
+  async record(
+    phase: Phase,
+    values: Values,
+    run: RunView,
+    then?: () => Done,
+  ): Promise<void> {
     const record = this.change(
       "values",
       values,
       (callback, values) => callback.values(phase, values, run),
     );
-    await this.emit("log", phase, run.state.iteration, record, run);
+    await this.#each("log", [phase, run.state.iteration, record, run], then);
   }
 
   /** Calls an event on every callback that has it, one after the other. */
@@ -179,12 +187,28 @@ export class Hooks {
     event: K,
     ...args: Parameters<NonNullable<Callback[K]>>
   ): Promise<void> {
+    await this.#each(event, args);
+  }
+
+  async #each(event: EventName, args: unknown[], then?: () => Done): Promise<void> {
     for (const callback of this.having(event)) {
-      const hook = callback[event] as (...args: unknown[]) => Done;
-      const done = hook.apply(callback, args);
+      const done = this.call(callback, event, args);
       if (done !== undefined) await done;
     }
+    await then?.();
   }
+
+  /** Calls an event on one callback. */
+  call(callback: Callback, event: EventName, args: unknown[]): Done {
+    const outer = this.calling;
+    this.calling = event;
+    try {
+      return (callback[event] as (...args: unknown[]) => Done).apply(callback, args);
+    } finally {
+      this.calling = outer;
+    }
+  }
+
   /** `evaluationEnd`, also after one that fails: callbacks put weights back there. */
   async emitEvaluationEnd(run: RunView): Promise<void> {
     const failures: unknown[] = [];

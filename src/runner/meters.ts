@@ -3,7 +3,7 @@
  * is the mean over items. The open sums go into every checkpoint as numbers.
  */
 import type { Metric } from "../metric/metric.ts";
-import type { Values } from "./hooks.ts";
+import type { Values } from "./record.ts";
 
 /** The open sums, as a checkpoint keeps them. */
 export interface MeterState {
@@ -12,19 +12,23 @@ export interface MeterState {
   normSum: number;
   updates: number;
   metrics: number[];
+  /** The rate of the last iteration. */
+  lr?: number;
 }
 
 /** Training meters since the last log line. */
 export class TrainMeters {
   readonly metrics: readonly Metric[];
-  #state: MeterState;
+  /** The rate of the last iteration, which is recorded beside the means. */
+  lr: number | undefined;
+  #state: Omit<MeterState, "lr">;
 
   constructor(metrics: readonly Metric[]) {
     this.metrics = metrics;
     this.#state = this.#empty();
   }
 
-  #empty(): MeterState {
+  #empty(): Omit<MeterState, "lr"> {
     const size = this.metrics.reduce((n, metric) => n + metric.size, 0);
     return {
       lossSum: 0,
@@ -45,23 +49,29 @@ export class TrainMeters {
     for (let i = 0; i < metricSums.length; i++) state.metrics[i] += metricSums[i];
   }
 
-  /** `loss`, the metrics and `grad_norm` since the last call; empty when nothing was added. */
-  take(): Values {
-    const state = this.#state;
-    if (state.updates === 0) return {};
-    this.#state = this.#empty();
+  /** `loss`, the metrics and `grad_norm` since the last reset, where anything was added, and `lr`. */
+  values(): Values {
+    const { lossSum, lossCount, normSum, updates, metrics } = this.#state;
+    const rate: Values = this.lr === undefined ? {} : { lr: this.lr };
+    if (updates === 0) return rate;
     return {
-      loss: state.lossSum / state.lossCount,
-      ...metricValues(this.metrics, Float64Array.from(state.metrics)),
-      grad_norm: state.normSum / state.updates,
+      loss: lossSum / lossCount,
+      ...metricValues(this.metrics, Float64Array.from(metrics)),
+      grad_norm: normSum / updates,
+      ...rate,
     };
   }
 
-  stateDict(): MeterState {
-    return { ...this.#state, metrics: [...this.#state.metrics] };
+  reset(): void {
+    this.#state = this.#empty();
   }
 
-  loadStateDict(state: MeterState): void {
+  stateDict(): MeterState {
+    return { ...this.#state, metrics: [...this.#state.metrics], lr: this.lr };
+  }
+
+  loadStateDict({ lr, ...state }: MeterState): void {
+    this.lr = lr;
     this.#state = { ...state, metrics: [...state.metrics] };
   }
 }

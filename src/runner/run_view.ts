@@ -26,6 +26,7 @@ export interface RunView {
   /**
    * Writes a checkpoint of the state as it is now, during an evaluation with the weights of the
    * training. Resolves when it is on the disk, or, unless it is to `wait`, when the state is copied.
+   * Refused in a `save` hook.
    */
   saveCheckpoint(options?: { wait?: boolean }): Promise<void>;
   /** Runs what writes files; a fault ends the run or is told in a line, as `checkpoint.onError` says. */

@@ -1,4 +1,5 @@
 /** What a run knows of itself beside its tensors: plain numbers, saved in every checkpoint. */
+import type { Phase, Values } from "./record.ts";
 
 /** Why a run ended. */
 export type FinishReason = "iterations" | "early-stopping" | "max-time" | "signal";
@@ -10,6 +11,15 @@ export interface Best {
   value: number;
 }
 
+/** An event that some callbacks have heard. */
+export interface Untold {
+  event: "updateEnd" | "validationEnd" | "testEnd" | "iterationEnd";
+  /** What comes with it. */
+  values?: Values;
+  /** The names of those that have not. */
+  callbacks: string[];
+}
+
 /** Counters of a run. */
 export interface RunState {
   /** Iterations done: the number of the last one, 1-based. */
@@ -19,8 +29,13 @@ export interface RunState {
   best: Best | undefined;
   /** Set when the run has ended; a signal or the time limit leave it open. */
   finished: FinishReason | undefined;
-  /** The evaluation after this iteration that a signal broke off: a resumed run begins with it. */
-  pending?: "val" | "test";
+  /**
+   * What follows the update of this iteration and is not yet done, a record, an evaluation or its end: a
+   * resumed run begins with it.
+   */
+  pending?: Phase | "end";
+  /** An event of this iteration that callbacks have yet to hear, before what is pending. */
+  untold?: Untold;
   /**
    * The iteration that a rollback goes back to: that of the last checkpoint at its cadence, whatever
    * a signal has written since.
@@ -41,7 +56,7 @@ export function initialState(): RunState {
 
 /** Makes `state` the saved one. */
 export function restoreState(state: RunState, saved: RunState): void {
-  for (const key of ["pending", "anchor", "rollbacks", "passed", "exception"] as const) {
+  for (const key of ["pending", "untold", "anchor", "rollbacks", "passed", "exception"] as const) {
     delete state[key];
   }
   Object.assign(state, initialState(), saved);

@@ -18,9 +18,20 @@ import { type Evaluations, isTested } from "./evaluations.ts";
 import type { GradientTask, IterationGradient } from "./engine.ts";
 import { sealGradients, type Totals } from "./gradients.ts";
 import { leafBounds } from "./leaves.ts";
-import type { FinishReason } from "./state.ts";
+import type { Phase, Values } from "./record.ts";
+import type { FinishReason, Untold } from "./state.ts";
 import { TrainingBatches } from "./training_batches.ts";
 import { update, updateBeforeRead } from "./update.ts";
+
+/** What the making of an iteration tells. */
+interface Made {
+  readonly totals: Totals;
+  /** Milliseconds by what they were spent on, where workers tell. */
+  readonly times: Record<string, number> | undefined;
+}
+
+/** What may follow an update, in order. */
+const PHASES = ["train", "val", "test", "end"] as const;
 
 /** The iterations of a run. */
 export class TrainingLoop {
@@ -30,6 +41,8 @@ export class TrainingLoop {
   stopping: FinishReason | undefined;
   /** Whether the state is that of the end of an iteration; false in the middle of one. */
   intact = true;
+  /** What broke an iteration off in the middle: the state is of none, until another is restored. */
+  broken: unknown;
   readonly #context: RunContext;
   readonly #evaluations: Evaluations;
   readonly #random: RandomStream;
@@ -61,7 +74,8 @@ export class TrainingLoop {
       await run.saveCheckpoint({ wait: false });
     }
     await unlessInterrupted(() => this.#evaluations.sanityCheck());
-    if (state.pending !== undefined) await this.#evaluateAfter(state.iteration);
+    await this.#tellRest();
+    if (state.pending !== undefined) await this.#endIteration();
     while (state.iteration < iterations && this.stopping === undefined) {
       try {
         await this.#iterate(state.iteration + 1);
@@ -129,44 +143,40 @@ export class TrainingLoop {
 
     const rows = rowsOf(batch);
     if (rows === 0) throw new DataError("a batch must have at least one row, received none");
-    const lr = optimizer.paramGroups[0].lr;
+    meters.lr = optimizer.paramGroups[0].lr;
     const making = this.#making = this.#make(this.#task(batch, i));
-    if (i < settings.train.iterations) {
-      this.#loadAhead(i + 1);
+    let made: Made;
+    try {
+      if (i < settings.train.iterations) this.#loadAhead(i + 1);
+      made = await making;
+    } finally {
+      this.#making = undefined;
     }
-    const { totals, times } = await making;
-    run.timing.iteration(rows, clock.now() - begin, waited, times);
-    if (totals.finite) await hooks.emit("updateEnd", run);
-
-    if (i === settings.train.iterations || i % settings.log.interval === 0) {
-      await hooks.record("train", { ...meters.take(), lr }, run);
-    }
-    await this.#evaluateAfter(i);
+    run.timing.iteration(rows, clock.now() - begin, waited, made.times);
+    if (made.totals.finite) await this.#tell("updateEnd");
+    await this.#endIteration();
     this.intact = true;
   }
 
   /** The gradient of an iteration, and the update with it. */
-  async #make(
-    task: GradientTask,
-  ): Promise<{ totals: Totals; times: Record<string, number> | undefined }> {
+  async #make(task: GradientTask): Promise<Made> {
     const { engine, hooks, state } = this.#context;
+    const gradient = await engine.gradient(task);
+    state.iteration = task.iteration;
+    this.intact = false;
     try {
-      const gradient = await engine.gradient(task);
-      state.iteration = task.iteration;
-      this.intact = false;
-      try {
-        return { totals: await this.#update(gradient), times: gradient.takeTimes?.() };
-      } catch (error) {
-        // No update was made.
-        this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
-        if (this.intact) state.iteration--;
-        throw error;
-      } finally {
-        gradient.dispose();
-        if (hooks.having("gradients").length > 0) sealGradients(gradient.grads);
-      }
+      const totals = await this.#update(gradient);
+      this.#pend();
+      return { totals, times: gradient.takeTimes?.() };
+    } catch (error) {
+      // No update was made.
+      this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
+      if (this.intact) state.iteration--;
+      else this.broken = error;
+      throw error;
     } finally {
-      this.#making = undefined;
+      gradient.dispose();
+      if (hooks.having("gradients").length > 0) sealGradients(gradient.grads);
     }
   }
 
@@ -184,19 +194,13 @@ export class TrainingLoop {
    * data may be of the same data set, which gathers one batch after the other.
    */
   #loadAhead(i: number): void {
-    const { parts, hooks, state, engine } = this.#context;
-    if (this.#isValidatedAfter(i - 1) || isTested(parts, i - 1)) return;
+    const { hooks, state, engine } = this.#context;
+    if (this.#isDue("val", i - 1) || this.#isDue("test", i - 1)) return;
     const position = i + (state.passed ?? 0) - 1;
     // A callback may keep a batch.
     if (hooks.having("batch").length > 0) return this.#batches!.loadAhead(position, () => {});
     const loaded = (batch: HostBatch): void => engine.foresee?.(this.#task(batch, i));
     this.#batches!.loadAhead(position, loaded, () => engine.allocator?.(i));
-  }
-
-  #isValidatedAfter(i: number): boolean {
-    const { loaders, settings: { train, validation } } = this.#context.parts;
-    return loaders.validation !== undefined &&
-      (i % validation.interval === 0 || i === train.iterations);
   }
 
   /** The read, and the update with the scheduler's step unless the iteration is skipped. */
@@ -233,40 +237,105 @@ export class TrainingLoop {
     output.line(`iteration ${iteration}: skipped, ${what} is not finite`);
   }
 
-  /** Validation and test at their cadences, and the end of iteration `i`; all of it, or from what is pending. */
-  async #evaluateAfter(i: number): Promise<void> {
-    const { run, parts, hooks, state } = this.#context;
-    const done = await unlessInterrupted(async () => {
-      if (this.#isValidatedAfter(i) && state.pending !== "test") {
-        state.pending = "val";
-        await this.#validate();
+  /** Whether something follows the update of iteration `i`. */
+  #isDue(phase: Phase | "end", i: number): boolean {
+    const { parts, parts: { loaders, settings: { train, log, validation } } } = this.#context;
+    const isLast = i === train.iterations;
+    switch (phase) {
+      case "train":
+        return isLast || i % log.interval === 0;
+      case "val":
+        return loaders.validation !== undefined && (isLast || i % validation.interval === 0);
+      case "test":
+        return isTested(parts, i);
+      case "end":
+        return true;
+    }
+  }
+
+  /** Notes what follows the update next, after what is `done`. */
+  #pend(done?: Phase): void {
+    const { state } = this.#context;
+    const left = PHASES.slice(done === undefined ? 0 : PHASES.indexOf(done) + 1);
+    state.pending = left.find((phase) => this.#isDue(phase, state.iteration))!;
+  }
+
+  /** What is pending after an update; a signal breaks it off. */
+  async #endIteration(): Promise<void> {
+    const { state } = this.#context;
+    await unlessInterrupted(async () => {
+      for (const phase of PHASES) {
+        if (state.pending !== phase) continue;
+        if (phase === "end") {
+          delete state.pending;
+          await this.#tell("iterationEnd");
+        } else if (!this.#isDue(phase, state.iteration)) {
+          // A resumed run may have another cadence.
+          this.#pend(phase);
+        } else if (phase === "train") await this.#record();
+        else if (phase === "val") await this.#validate();
+        else await this.#test();
       }
-      if (isTested(parts, i)) {
-        state.pending = "test";
-        const values = await this.#evaluations.present("test");
-        await hooks.record("test", values, run);
-        await hooks.emit("testEnd", values, run);
-      }
-      return true;
     });
-    if (done === undefined) return;
-    delete state.pending;
-    await hooks.emit("iterationEnd", run);
+  }
+
+  /**
+   * Tells the callbacks of an event, one after the other. A checkpoint that one of them makes keeps who has
+   * yet to hear.
+   */
+  async #tell(event: Untold["event"], values?: Values): Promise<void> {
+    const { hooks, state } = this.#context;
+    state.untold = { event, values, callbacks: hooks.having(event).map(({ name }) => name) };
+    await this.#tellRest();
+  }
+
+  /** Tells those that have yet to hear. */
+  async #tellRest(): Promise<void> {
+    const { run, hooks, state } = this.#context;
+    if (state.untold === undefined) return;
+    const { event, values, callbacks } = state.untold;
+    const left = new Set(callbacks);
+    for (const callback of hooks.having(event).filter(({ name }) => left.has(name))) {
+      left.delete(callback.name);
+      state.untold = { event, values, callbacks: [...left] };
+      if (left.size === 0) delete state.untold;
+      const done = hooks.call(callback, event, values === undefined ? [run] : [values, run]);
+      if (done !== undefined) await done;
+    }
+    delete state.untold;
+  }
+
+  /** The record of the training since the last one. */
+  async #record(): Promise<void> {
+    const { run, hooks, meters } = this.#context;
+    await hooks.record("train", meters.values(), run, () => {
+      meters.reset();
+      this.#pend("train");
+    });
   }
 
   /** Validation, the best value and its weights, and what follows a validation. */
   async #validate(): Promise<void> {
-    const { run, parts, hooks } = this.#context;
-    if (parts.loaders.validation === undefined) return;
+    const { run, parts: { scheduler, schedulerMonitor }, hooks } = this.#context;
     const values = await this.#evaluations.present(
       "validation",
       (values) => keepIfBest(this.#context, values),
     );
-    await hooks.record("val", values, run);
-    const { scheduler, schedulerMonitor } = parts;
-    if (schedulerMonitor !== undefined) {
-      scheduler?.step(values[schedulerMonitor.replace(/^val\//, "")]);
-    }
-    await hooks.emit("validationEnd", values, run);
+    await hooks.record("val", values, run, () => {
+      if (schedulerMonitor !== undefined) {
+        scheduler?.step(values[schedulerMonitor.replace(/^val\//, "")]);
+      }
+      this.#pend("val");
+      return this.#tell("validationEnd", values);
+    });
+  }
+
+  async #test(): Promise<void> {
+    const { run, hooks } = this.#context;
+    const values = await this.#evaluations.present("test");
+    await hooks.record("test", values, run, () => {
+      this.#pend("test");
+      return this.#tell("testEnd", values);
+    });
   }
 }

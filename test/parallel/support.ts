@@ -1,6 +1,7 @@
 /** Runs that are made once in process and again with workers, and must not differ by a bit. */
 import { strict as assert } from "node:assert";
 import { type CreateOptions, IterationRunner, type RunConfig, type Summary } from "../../mod.ts";
+import { CheckpointDirectory, type CheckpointState } from "../../src/checkpoint/checkpoint.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
 import { runtime } from "../../src/core/host.ts";
 import { Lines, type Overrides, series, smallConfig } from "../support/runs.ts";
@@ -51,6 +52,13 @@ async function filesOf(store: MemoryStore): Promise<Pick<Left, "metrics" | "chec
   }
   const metrics = new TextDecoder().decode(await store.read("metrics.jsonl"));
   return { metrics, checkpoints };
+}
+
+/** What a checkpoint has of weights, buffers, the optimizer's state and its options; counters and records are of its moment. */
+export async function trained(store: MemoryStore, iteration: number): Promise<unknown> {
+  const { tensors, meta }: CheckpointState = await new CheckpointDirectory(store).load(iteration);
+  const values = Object.entries(tensors).filter(([name]) => !name.startsWith("callback."));
+  return { tensors: values.map(([name, { data }]) => [name, [...data]]), of: meta.optimizer };
 }
 
 /** Asserts that two runs have left the same bytes. */

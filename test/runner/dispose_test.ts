@@ -127,6 +127,36 @@ test("dispose() waits for a checkpoint that is being made", async () => {
   await assert.rejects(run.restore(), disposed);
 });
 
+for (const workers of [1, 2]) {
+  test(`dispose() refuses a checkpoint that waits for an iteration, workers: ${workers}`, async () => {
+    let saved: Promise<unknown> | undefined;
+    const saving: Callback = {
+      name: "Saving",
+      batch(_, view) {
+        if (view.state.iteration !== 2) return;
+        saved = view.saveCheckpoint().catch((error) => error);
+        setTimeout(() => run.dispose());
+      },
+    };
+    const store = new MemoryStore();
+    const config = partsConfig({
+      workers,
+      callbacks: [saving as never],
+      train: { iterations: 1e5, batchSize: 5 },
+      checkpoint: { interval: 1e6 },
+      log: { interval: 1e6, progress: false, tensorboard: false },
+      validation: false,
+    });
+    const run = await IterationRunner.create(config, { imports, store, output: new Lines() });
+    await assert.rejects(run.train(), disposed);
+    const outcome = await saved;
+    // In process the iteration may have been made by then.
+    if (workers === 1 && outcome === undefined) return;
+    assert.equal((outcome as Error).message, disposed.message);
+    assert.deepEqual(await store.list("checkpoints"), []);
+  });
+}
+
 test("a run that is disposed of between two calls is refused at once, its callbacks hear it once", async () => {
   let heard = 0;
   const run = await IterationRunner.create(
