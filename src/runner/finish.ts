@@ -61,7 +61,7 @@ async function recordFinalTest(
 ): Promise<void> {
   const { iteration, best = { iteration } } = state;
   const isLast = best.iteration === iteration;
-  if (isLast && isTested(parts, iteration)) return;
+  if (state.tested === iteration || (isLast && isTested(parts, iteration))) return;
   const record = isLast ? values : { ...values, best_iteration: best.iteration };
-  await hooks.record("test", record, run);
+  await hooks.record("test", record, run, () => void (state.tested = iteration));
 }

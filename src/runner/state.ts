@@ -36,6 +36,8 @@ export interface RunState {
   pending?: Phase | "end";
   /** An event of this iteration that callbacks have yet to hear, before what is pending. */
   untold?: Untold;
+  /** The iteration after which a final test was recorded. */
+  tested?: number;
   /**
    * The iteration that a rollback goes back to: that of the last checkpoint at its cadence, whatever
    * a signal has written since.
@@ -56,9 +58,7 @@ export function initialState(): RunState {
 
 /** Makes `state` the saved one. */
 export function restoreState(state: RunState, saved: RunState): void {
-  for (const key of ["pending", "untold", "anchor", "rollbacks", "passed", "exception"] as const) {
-    delete state[key];
-  }
+  for (const key of Object.keys(state)) delete state[key as keyof RunState];
   Object.assign(state, initialState(), saved);
 }
 

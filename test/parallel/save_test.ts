@@ -216,3 +216,23 @@ for (const workers of [1, 2]) {
     });
   });
 }
+
+test("a final test that a checkpoint knows of is recorded once", async () => {
+  const ending: Callback = {
+    name: "Ending",
+    testEnd: (_, run) => run.saveCheckpoint(),
+    finish() {
+      throw new Error("killed");
+    },
+  };
+  const config = (callback: Callback) =>
+    partsConfig({ workers: 1, callbacks: [callback as never] });
+  const store = new MemoryStore();
+  await assert.rejects(runOf(config(ending), { store }), { message: "killed" });
+  const resumed = await runOf(config({ name: "Ending", setup() {} }), { store });
+  assertSame(resumed, {
+    ...await runOf(config({ name: "Ending", setup() {} })),
+    checkpoints: resumed.checkpoints,
+  }, "resumed");
+  assert.equal(resumed.metrics.match(/"phase":"test"/g)?.length, 1);
+});
