@@ -253,27 +253,42 @@ export class BaseIterationRunner implements RunView {
     if (this.#context.hooks.calling === "save") {
       throw new ConfigError("", "cannot save a checkpoint in a save hook, which is part of one");
     }
-    await this.#held(() => this.#saveCheckpoint(wait));
+    await this.#held(async () => {
+      if (!wait) return await this.#saveAtCadence();
+      await this.#saveCheckpoint();
+      await this.#saver.settle();
+    });
   }
 
-  async #saveCheckpoint(wait: boolean): Promise<void> {
+  /** A checkpoint that a resumed run makes again, so that a rollback may go back to it. */
+  async #saveAtCadence(): Promise<void> {
+    const { state } = this.#context;
+    const { anchor } = state;
+    // At once: others of this iteration that are made meanwhile are to say the same.
+    if (typeof this.settings.train.nonFinite === "object") state.anchor = state.iteration;
+    try {
+      await this.#saveCheckpoint();
+    } catch (error) {
+      state.anchor = anchor;
+      throw error;
+    }
+  }
+
+  async #saveCheckpoint(): Promise<void> {
     const { hooks, state } = this.#context;
     await this.#saver.room();
     while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
     if (this.#isCut) throw disposal();
     this.#refuseBroken();
-    // Not waited for: it is one at the cadence, which a resumed run repeats.
-    const anchored = !wait && typeof this.settings.train.nonFinite === "object";
-    const anchor = anchored ? { anchor: state.iteration } : {};
-    const snapshot = await this.#snapshot(anchor);
+    // Of the moment of the copy: the run goes on while it is read.
+    const { iteration, anchor } = state;
+    const snapshot = await this.#snapshot();
     const bad = nonFiniteParameter(this.#parts.model, snapshot);
     if (bad !== undefined) {
-      throw new NonFiniteError(state.iteration, `the parameter ${bad} is not finite`);
+      throw new NonFiniteError(iteration, `the parameter ${bad} is not finite`);
     }
-    Object.assign(state, anchor);
-    const anchors = state.anchor === undefined ? [] : [state.anchor];
-    this.#saver.save(state.iteration, snapshot, () => hooks.emit("save", this), anchors);
-    if (wait) await this.#saver.settle();
+    const anchors = anchor === undefined ? [] : [anchor];
+    this.#saver.save(iteration, snapshot, () => hooks.emit("save", this), anchors);
   }
 
   async writing(work: () => Promise<unknown>): Promise<void> {
@@ -345,7 +360,7 @@ export class BaseIterationRunner implements RunView {
   }
 
   /** The whole state, with some counters set. */
-  async #snapshot(more: Partial<RunState>): Promise<CheckpointState> {
+  async #snapshot(more: Partial<RunState> = {}): Promise<CheckpointState> {
     const { state } = this.#context;
     // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
     // before the loop ended.

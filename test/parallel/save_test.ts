@@ -236,3 +236,27 @@ test("a final test that a checkpoint knows of is recorded once", async () => {
   }, "resumed");
   assert.equal(resumed.metrics.match(/"phase":"test"/g)?.length, 1);
 });
+
+test("a checkpoint asked for while that of the cadence is copied says the same anchor", async () => {
+  let run: RunView, saved: Promise<void> | undefined;
+  const asking: Callback = {
+    name: "Asking",
+    setup: (view) => void (run = view),
+    // Of the checkpoint of iteration 4, while it is made.
+    state() {
+      if (run.state.iteration === 4) queueMicrotask(() => saved ??= run.saveCheckpoint());
+      return { meta: {} };
+    },
+    load() {},
+  };
+  const { store } = await runOf(partsConfig({
+    workers: 1,
+    callbacks: [asking as never],
+    train: { iterations: 5, batchSize: 5, nonFinite: { rollback: 1 } },
+    checkpoint: { interval: 4, keep: null },
+  }));
+  await saved;
+  assert.ok(saved !== undefined);
+  const { meta } = await new CheckpointDirectory(store).load(4);
+  assert.equal((meta.state as { anchor?: number }).anchor, 4);
+});
