@@ -139,6 +139,15 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length];
 }
 
+/** The first line of an error's message, without colours. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  // deno-lint-ignore no-control-regex
+  const plain = text.replaceAll(/\x1b\[[\d;]*m/g, "");
+  return plain.split("\n").map((line) => line.trim()).find((line) => line !== "") ??
+    "no reason given";
+}
+
 /** A branch that our own types exclude was reached: our bug, exit code 1. */
 export function unreachable(what: string): never {
   throw new Error(`internal error: ${what}`);

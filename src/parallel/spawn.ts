@@ -1,10 +1,10 @@
 /** Starting a worker, calling it, and ending it. */
 import { type Remote, wrap } from "comlink";
-import { dueTo, WorkerError } from "../core/errors.ts";
+import { dueTo, oneLine, WorkerError } from "../core/errors.ts";
 import { runtime } from "../core/host.ts";
 import { LEAVE, LEFT, line, NEWS } from "./endpoint.ts";
 import { faultIn } from "./fault.ts";
-import { oneLine, startThread, type Thread } from "./thread.ts";
+import { startThread, type Thread } from "./thread.ts";
 
 /** How long a thread may take to end before nobody waits for it any more. */
 const LAST_MS = 2000;

@@ -4,14 +4,20 @@
  * workers is lost all end, and another team with memory of its own takes over, so that nothing a
  * lost worker may still write can be seen.
  */
-import { CheckpointError, ConfigError, DataError, dueTo, NonFiniteError } from "../core/errors.ts";
+import {
+  CheckpointError,
+  ConfigError,
+  DataError,
+  dueTo,
+  NonFiniteError,
+  oneLine,
+} from "../core/errors.ts";
 import type { Split } from "../runner/engine.ts";
 import type { Arena } from "./arena.ts";
 import { post } from "./mailbox.ts";
 import type { PlacedBatch, WorkerSetup } from "./protocol.ts";
 import { SignsOfLife } from "./signs_of_life.ts";
 import { spawnWorker, type WorkerHandle } from "./spawn.ts";
-import { oneLine } from "./thread.ts";
 import type { TrainWorker } from "./train_worker.ts";
 
 /** A worker was lost or hangs: what it was at can be done again by another team. Its error is the `cause`. */

@@ -5,7 +5,7 @@
  * nothing of it in Deno, and a terminated one that is busy keeps Deno's process alive for ever). The
  * web's `Worker` is for browsers, and for Deno where the module is not a file.
  */
-import { dueTo } from "../core/errors.ts";
+import { dueTo, oneLine } from "../core/errors.ts";
 import { runtime, workerThreads } from "../core/host.ts";
 import type { Line } from "./endpoint.ts";
 
@@ -138,13 +138,4 @@ function webThread(url: URL | undefined, events: ThreadEvents): Omit<Thread, "is
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     kill: () => worker.terminate(),
   };
-}
-
-/** The first line of an error's message, without colours. */
-export function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  // deno-lint-ignore no-control-regex
-  const plain = text.replaceAll(/\x1b\[[\d;]*m/g, "");
-  return plain.split("\n").map((line) => line.trim()).find((line) => line !== "") ??
-    "no reason given";
 }

@@ -1,7 +1,13 @@
 /** A run of built components: its calls, and what holds between them. `training_loop.ts` is the loop. */
 import type { CheckpointState } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
-import { CheckpointError, ConfigError, NonFiniteError, WorkerError } from "../core/errors.ts";
+import {
+  CheckpointError,
+  ConfigError,
+  NonFiniteError,
+  oneLine,
+  WorkerError,
+} from "../core/errors.ts";
 import { hostProcess } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import type { DataSplits } from "../data/dataset.ts";
@@ -22,7 +28,7 @@ import { disposeModel, refuseManySteps, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import type { Values } from "./record.ts";
 import { readSummary, writeJson } from "./run_files.ts";
-import type { RunView } from "./run_view.ts";
+import { type RunView, viewOf } from "./run_view.ts";
 import { Saver } from "./saver.ts";
 import type { RunSettings } from "./settings.ts";
 import { listenForSignals, RESUMABLE } from "./signals.ts";
@@ -57,6 +63,8 @@ export class BaseIterationRunner implements RunView {
   /** Of the last `train()` that came to its end. */
   #summary: Summary | undefined;
   #ready = false;
+  /** A checkpoint that is asked for and whose state is not yet copied. */
+  #copying: Promise<void> | undefined;
   #disposed = false;
   /** Whether that was in the middle of a call, whose state is gone. */
   #isCut = false;
@@ -147,7 +155,8 @@ export class BaseIterationRunner implements RunView {
     // What a program sets in the model between two calls is trained on.
     engine.pull();
     this.timing = new Timing(this.#parts.clock);
-    this.#loop.stopping = undefined;
+    // An early stop is of the training, not of the call that has met it.
+    if (this.#loop.stopping !== "early-stopping") this.#loop.stopping = undefined;
     breath.signalled = false;
     const release = listenForSignals((signal) => {
       this.output.line(`${signal}: stopping`);
@@ -159,10 +168,12 @@ export class BaseIterationRunner implements RunView {
         this.#saver.lock = await this.store.lock((line) => this.output.line(line));
       }
       await this.#prepare();
+      delete state.exception;
       const ended = await this.#endedBefore();
       if (ended !== undefined) return await this.#finish(ended.finished, ended);
       await hooks.emit("trainStart", this);
-      const reason = state.finished ?? await this.#loop.train();
+      const isOver = state.finished !== undefined && !this.#loop.hasRest;
+      const reason = isOver ? state.finished! : await this.#loop.train();
       await hooks.emit("trainEnd", reason, this);
       return await this.#finish(reason);
     } catch (thrown) {
@@ -186,12 +197,14 @@ export class BaseIterationRunner implements RunView {
    * @returns Whether there was one.
    */
   async restore(): Promise<boolean> {
-    return await this.#held(async () => {
-      const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
-      if (found === undefined) return false;
-      this.#restoreFrom(found.iteration, found.state);
-      return true;
-    });
+    return await this.#alone("restore", () => this.#restore());
+  }
+
+  async #restore(): Promise<boolean> {
+    const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
+    if (found === undefined) return false;
+    this.#restoreFrom(found.iteration, found.state);
+    return true;
   }
 
   #restoreFrom(iteration: number, state: CheckpointState): void {
@@ -201,7 +214,7 @@ export class BaseIterationRunner implements RunView {
     const saved = restoreSnapshot(this.#snapshotParts(), state, source, { allowChanged, log });
     restoreState(this.#context.state, saved);
     this.#context.engine.push();
-    this.#loop.broken = undefined;
+    this.#loop.renew();
     this.#saver.last = iteration;
   }
 
@@ -242,42 +255,71 @@ export class BaseIterationRunner implements RunView {
 
   /**
    * Writes a checkpoint of the state as it is now, or after the update that is being made; during an
-   * evaluation of averages or best weights, with those of the training. Resolves when it is on the
-   * disk, or, unless it is to `wait`, when the state is copied.
+   * evaluation of averages or best weights, with those of the training. Requests that wait for the disk
+   * share one checkpoint, of the newest state. No rollback goes back to it.
    *
+   * @param options.wait Whether it resolves when the checkpoint is on the disk (default), or when the
+   * state is copied.
    * @throws {NonFiniteError} If a parameter is not finite: such a state replaces no good one.
-   * @throws {ConfigError} If an error broke the iteration off, and in a `save` hook, which is part of one.
+   * @throws {ConfigError} Before `train()` or `restore()` has put the run into a state, if an error broke
+   * the iteration off, and in the hooks `save` and `state`, which are part of a checkpoint.
    */
   async saveCheckpoint({ wait = true }: { wait?: boolean } = {}): Promise<void> {
+    this.#refuseDisposed();
     if (!this.#parts.persistent) return;
-    if (this.#context.hooks.calling === "save") {
-      throw new ConfigError("", "cannot save a checkpoint in a save hook, which is part of one");
+    const { calling } = this.#context.hooks;
+    if (calling === "save" || calling === "state") throw partOfOne(calling);
+    if (!this.#ready && this.#saver.last === undefined) {
+      throw new ConfigError("", "cannot save a checkpoint before train() or restore()");
     }
     await this.#held(async () => {
-      if (!wait) return await this.#saveAtCadence();
       await this.#saveCheckpoint();
-      await this.#saver.settle();
+      if (wait) await this.#saver.settle();
     });
   }
 
-  /** A checkpoint that a resumed run makes again, so that a rollback may go back to it. */
-  async #saveAtCadence(): Promise<void> {
+  /**
+   * The checkpoint that a rollback goes back to. A resumed run has to make it again, so it is for what
+   * awaits it at an iteration's end; resolves when the state is copied.
+   *
+   * @throws {ConfigError} While a gradient and its update are being made.
+   */
+  async saveAtCadence(): Promise<void> {
+    if (!this.#parts.persistent) return;
+    if (this.#loop.making !== undefined) {
+      throw new ConfigError(
+        "",
+        "saveAtCadence() is for the end of an iteration, not the middle of one",
+      );
+    }
     const { state } = this.#context;
-    const { anchor } = state;
+    const { anchor, iteration } = state;
     // At once: others of this iteration that are made meanwhile are to say the same.
-    if (typeof this.settings.train.nonFinite === "object") state.anchor = state.iteration;
+    if (typeof this.settings.train.nonFinite === "object") state.anchor = iteration;
     try {
-      await this.#saveCheckpoint();
+      await this.#held(() => this.#saveCheckpoint());
     } catch (error) {
-      state.anchor = anchor;
+      if (state.anchor === iteration) state.anchor = anchor;
       throw error;
     }
   }
 
+  /** Copies the state and has it written; those that ask while one waits to be copied share it. */
   async #saveCheckpoint(): Promise<void> {
-    const { hooks, state } = this.#context;
+    const copying = this.#copying ??= this.#copyForSaver();
+    try {
+      await copying;
+    } finally {
+      if (this.#copying === copying) this.#copying = undefined;
+    }
+  }
+
+  async #copyForSaver(): Promise<void> {
+    const { state } = this.#context;
     await this.#saver.room();
     while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
+    // What asks from here on asks for a later state.
+    this.#copying = undefined;
     if (this.#isCut) throw disposal();
     this.#refuseBroken();
     // Of the moment of the copy: the run goes on while it is read.
@@ -288,7 +330,16 @@ export class BaseIterationRunner implements RunView {
       throw new NonFiniteError(iteration, `the parameter ${bad} is not finite`);
     }
     const anchors = anchor === undefined ? [] : [anchor];
-    this.#saver.save(iteration, snapshot, () => hooks.emit("save", this), anchors);
+    this.#saver.save(iteration, snapshot, () => this.#flush(), anchors);
+  }
+
+  /** Has the callbacks write what a checkpoint refers to. */
+  async #flush(): Promise<void> {
+    const { hooks } = this.#context;
+    await hooks.emit(
+      "save",
+      viewOf(this, { saveCheckpoint: () => Promise.reject(partOfOne("save")) }),
+    );
   }
 
   async writing(work: () => Promise<unknown>): Promise<void> {
@@ -325,7 +376,7 @@ export class BaseIterationRunner implements RunView {
     const { persistent, resolvedConfig } = this.#parts;
     await hooks.emit("setup", this);
     const found = state.iteration > 0 ||
-      (this.settings.resume !== "never" && await this.restore());
+      (this.settings.resume !== "never" && await this.#restore());
     if (found) goOn(this.#parts, state);
     else await begin(this.#parts);
     if (persistent && state.finished === undefined) {
@@ -385,10 +436,10 @@ export class BaseIterationRunner implements RunView {
       !(error instanceof CheckpointError);
     const { intact } = this.#loop;
     if (!mayWrite || iteration === 0 || (intact && this.#saver.last === iteration)) return;
-    const [exception] = String((error as Error)?.message ?? error).split("\n");
+    const exception = oneLine(error);
     const snapshot = await this.#snapshot({ exception });
     if (intact && nonFiniteParameter(this.#parts.model, snapshot) === undefined) {
-      this.#saver.save(iteration, snapshot, () => this.#context.hooks.emit("save", this));
+      this.#saver.save(iteration, snapshot, () => this.#flush());
       await this.#saver.settle();
     } else {
       const name = await this.#parts.checkpoints.saveException(iteration, snapshot);
@@ -401,7 +452,7 @@ export class BaseIterationRunner implements RunView {
     try {
       await work();
     } catch (second) {
-      this.output.line(`after an error: ${(second as Error)?.message ?? second}`);
+      this.output.line(`after an error: ${oneLine(second)}`);
     }
   }
 
@@ -445,12 +496,11 @@ export class BaseIterationRunner implements RunView {
   #refuseBroken(): void {
     const { broken } = this.#loop;
     if (broken === undefined) return;
-    const [reason] = String((broken as Error)?.message ?? broken).split("\n");
     throw new ConfigError(
       "",
-      `iteration ${this.#context.state.iteration} was broken off (${reason}): restore() a ` +
-        "checkpoint, or create the run anew",
-      { cause: broken },
+      `iteration ${this.#context.state.iteration} was broken off (${oneLine(broken.error)}): ` +
+        "restore() a checkpoint, or create the run anew",
+      { cause: broken.error },
     );
   }
 
@@ -461,4 +511,8 @@ export class BaseIterationRunner implements RunView {
 
 function disposal(): ConfigError {
   return new ConfigError("", "the run has been disposed");
+}
+
+function partOfOne(hook: string): ConfigError {
+  return new ConfigError("", `cannot save a checkpoint in a ${hook} hook, which is part of one`);
 }

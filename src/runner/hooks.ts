@@ -135,7 +135,7 @@ export type EventName =
 export class Hooks {
   readonly callbacks: readonly Callback[];
   /** The event whose hook runs, until it awaits something. */
-  calling: EventName | undefined;
+  calling: EventName | "state" | undefined;
   readonly #lists = new Map<string, Callback[]>();
 
   constructor(callbacks: readonly Callback[]) {
@@ -200,10 +200,25 @@ export class Hooks {
 
   /** Calls an event on one callback. */
   call(callback: Callback, event: EventName, args: unknown[]): Done {
+    return this.#during(
+      event,
+      () => (callback[event] as (...args: unknown[]) => Done).apply(callback, args),
+    );
+  }
+
+  /** What a checkpoint keeps for the callbacks, by their names. */
+  states(): [name: string, state: CallbackState][] {
+    return this.having("state").map((callback) => [
+      callback.name,
+      this.#during("state", () => callback.state()),
+    ]);
+  }
+
+  #during<T>(event: EventName | "state", work: () => T): T {
     const outer = this.calling;
     this.calling = event;
     try {
-      return (callback[event] as (...args: unknown[]) => Done).apply(callback, args);
+      return work();
     } finally {
       this.calling = outer;
     }
@@ -214,7 +229,7 @@ export class Hooks {
     const failures: unknown[] = [];
     for (const callback of this.having("evaluationEnd")) {
       try {
-        await callback.evaluationEnd(run);
+        await this.call(callback, "evaluationEnd", [run]);
       } catch (error) {
         failures.push(error);
       }

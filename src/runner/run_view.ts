@@ -24,11 +24,24 @@ export interface RunView {
   /** Ends the run after this iteration. */
   stop(reason: FinishReason): void;
   /**
-   * Writes a checkpoint of the state as it is now, during an evaluation with the weights of the
-   * training. Resolves when it is on the disk, or, unless it is to `wait`, when the state is copied.
-   * Refused in a `save` hook.
+   * Writes a checkpoint of the state as it is now, or after the update that is being made; during an
+   * evaluation with the weights of the training. Resolves when it is on the disk, or, unless it is to
+   * `wait`, when the state is copied; requests that wait for the disk share one. Refused in the hooks
+   * `setup`, `save` and `state`, and once an error has broken an iteration off.
    */
   saveCheckpoint(options?: { wait?: boolean }): Promise<void>;
+  /** The checkpoint that a rollback goes back to; for what awaits it in `iterationEnd`, as `Checkpoint` does. */
+  saveAtCadence(): Promise<void>;
   /** Runs what writes files; a fault ends the run or is told in a line, as `checkpoint.onError` says. */
   writing(work: () => Promise<unknown>): Promise<void>;
+}
+
+/** The run with some of its members replaced. */
+export function viewOf(run: RunView, members: Partial<RunView>): RunView {
+  return new Proxy(run, {
+    get(target, key) {
+      const value = Reflect.get(Object.hasOwn(members, key) ? members : target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }

@@ -60,10 +60,9 @@ export async function takeSnapshot(
   engine.pull();
   const kept: Record<string, tf.Tensor>[] = [];
   const callbacks: SnapshotMeta["callbacks"] = {};
-  for (const callback of hooks.having("state")) {
-    const { tensors = {}, meta = {} } = callback.state();
-    kept.push(prefixed(`callback.${callback.name}.`, tensors));
-    callbacks[callback.name] = copyOf(meta);
+  for (const [name, { tensors = {}, meta = {} }] of hooks.states()) {
+    kept.push(prefixed(`callback.${name}.`, tensors));
+    callbacks[name] = copyOf(meta);
   }
   const rest = {
     state: structuredClone(state),

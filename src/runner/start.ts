@@ -17,7 +17,6 @@ export function goOn({ settings, store, output }: RunParts, state: RunState): vo
     state.finished = undefined;
   }
   const { exception } = state;
-  delete state.exception;
   const why = exception === undefined ? "" : `, where it ended with: ${exception}`;
   // More iterations are not enough to go on.
   const how = state.finished === "early-stopping"

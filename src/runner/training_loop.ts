@@ -42,7 +42,7 @@ export class TrainingLoop {
   /** Whether the state is that of the end of an iteration; false in the middle of one. */
   intact = true;
   /** What broke an iteration off in the middle: the state is of none, until another is restored. */
-  broken: unknown;
+  broken: { readonly error: unknown } | undefined;
   readonly #context: RunContext;
   readonly #evaluations: Evaluations;
   readonly #random: RandomStream;
@@ -68,14 +68,14 @@ export class TrainingLoop {
   async #train(): Promise<FinishReason> {
     const { run, parts, state, breath, saver } = this.#context;
     const { iterations, maxTime, nonFinite } = parts.settings.train;
+    this.stopping ??= state.finished;
     this.#start();
     // There is to be a checkpoint to go back to.
     if (typeof nonFinite === "object" && state.anchor === undefined) {
-      await run.saveCheckpoint({ wait: false });
+      await run.saveAtCadence();
     }
     await unlessInterrupted(() => this.#evaluations.sanityCheck());
-    await this.#tellRest();
-    if (state.pending !== undefined) await this.#endIteration();
+    await this.#finishIteration();
     while (state.iteration < iterations && this.stopping === undefined) {
       try {
         await this.#iterate(state.iteration + 1);
@@ -96,6 +96,19 @@ export class TrainingLoop {
     return state.finished ?? reason;
   }
 
+  /** Whether something of the last iteration is still to be done. */
+  get hasRest(): boolean {
+    const { pending, untold } = this.#context.state;
+    return pending !== undefined || untold !== undefined;
+  }
+
+  /** Another state has been restored: it knows nothing of what went wrong, or was decided, in this one. */
+  renew(): void {
+    this.intact = true;
+    this.broken = undefined;
+    if (this.stopping === "early-stopping") this.stopping = undefined;
+  }
+
   /** Settles with the gradient and the update that are being made: until then the state is of two iterations. */
   get making(): Promise<unknown> | undefined {
     return this.#making;
@@ -114,14 +127,20 @@ export class TrainingLoop {
     await restore(anchor);
     const back = error.iteration - state.iteration;
     Object.assign(state, { rollbacks: rollbacks + 1, passed: passed + back, best });
-    this.intact = true;
     output.line(
       `${error.message.split(";")[0]}: going back to iteration ${state.iteration} and on with ` +
         `other batches (${rollbacks + 1} of ${nonFinite.rollback})`,
     );
     await hooks.emit("trainStart", run);
     this.#start();
+    await this.#finishIteration();
     return true;
+  }
+
+  /** What a checkpoint has left of its iteration. */
+  async #finishIteration(): Promise<void> {
+    await this.#tellRest();
+    if (this.#context.state.pending !== undefined) await this.#endIteration();
   }
 
   /** From here on, what is trained is what `trainStart` has left. */
@@ -164,15 +183,18 @@ export class TrainingLoop {
     const gradient = await engine.gradient(task);
     state.iteration = task.iteration;
     this.intact = false;
+    let isSkipped = false;
     try {
       const totals = await this.#update(gradient);
+      isSkipped = !totals.finite;
+      if (isSkipped) this.#skip(totals);
       this.#pend();
       return { totals, times: gradient.takeTimes?.() };
     } catch (error) {
       // No update was made.
-      this.intact = error instanceof NonFiniteError || error instanceof WorkerError;
+      this.intact = isSkipped || error instanceof WorkerError;
       if (this.intact) state.iteration--;
-      else this.broken = error;
+      else this.broken = { error };
       throw error;
     } finally {
       gradient.dispose();
@@ -209,10 +231,7 @@ export class TrainingLoop {
     const isMade = updateBeforeRead(gradient, run, hooks);
     const totals = await gradient.read();
     if (isMade) parts.optimizer.settle(totals.finite);
-    if (!totals.finite) {
-      this.#skip(totals);
-      return totals;
-    }
+    if (!totals.finite) return totals;
     const { lossSum, count, norm, metricSums } = totals;
     this.lastLoss = lossSum / count;
     this.lastGradNorm = norm;

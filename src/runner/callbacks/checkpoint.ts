@@ -34,7 +34,7 @@ export class Checkpoint implements Callback {
     const { iteration } = run.state;
     // The last iteration is saved by the loop itself, with the reason it ended.
     if (iteration % interval === 0 && iteration < run.settings.train.iterations) {
-      await run.saveCheckpoint({ wait: false });
+      await run.saveAtCadence();
     }
   }
 }

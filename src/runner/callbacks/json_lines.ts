@@ -90,6 +90,8 @@ export class JsonLines implements Callback {
 
   load({ meta }: { meta: Record<string, unknown> }): void {
     this.#length = meta.length as number;
+    // What is counted is less than the file holds until `trainStart` cuts it.
+    this.#metrics = undefined;
   }
 }
 
