@@ -141,7 +141,9 @@ export class CheckpointDirectory {
   async load(iteration: number): Promise<CheckpointState> {
     const name = this.#at(stepName(iteration));
     const found = await this.#read(name, "checkpoint");
-    if (found === undefined) throw new CheckpointError(`${name}: there is no such file`);
+    if (found === undefined) {
+      throw new CheckpointError(`${this.#store.location}/${name}: there is no such file`);
+    }
     if (found.iteration !== iteration) {
       throw new CheckpointError(`${name}: holds iteration ${found.iteration}`);
     }

@@ -18,7 +18,7 @@ import { consoleOutput, type Output } from "../report/console.ts";
 import { formatNumber } from "../report/format.ts";
 import { RESUMABLE } from "../runner/signals.ts";
 import type { Summary } from "../runner/state.ts";
-import { importModule } from "../core/import_module.ts";
+import { importModules } from "../core/import_modules.ts";
 import { IterationRunner } from "./iteration_runner.ts";
 import { configSchema } from "./json_schema.ts";
 import { setPath } from "./overrides.ts";
@@ -101,7 +101,7 @@ async function run(args: readonly string[], output: Output): Promise<number> {
     if (file !== undefined) {
       throw new ConfigError("", `schema: takes no CONFIG, received ${show(file)}`);
     }
-    for (const specifier of imports) await importModule(specifier);
+    await importModules(imports);
     output.line(JSON.stringify(configSchema(), null, 2));
     return 0;
   }

@@ -3,7 +3,7 @@ import { consoleOutput } from "../report/console.ts";
 import { BaseIterationRunner } from "../runner/base_iteration_runner.ts";
 import { buildParts } from "./build_parts.ts";
 import { checkCreateOptions, type CreateOptions } from "./create_options.ts";
-import { importModule } from "../core/import_module.ts";
+import { importModules } from "../core/import_modules.ts";
 import { resolveConfig, type RunConfig } from "./schema.ts";
 
 export type { CreateOptions } from "./create_options.ts";
@@ -45,7 +45,7 @@ export class IterationRunner extends BaseIterationRunner {
     const checked = checkCreateOptions(options);
     const { output = consoleOutput(), imports = [] } = checked;
     const resolved = resolveConfig(config);
-    for (const specifier of imports) await importModule(specifier);
+    await importModules(imports);
     const parts = await buildParts(resolved, config, output, checked);
     const runner = new IterationRunner(parts);
     try {

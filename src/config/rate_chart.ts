@@ -8,7 +8,7 @@ import { formatNumber } from "../report/format.ts";
 import { buildScheduler, readScheduler } from "../schedule/builder.ts";
 import { resolveTotals } from "../schedule/totals.ts";
 import type { CreateOptions } from "./create_options.ts";
-import { importModule } from "../core/import_module.ts";
+import { importModules } from "../core/import_modules.ts";
 import { resolveConfig, type RunConfig } from "./schema.ts";
 
 const WIDTH = 64;
@@ -27,7 +27,7 @@ export async function rateLines(
   { imports = [], baseDirectory }: Pick<CreateOptions, "imports" | "baseDirectory">,
 ): Promise<string[]> {
   const resolved = resolveConfig(config);
-  for (const specifier of imports) await importModule(specifier);
+  await importModules(imports);
   await selectBackend("cpu", { log: () => {} });
   const random = randomStream(resolved.seed, "init");
   const model = await buildModel(resolved.model as never, { random, baseDirectory });

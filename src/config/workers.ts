@@ -1,6 +1,6 @@
 /** The workers of a run: how many, and what they are told. */
 import { wasmFolder } from "../backend/wasm.ts";
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, show } from "../core/errors.ts";
 import { baseUrl, cores, runtime } from "../core/host.ts";
 import { join } from "../core/options.ts";
 import { formOf } from "../data/data_form.ts";
@@ -60,14 +60,17 @@ export function workerEngine(
   if (optimizer.needsClosure) {
     throw new ConfigError(
       "workers",
-      `must be 1 for ${nameOf(config.optimizer.type)}, whose update takes more than one gradient`,
+      `must be 1 for ${
+        nameOf(config.optimizer.type)
+      }, whose update takes more than one gradient, ` +
+        `received ${workers}`,
     );
   }
   if (optimizer.applyGradients !== Optimizer.prototype.applyGradients) {
     throw new ConfigError(
       "workers",
       `must be 1 for ${nameOf(config.optimizer.type)}, which makes its updates itself: ` +
-        "workers make those of rules",
+        `workers make those of rules, received ${workers}`,
     );
   }
   const callbacks = reachable(config.callbacks, parts.callbacks);
@@ -140,7 +143,10 @@ function refuseCode(value: unknown, path: string): void {
     const what = typeof value === "function" ? "a function or class" : "an object of a class";
     throw new ConfigError(
       path,
-      `${what} cannot reach a worker; register it under a name in a module that imports lists`,
+      `${what} cannot reach a worker, received ${
+        show(value)
+      }; register it under a name in a module ` +
+        "that imports lists",
     );
   }
   if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return;

@@ -75,7 +75,10 @@ export class Team {
     this.#handles = Array.from({ length: arena.layout.workers }, (_, i) => {
       const handle = spawnWorker<TrainWorker>({ url: workerUrl, name: `${name} ${i + 1}` });
       handle.onEnd = (reason, cause) => {
-        this.#lost ??= new LostWorker(`worker ${i + 1} ended: ${reason}`, { cause });
+        this.#lost ??= new LostWorker(
+          `worker ${i + 1} ${handle.isHeard ? "ended" : "cannot start"}: ${reason}`,
+          { cause },
+        );
         this.#wake();
       };
       handle.onNews = () => this.#wake();

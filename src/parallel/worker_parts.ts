@@ -1,7 +1,7 @@
 /** What a worker computes with, built from the config and the form of the data. */
 import { type BackendPreference, selectBackend } from "../backend/select.ts";
 import { ConfigError } from "../core/errors.ts";
-import { importModule } from "../core/import_module.ts";
+import { importModules } from "../core/import_modules.ts";
 import { randomStream } from "../core/random.ts";
 import { dataOf } from "../data/data_form.ts";
 import { buildLoss } from "../loss/registry.ts";
@@ -33,10 +33,7 @@ export async function buildWorkerParts(
   spec: WorkerSpec,
   alive: () => void,
 ): Promise<WorkerParts> {
-  for (const specifier of spec.imports) {
-    await importModule(specifier);
-    alive();
-  }
+  await importModules(spec.imports, alive);
   const { deterministic, seed, baseDirectory, wasmPath } = spec;
   const lines: string[] = [];
   const { name } = await selectBackend(spec.backend as BackendPreference, {

@@ -65,6 +65,8 @@ export class BaseIterationRunner implements RunView {
   #ready = false;
   /** A checkpoint that is asked for and whose state is not yet copied. */
   #copying: Promise<void> | undefined;
+  /** Settles with all that are asked for. */
+  #copies: Promise<unknown> | undefined;
   #disposed = false;
   /** Whether that was in the middle of a call, whose state is gone. */
   #isCut = false;
@@ -150,7 +152,6 @@ export class BaseIterationRunner implements RunView {
     if (this.#parts.loaders.train === undefined) {
       throw new ConfigError("data", "has no training part");
     }
-    this.#refuseBroken();
     const { engine, hooks, breath, state } = this.#context;
     // What a program sets in the model between two calls is trained on.
     engine.pull();
@@ -171,6 +172,8 @@ export class BaseIterationRunner implements RunView {
       delete state.exception;
       const ended = await this.#endedBefore();
       if (ended !== undefined) return await this.#finish(ended.finished, ended);
+      // What the last call has recorded at its end is not of the training: the reports cut it off.
+      if (this.#summary !== undefined) delete state.tested;
       await hooks.emit("trainStart", this);
       const isOver = state.finished !== undefined && !this.#loop.hasRest;
       const reason = isOver ? state.finished! : await this.#loop.train();
@@ -185,6 +188,9 @@ export class BaseIterationRunner implements RunView {
       throw error;
     } finally {
       release();
+      // Nothing is written once others may write.
+      await this.#copies;
+      await this.#saver.idle();
       this.#saver.lock?.release();
       this.#saver.lock = undefined;
       breath.signalled = false;
@@ -215,6 +221,7 @@ export class BaseIterationRunner implements RunView {
     restoreState(this.#context.state, saved);
     this.#context.engine.push();
     this.#loop.renew();
+    this.#summary = undefined;
     this.#saver.last = iteration;
   }
 
@@ -306,20 +313,22 @@ export class BaseIterationRunner implements RunView {
 
   /** Copies the state and has it written; those that ask while one waits to be copied share it. */
   async #saveCheckpoint(): Promise<void> {
-    const copying = this.#copying ??= this.#copyForSaver();
-    try {
-      await copying;
-    } finally {
-      if (this.#copying === copying) this.#copying = undefined;
+    if (this.#copying === undefined) {
+      this.#copying = this.#copyForSaver();
+      this.#copies = Promise.allSettled([this.#copies, this.#copying]);
     }
+    await this.#copying;
   }
 
   async #copyForSaver(): Promise<void> {
     const { state } = this.#context;
-    await this.#saver.room();
-    while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
-    // What asks from here on asks for a later state.
-    this.#copying = undefined;
+    try {
+      await this.#saver.room();
+      while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
+    } finally {
+      // What asks from here on asks for a later state.
+      this.#copying = undefined;
+    }
     if (this.#isCut) throw disposal();
     this.#refuseBroken();
     // Of the moment of the copy: the run goes on while it is read.
@@ -465,6 +474,8 @@ export class BaseIterationRunner implements RunView {
         `cannot ${what} during ${this.#busy}() of the same run; await it first`,
       );
     }
+    // Half an update is in the weights.
+    if (what !== "restore") this.#refuseBroken();
     this.#busy = what;
     return await this.#held(async () => {
       try {

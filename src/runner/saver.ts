@@ -73,8 +73,13 @@ export class Saver {
 
   /** Waits until what is queued now is written; a program may queue more all the time. */
   async settle(): Promise<void> {
-    await this.#jobs.at(-1);
+    await this.idle();
     this.check();
+  }
+
+  /** Waits until what is queued now is written, or could not be. */
+  async idle(): Promise<void> {
+    await this.#jobs.at(-1);
   }
 
   /** The best weights, whether they could be written or not; in files they are not older than `since`. */

@@ -224,7 +224,10 @@ test("--set reaches new sections, and --import takes TypeScript where the runtim
     ], folder);
     if (runtime === "node") {
       assert.equal(status, 2);
-      assert.match(stderr, /^imports: this runtime cannot import TypeScript \(.*own\.ts\); .*\n$/);
+      assert.match(
+        stderr,
+        /^imports\[0\]: this runtime cannot import TypeScript \(.*own\.ts\); .*\n$/,
+      );
       assert.ok(!existsSync(join(folder, "runs")));
       return;
     }

@@ -62,7 +62,9 @@ const refused: [title: string, overrides: Overrides, message: RegExp][] = [
   ...["SAM", "ASAM"].map((type): [string, Overrides, RegExp] => [
     type,
     { optimizer: { type, params: { optimizer: { type: "SGD", params: { lr: 0.1 } } } } },
-    new RegExp(`^workers: must be 1 for ${type}, whose update takes more than one gradient$`),
+    new RegExp(
+      `^workers: must be 1 for ${type}, whose update takes more than one gradient, received 2$`,
+    ),
   ]),
   [
     "LBFGS",

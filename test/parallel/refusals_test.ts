@@ -48,48 +48,51 @@ function adam(params: Record<string, unknown>, parameters?: Record<string, tf.Va
   return buildOptimizer({ type: "Adam", params }, parameters);
 }
 
-const code = "cannot reach a worker; register it under a name in a module that imports lists";
+/** What cannot reach a worker. */
+const code = (what: string, received: string) =>
+  `${what} cannot reach a worker, received ${received}; register it under a name in a module that ` +
+  "imports lists";
 
 const rows: [what: string, overrides: Overrides, message: string][] = [
   [
     "a class for a model",
     { model: { type: model } },
-    `model.type: a function or class ${code}`,
+    `model.type: ${code("a function or class", "function model")}`,
   ],
   [
     "a function in the params of a model",
     { model: { type: "TestParts", params: { init: () => 0 } } },
-    `model.params.init: a function or class ${code}`,
+    `model.params.init: ${code("a function or class", "function init")}`,
   ],
   [
     "an object of a class in the params of a model",
     { model: { type: "TestParts", params: { deep: [{ since: new Date(0) }] } } },
-    `model.params.deep[0].since: an object of a class ${code}`,
+    `model.params.deep[0].since: ${code("an object of a class", '"1970-01-01T00:00:00.000Z"')}`,
   ],
   [
     "a loss that is a function",
     { loss: () => (prediction: tf.Tensor) => ({ sum: tf.sum(prediction), count: 1 }) },
-    `loss: a function or class ${code}`,
+    `loss: ${code("a function or class", "function loss")}`,
   ],
   [
     "an optimizer that is a function",
     { optimizer: { type: adam as never, params: { lr: 0.1 } } },
-    `optimizer.type: a function or class ${code}`,
+    `optimizer.type: ${code("a function or class", "function adam")}`,
   ],
   [
     "a callback with a hook in the forward pass that is an object",
     { callbacks: ["EMA", new Curriculum({ prediction_length: 2, interval: 1 })] },
-    `callbacks[1]: an object of a class ${code}`,
+    `callbacks[1]: ${code("an object of a class", "a Curriculum")}`,
   ],
   [
     "a callback with a hook in the forward pass that has closures",
     { callbacks: [{ name: "Mine", loss: (value: unknown) => value }] },
-    `callbacks[0].loss: a function or class ${code}`,
+    `callbacks[0].loss: ${code("a function or class", "function loss")}`,
   ],
   [
     "an optimizer that makes its updates itself",
     { optimizer: { type: "SelfMade", params: { lr: 0.1 } } },
-    "workers: must be 1 for SelfMade, which makes its updates itself: workers make those of rules",
+    "workers: must be 1 for SelfMade, which makes its updates itself: workers make those of rules, received 2",
   ],
   ["no workers", { workers: 0 }, 'workers: must be an integer from 1 to 256 or "auto", received 0'],
   [

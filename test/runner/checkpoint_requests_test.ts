@@ -1,7 +1,13 @@
 /** What a program may ask of checkpoints beside the run's own, and what is refused in a line. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type Callback, IterationRunner, NonFiniteError, type RunView } from "../../mod.ts";
+import {
+  type Callback,
+  IterationRunner,
+  NonFiniteError,
+  type RunConfig,
+  type RunView,
+} from "../../mod.ts";
 import { MemoryStore } from "../../src/checkpoint/memory_store.ts";
 import type * as tf from "../../src/tensor/tf.ts";
 import { Lines } from "../support/runs.ts";
@@ -51,13 +57,11 @@ test("an error of a gradients hook breaks the iteration off, whatever its class"
     },
   };
   const config = partsConfig({ workers: 1, callbacks: [throwing as never] });
-  const run = await IterationRunner.create(config, {
-    imports,
-    store: new MemoryStore(),
-    output: new Lines(),
-  });
+  const run = await create(config);
   await assert.rejects(run.train(), NonFiniteError);
-  await assert.rejects(run.train(), /iteration 3 was broken off \(.*it is too large/);
+  for (const call of [() => run.train(), () => run.validate(), () => run.test()]) {
+    await assert.rejects(call, /iteration 3 was broken off \(.*it is too large/);
+  }
   run.dispose();
 });
 
@@ -80,8 +84,7 @@ test("checkpoints and restore() are refused in a line where they cannot be", asy
     callbacks: [asking as never],
     checkpoint: { interval: 50 },
   });
-  const store = new MemoryStore();
-  const run = await IterationRunner.create(config, { imports, store, output: new Lines() });
+  const run = await create(config);
   await kept(run.saveCheckpoint());
   await run.train();
   run.dispose();
@@ -94,25 +97,173 @@ test("checkpoints and restore() are refused in a line where they cannot be", asy
   ]);
 });
 
-test("requests that wait for the disk share one checkpoint", async () => {
-  let writes = 0;
-  class Slow extends MemoryStore {
-    override async write(name: string, bytes: Uint8Array): Promise<void> {
-      if (name.includes("step-")) {
-        writes++;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-      await super.write(name, bytes);
+/** A store whose checkpoints take their time. */
+class SlowStore extends MemoryStore {
+  checkpoints = 0;
+
+  override async write(name: string, bytes: Uint8Array): Promise<void> {
+    if (name.includes("step-")) {
+      this.checkpoints++;
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    await super.write(name, bytes);
   }
-  const run = await IterationRunner.create(partsConfig({ workers: 1 }), {
-    imports,
-    store: new Slow(),
-    output: new Lines(),
-  });
+}
+
+const create = (config: RunConfig, store = new MemoryStore()) =>
+  IterationRunner.create(config, { imports, store, output: new Lines() });
+
+test("requests that wait for the disk share one checkpoint", async () => {
+  const store = new SlowStore();
+  const run = await create(partsConfig({ workers: 1 }), store);
   await run.train();
-  writes = 0;
+  store.checkpoints = 0;
   await Promise.all(Array.from({ length: 50 }, () => run.saveCheckpoint()));
-  assert.ok(writes <= 2, `${writes} checkpoints`);
+  assert.ok(store.checkpoints <= 2, `${store.checkpoints} checkpoints`);
+  run.dispose();
+});
+
+test("train() ends when what its hooks have asked for is written", async () => {
+  const store = new SlowStore();
+  const asking: Callback = { name: "Asking", finish: (_, run) => void run.saveCheckpoint() };
+  const run = await create(partsConfig({ workers: 1, callbacks: [asking as never] }), store);
+  await run.train();
+  const before = store.checkpoints;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(store.checkpoints, before);
+  assert.deepEqual(await store.list("checkpoints").then((names) => names.includes("latest")), true);
+  run.dispose();
+});
+
+test("a checkpoint asked for in trainStart after a rollback counts what is kept of the records", async () => {
+  let starts = 0, isKilled = false;
+  const killed: Callback = {
+    name: "Killed",
+    async trainStart(run) {
+      if (++starts !== 2 || !isKilled) return;
+      await run.saveCheckpoint();
+      throw new Error("killed");
+    },
+  };
+  const config = failing(killed);
+  // So that records lie between the checkpoint and the bad iteration.
+  config.log = { interval: 1, progress: false, tensorboard: false };
+  const whole = await runOf(config);
+  starts = 0;
+  isKilled = true;
+  const again = failing(killed);
+  again.log = config.log;
+  const store = new MemoryStore();
+  await assert.rejects(runOf(again, { store }), { message: "killed" });
+  const { metrics } = await runOf(again, { store });
+  assert.equal(metrics, whole.metrics);
+});
+
+/** Stops early after iteration 4, which is followed by a test. */
+const stopping = (callback: Callback) =>
+  partsConfig({
+    workers: 1,
+    callbacks: [callback as never],
+    earlyStopping: { patience: 1, min_delta: 1e9 },
+    train: { iterations: 12, batchSize: 5 },
+    validation: { interval: 2 },
+    test: { interval: 4 },
+    checkpoint: { interval: 50, keep: null },
+  });
+
+/** What a run that stops early has heard of its end. */
+const counting = (): Callback & { heard: string[] } => {
+  const heard: string[] = [];
+  return {
+    name: "Counting",
+    heard,
+    testEnd: (_, run) => void heard.push(`testEnd ${run.state.iteration}`),
+    iterationEnd: (run) => void heard.push(`iterationEnd ${run.state.iteration}`),
+  };
+};
+
+test("what follows the iteration of an early stop is done by the run that resumes", async () => {
+  const whole = await runOf(stopping(counting()));
+  assert.equal(whole.summary.finished, "early-stopping");
+  assert.equal(whole.summary.iterations, 4);
+  const killed: Callback = {
+    name: "Counting",
+    async evaluationStart(run) {
+      if (run.state.pending === "test") {
+        await run.saveCheckpoint();
+        throw new Error("killed");
+      }
+    },
+  };
+  const store = new MemoryStore();
+  await assert.rejects(runOf(stopping(killed), { store }), { message: "killed" });
+  const resumed = counting();
+  const { metrics, summary } = await runOf(stopping(resumed), { store });
+  assert.equal(metrics, whole.metrics);
+  assert.equal(summary.finished, "early-stopping");
+  // The last is of the best weights, at the end.
+  assert.deepEqual(resumed.heard, ["testEnd 4", "iterationEnd 4", "testEnd 4"]);
+});
+
+test("an early stop stands when train() is called again after an error", async () => {
+  let fails = true;
+  const failing: Callback = {
+    name: "Failing",
+    testEnd() {
+      if (fails) throw new Error("it fails");
+    },
+  };
+  const run = await create(stopping(failing));
+  await assert.rejects(run.train(), { message: "it fails" });
+  fails = false;
+  const { finished, iterations } = await run.train();
+  assert.deepEqual([finished, iterations], ["early-stopping", 4]);
+  run.dispose();
+});
+
+test("the mark of an error is not in the checkpoints of the run that goes on", async () => {
+  let fails = true;
+  const failing: Callback = {
+    name: "Failing",
+    iterationStart(run) {
+      if (fails && run.state.iteration === 3) throw new Error("it fails");
+    },
+  };
+  const config = partsConfig({ workers: 1, callbacks: [failing as never] });
+  const run = await create(config);
+  await assert.rejects(run.train(), { message: "it fails" });
+  fails = false;
+  assert.ok(await run.restore());
+  assert.equal(run.state.exception, "it fails");
+  await run.train();
+  assert.equal(run.state.exception, undefined);
+  run.dispose();
+});
+
+test("a second train() that makes no iteration records its final test again", async () => {
+  const stopping: Callback = {
+    name: "Stopping",
+    trainStart(run) {
+      if (run.state.iteration === 4) run.stop("max-time");
+    },
+    iterationEnd(run) {
+      if (run.state.iteration === 4) run.stop("max-time");
+    },
+  };
+  const store = new MemoryStore();
+  const run = await create(
+    partsConfig({
+      workers: 1,
+      callbacks: [stopping as never],
+      train: { iterations: 9, batchSize: 5 },
+    }),
+    store,
+  );
+  const metrics = async () => new TextDecoder().decode(await store.read("metrics.jsonl"));
+  await run.train();
+  const once = await metrics();
+  assert.match(once, /"phase":"test"/);
+  await run.train();
+  assert.equal(await metrics(), once);
   run.dispose();
 });
