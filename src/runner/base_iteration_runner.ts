@@ -1,13 +1,6 @@
 /** A run of built components: its calls, and what holds between them. `training_loop.ts` is the loop. */
-import type { CheckpointState } from "../checkpoint/checkpoint.ts";
 import type { Store } from "../checkpoint/store.ts";
-import {
-  CheckpointError,
-  ConfigError,
-  NonFiniteError,
-  oneLine,
-  WorkerError,
-} from "../core/errors.ts";
+import { CheckpointError, ConfigError, oneLine, WorkerError } from "../core/errors.ts";
 import { hostProcess } from "../core/host.ts";
 import { randomStream } from "../core/random.ts";
 import type { DataSplits } from "../data/dataset.ts";
@@ -28,19 +21,13 @@ import { disposeModel, refuseManySteps, type RunParts } from "./parts.ts";
 import { predict, type PredictInputs } from "./predict.ts";
 import type { Values } from "./record.ts";
 import { readSummary, writeJson } from "./run_files.ts";
-import { type RunView, viewOf } from "./run_view.ts";
+import { RunCheckpoints } from "./run_checkpoints.ts";
+import type { RunView } from "./run_view.ts";
 import { Saver } from "./saver.ts";
 import type { RunSettings } from "./settings.ts";
 import { listenForSignals, RESUMABLE } from "./signals.ts";
-import { nonFiniteParameter, restoreSnapshot, takeSnapshot } from "./snapshot.ts";
 import { begin, goOn } from "./start.ts";
-import {
-  type FinishReason,
-  initialState,
-  restoreState,
-  type RunState,
-  type Summary,
-} from "./state.ts";
+import { type FinishReason, initialState, type RunState, type Summary } from "./state.ts";
 import { Timing } from "./timing.ts";
 import { TrainingLoop } from "./training_loop.ts";
 
@@ -60,13 +47,10 @@ export class BaseIterationRunner implements RunView {
   readonly #saver: Saver;
   readonly #evaluations: Evaluations;
   readonly #loop: TrainingLoop;
+  readonly #checkpoints: RunCheckpoints;
   /** Of the last `train()` that came to its end. */
   #summary: Summary | undefined;
   #ready = false;
-  /** A checkpoint that is asked for and whose state is not yet copied. */
-  #copying: Promise<void> | undefined;
-  /** Settles with all that are asked for. */
-  #copies: Promise<unknown> | undefined;
   #disposed = false;
   /** Whether that was in the middle of a call, whose state is gone. */
   #isCut = false;
@@ -91,7 +75,7 @@ export class BaseIterationRunner implements RunView {
       run: this,
       saver: this.#saver,
       restore: async (iteration) => {
-        this.#restoreFrom(iteration, await parts.checkpoints.load(iteration));
+        this.#checkpoints.restore(iteration, await parts.checkpoints.load(iteration));
       },
       parts,
       engine: parts.engine ?? new LocalEngine(parts, {
@@ -107,6 +91,10 @@ export class BaseIterationRunner implements RunView {
     this.#context.engine.onRestart = () => this.timing.restarts++;
     this.#evaluations = new Evaluations(this.#context);
     this.#loop = new TrainingLoop(this.#context, this.#evaluations);
+    this.#checkpoints = new RunCheckpoints(this.#context, this.#loop, () => {
+      if (this.#isCut) throw disposal();
+      this.#refuseBroken();
+    });
   }
 
   /** The model in the state of the training. */
@@ -183,14 +171,15 @@ export class BaseIterationRunner implements RunView {
       // The first error is the one to know.
       const error = this.#reasonOf(thrown);
       await this.#orSay(() => this.#saver.settle());
-      await this.#orSay(() => this.#keepException(error));
+      const mayWrite = this.#ready && this.#parts.persistent && !this.#disposed &&
+        !(error instanceof CheckpointError);
+      if (mayWrite) await this.#orSay(() => this.#checkpoints.keepException(error));
       await this.#orSay(() => hooks.emit("exception", error, this));
       throw error;
     } finally {
       release();
       // Nothing is written once others may write.
-      await this.#copies;
-      await this.#saver.idle();
+      await this.#checkpoints.idle();
       this.#saver.lock?.release();
       this.#saver.lock = undefined;
       breath.signalled = false;
@@ -209,20 +198,9 @@ export class BaseIterationRunner implements RunView {
   async #restore(): Promise<boolean> {
     const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
     if (found === undefined) return false;
-    this.#restoreFrom(found.iteration, found.state);
-    return true;
-  }
-
-  #restoreFrom(iteration: number, state: CheckpointState): void {
-    const source = `${this.store.location}, iteration ${iteration}`;
-    const { allowChanged } = this.settings;
-    const log = (line: string) => this.output.line(line);
-    const saved = restoreSnapshot(this.#snapshotParts(), state, source, { allowChanged, log });
-    restoreState(this.#context.state, saved);
-    this.#context.engine.push();
-    this.#loop.renew();
+    this.#checkpoints.restore(found.iteration, found.state);
     this.#summary = undefined;
-    this.#saver.last = iteration;
+    return true;
   }
 
   /** Loss and metrics on the validation part, with the weights the model holds now. */
@@ -274,13 +252,11 @@ export class BaseIterationRunner implements RunView {
   async saveCheckpoint({ wait = true }: { wait?: boolean } = {}): Promise<void> {
     this.#refuseDisposed();
     if (!this.#parts.persistent) return;
-    const { calling } = this.#context.hooks;
-    if (calling === "save" || calling === "state") throw partOfOne(calling);
     if (!this.#ready && this.#saver.last === undefined) {
       throw new ConfigError("", "cannot save a checkpoint before train() or restore()");
     }
     await this.#held(async () => {
-      await this.#saveCheckpoint();
+      await this.#checkpoints.save();
       if (wait) await this.#saver.settle();
     });
   }
@@ -293,62 +269,7 @@ export class BaseIterationRunner implements RunView {
    */
   async saveAtCadence(): Promise<void> {
     if (!this.#parts.persistent) return;
-    if (this.#loop.making !== undefined) {
-      throw new ConfigError(
-        "",
-        "saveAtCadence() is for the end of an iteration, not the middle of one",
-      );
-    }
-    const { state } = this.#context;
-    const { anchor, iteration } = state;
-    // At once: others of this iteration that are made meanwhile are to say the same.
-    if (typeof this.settings.train.nonFinite === "object") state.anchor = iteration;
-    try {
-      await this.#held(() => this.#saveCheckpoint());
-    } catch (error) {
-      if (state.anchor === iteration) state.anchor = anchor;
-      throw error;
-    }
-  }
-
-  /** Copies the state and has it written; those that ask while one waits to be copied share it. */
-  async #saveCheckpoint(): Promise<void> {
-    if (this.#copying === undefined) {
-      this.#copying = this.#copyForSaver();
-      this.#copies = Promise.allSettled([this.#copies, this.#copying]);
-    }
-    await this.#copying;
-  }
-
-  async #copyForSaver(): Promise<void> {
-    const { state } = this.#context;
-    try {
-      await this.#saver.room();
-      while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
-    } finally {
-      // What asks from here on asks for a later state.
-      this.#copying = undefined;
-    }
-    if (this.#isCut) throw disposal();
-    this.#refuseBroken();
-    // Of the moment of the copy: the run goes on while it is read.
-    const { iteration, anchor } = state;
-    const snapshot = await this.#snapshot();
-    const bad = nonFiniteParameter(this.#parts.model, snapshot);
-    if (bad !== undefined) {
-      throw new NonFiniteError(iteration, `the parameter ${bad} is not finite`);
-    }
-    const anchors = anchor === undefined ? [] : [anchor];
-    this.#saver.save(iteration, snapshot, () => this.#flush(), anchors);
-  }
-
-  /** Has the callbacks write what a checkpoint refers to. */
-  async #flush(): Promise<void> {
-    const { hooks } = this.#context;
-    await hooks.emit(
-      "save",
-      viewOf(this, { saveCheckpoint: () => Promise.reject(partOfOne("save")) }),
-    );
+    await this.#held(() => this.#checkpoints.saveAtCadence());
   }
 
   async writing(work: () => Promise<unknown>): Promise<void> {
@@ -419,43 +340,6 @@ export class BaseIterationRunner implements RunView {
     return summary;
   }
 
-  /** The whole state, with some counters set. */
-  async #snapshot(more: Partial<RunState> = {}): Promise<CheckpointState> {
-    const { state } = this.#context;
-    // Resumed from the checkpoint of an early stop, a run must not train on, also if it was killed
-    // before the loop ended.
-    const { stopping } = this.#loop;
-    const finished = state.finished ?? (stopping === "early-stopping" ? stopping : undefined);
-    return await takeSnapshot(this.#snapshotParts(), { ...state, finished, ...more });
-  }
-
-  #snapshotParts() {
-    const { model, optimizer, scheduler, fingerprint, numeric } = this.#parts;
-    const { engine, hooks, meters, aside } = this.#context;
-    return { model, optimizer, engine, scheduler, fingerprint, numeric, hooks, meters, aside };
-  }
-
-  /**
-   * Keeps the state in which an error ended the run. At the end of an iteration, and finite, it is a
-   * checkpoint like others, but marked; else a file of its own, which no run resumes from.
-   */
-  async #keepException(error: unknown): Promise<void> {
-    const { iteration } = this.#context.state;
-    const mayWrite = this.#ready && this.#parts.persistent && !this.#disposed &&
-      !(error instanceof CheckpointError);
-    const { intact } = this.#loop;
-    if (!mayWrite || iteration === 0 || (intact && this.#saver.last === iteration)) return;
-    const exception = oneLine(error);
-    const snapshot = await this.#snapshot({ exception });
-    if (intact && nonFiniteParameter(this.#parts.model, snapshot) === undefined) {
-      this.#saver.save(iteration, snapshot, () => this.#flush());
-      await this.#saver.settle();
-    } else {
-      const name = await this.#parts.checkpoints.saveException(iteration, snapshot);
-      this.output.line(`the state at the error is in ${this.store.location}/${name}`);
-    }
-  }
-
   /** Runs `work` after an error; an error of its own is only said. */
   async #orSay(work: () => Promise<void>): Promise<void> {
     try {
@@ -522,8 +406,4 @@ export class BaseIterationRunner implements RunView {
 
 function disposal(): ConfigError {
   return new ConfigError("", "the run has been disposed");
-}
-
-function partOfOne(hook: string): ConfigError {
-  return new ConfigError("", `cannot save a checkpoint in a ${hook} hook, which is part of one`);
 }
