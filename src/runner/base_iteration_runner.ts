@@ -74,9 +74,8 @@ export class BaseIterationRunner implements RunView {
     this.#context = {
       run: this,
       saver: this.#saver,
-      restore: async (iteration) => {
-        this.#checkpoints.restore(iteration, await parts.checkpoints.load(iteration));
-      },
+      saveAtCadence: () => this.#checkpoints.saveAtCadence(),
+      goBack: (iteration, counters) => this.#checkpoints.goBack(iteration, counters),
       parts,
       engine: parts.engine ?? new LocalEngine(parts, {
         hooks,
@@ -109,11 +108,11 @@ export class BaseIterationRunner implements RunView {
   }
 
   get lastLoss(): number {
-    return this.#loop.lastLoss;
+    return this.state.lastLoss ?? NaN;
   }
 
   get lastGradNorm(): number {
-    return this.#loop.lastGradNorm;
+    return this.state.lastGradNorm ?? NaN;
   }
 
   /** Ends the run after the current iteration; the first reason stands. */
@@ -144,8 +143,7 @@ export class BaseIterationRunner implements RunView {
     // What a program sets in the model between two calls is trained on.
     engine.pull();
     this.timing = new Timing(this.#parts.clock);
-    // An early stop is of the training, not of the call that has met it.
-    if (this.#loop.stopping !== "early-stopping") this.#loop.stopping = undefined;
+    this.#loop.stopping = undefined;
     breath.signalled = false;
     const release = listenForSignals((signal) => {
       this.output.line(`${signal}: stopping`);
@@ -160,16 +158,19 @@ export class BaseIterationRunner implements RunView {
       delete state.exception;
       const ended = await this.#endedBefore();
       if (ended !== undefined) return await this.#finish(ended.finished, ended);
-      // What the last call has recorded at its end is not of the training: the reports cut it off.
-      if (this.#summary !== undefined) delete state.tested;
       await hooks.emit("trainStart", this);
       const isOver = state.finished !== undefined && !this.#loop.hasRest;
       const reason = isOver ? state.finished! : await this.#loop.train();
       await hooks.emit("trainEnd", reason, this);
-      return await this.#finish(reason);
+      const summary = await this.#finish(reason);
+      await this.#checkpoints.idle();
+      this.#saver.check();
+      return summary;
     } catch (thrown) {
       // The first error is the one to know.
       const error = this.#reasonOf(thrown);
+      // An early stop is of the training, not of the call that an error ends.
+      if (this.#loop.stopping === "early-stopping") state.finished ??= this.#loop.stopping;
       await this.#orSay(() => this.#saver.settle());
       const mayWrite = this.#ready && this.#parts.persistent && !this.#disposed &&
         !(error instanceof CheckpointError);
@@ -178,10 +179,11 @@ export class BaseIterationRunner implements RunView {
       throw error;
     } finally {
       release();
-      // Nothing is written once others may write.
+      // What was asked for is written before others may write.
       await this.#checkpoints.idle();
       this.#saver.lock?.release();
       this.#saver.lock = undefined;
+      this.#saver.forget();
       breath.signalled = false;
     }
   }
@@ -192,14 +194,17 @@ export class BaseIterationRunner implements RunView {
    * @returns Whether there was one.
    */
   async restore(): Promise<boolean> {
-    return await this.#alone("restore", () => this.#restore());
+    return await this.#alone("restore", async () => {
+      const found = await this.#restore();
+      if (found && this.#ready) goOn(this.#parts, this.#context.state);
+      return found;
+    });
   }
 
   async #restore(): Promise<boolean> {
     const found = this.#parts.persistent ? await this.#parts.checkpoints.latest() : undefined;
     if (found === undefined) return false;
     this.#checkpoints.restore(found.iteration, found.state);
-    this.#summary = undefined;
     return true;
   }
 
@@ -255,21 +260,21 @@ export class BaseIterationRunner implements RunView {
     if (!this.#ready && this.#saver.last === undefined) {
       throw new ConfigError("", "cannot save a checkpoint before train() or restore()");
     }
-    await this.#held(async () => {
-      await this.#checkpoints.save();
-      if (wait) await this.#saver.settle();
-    });
+    await this.#held(() => this.#checkpoints.save(wait));
   }
 
   /**
-   * The checkpoint that a rollback goes back to. A resumed run has to make it again, so it is for what
-   * awaits it at an iteration's end; resolves when the state is copied.
+   * The checkpoint that a rollback goes back to, and that a resumed run has to make again: for an
+   * `iterationEnd` hook, which awaits it. Resolves when the state is copied.
    *
-   * @throws {ConfigError} While a gradient and its update are being made.
+   * @throws {ConfigError} Anywhere else.
    */
   async saveAtCadence(): Promise<void> {
-    if (!this.#parts.persistent) return;
-    await this.#held(() => this.#checkpoints.saveAtCadence());
+    this.#refuseDisposed();
+    if (this.#context.hooks.calling !== "iterationEnd") {
+      throw new ConfigError("", "saveAtCadence() is for the beginning of an iterationEnd hook");
+    }
+    if (this.#parts.persistent) await this.#held(() => this.#checkpoints.saveAtCadence());
   }
 
   async writing(work: () => Promise<unknown>): Promise<void> {

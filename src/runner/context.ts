@@ -19,8 +19,10 @@ export interface RunContext {
   readonly breath: Breath;
   readonly meters: TrainMeters;
   readonly saver: Saver;
-  /** Puts the checkpoint of an iteration into the run. */
-  readonly restore: (iteration: number) => Promise<void>;
+  /** Makes a checkpoint that a rollback may go back to. */
+  readonly saveAtCadence: () => Promise<void>;
+  /** Puts the checkpoint of an iteration into the run that goes on, with some counters set. */
+  readonly goBack: (iteration: number, counters: Partial<RunState>) => Promise<void>;
   /** The one state, which changes as the run goes on. */
   readonly state: RunState;
   /** Those of the training, while the model holds others. */

@@ -52,8 +52,8 @@ export async function finishRun(
 }
 
 /**
- * The record says which weights were tested, unless they are the last; weights that a test has
- * recorded at this iteration are not recorded twice.
+ * The record says which weights were tested, unless they are the last, which are not recorded twice
+ * where a test has followed this iteration.
  */
 async function recordFinalTest(
   { run, parts, hooks, state }: RunContext,
@@ -61,7 +61,7 @@ async function recordFinalTest(
 ): Promise<void> {
   const { iteration, best = { iteration } } = state;
   const isLast = best.iteration === iteration;
-  if (state.tested === iteration || (isLast && isTested(parts, iteration))) return;
+  if (isLast && isTested(parts, iteration)) return;
   const record = isLast ? values : { ...values, best_iteration: best.iteration };
-  await hooks.record("test", record, run, () => void (state.tested = iteration));
+  await hooks.record("test", record, run);
 }

@@ -73,7 +73,7 @@ export interface Callback {
   validationEnd?(values: Values, run: RunView): Done;
   testEnd?(values: Values, run: RunView): Done;
   iterationEnd?(run: RunView): Done;
-  /** May not ask for a checkpoint: it is part of one. */
+  /** May not ask for a checkpoint: it is part of one; what asks and waits all the same is refused after 5 s. */
   save?(run: RunView): Done;
   trainEnd?(reason: FinishReason, run: RunView): Done;
   finish?(summary: Summary, run: RunView): Done;

@@ -2,10 +2,17 @@
 import type { CheckpointState } from "../checkpoint/checkpoint.ts";
 import { ConfigError, NonFiniteError, oneLine } from "../core/errors.ts";
 import type { RunContext } from "./context.ts";
-import { viewOf } from "./run_view.ts";
 import { nonFiniteParameter, restoreSnapshot, takeSnapshot } from "./snapshot.ts";
 import { restoreState, type RunState } from "./state.ts";
 import type { TrainingLoop } from "./training_loop.ts";
+
+/** How long the callbacks may write before what waits for them may be one of them. */
+const LONGEST_FLUSH_MS = 5000;
+
+/** A checkpoint whose state is copied. */
+interface Copied {
+  readonly written: Promise<void>;
+}
 
 /** Makes the checkpoints of a run, and goes back to them. */
 export class RunCheckpoints {
@@ -13,9 +20,15 @@ export class RunCheckpoints {
   readonly #loop: TrainingLoop;
   readonly #check: () => void;
   /** One that is asked for and whose state is not yet copied. */
-  #copying: Promise<void> | undefined;
+  #copying: Promise<Copied> | undefined;
   /** Settles with all that are asked for. */
-  #copies: Promise<unknown> | undefined;
+  #asked: Promise<void> = Promise.resolve();
+  /** Settles with all whose state is being copied. */
+  #copies: Promise<void> = Promise.resolve();
+  /** Settles when the run has gone back: until then no state is copied, which is to be given up. */
+  #goingBack: Promise<void> | undefined;
+  /** While the callbacks write what a checkpoint refers to. */
+  #flushing: Promise<void> | undefined;
 
   /** @param check Throws if the state is that of no iteration. */
   constructor(context: RunContext, loop: TrainingLoop, check: () => void) {
@@ -26,39 +39,50 @@ export class RunCheckpoints {
 
   /**
    * Copies the state and has it written; those that ask while one waits to be copied share it.
-   * Resolves when it is copied.
+   *
+   * @param wait Whether it resolves when it is written, or when it is copied.
    */
-  async save(): Promise<void> {
+  async save(wait: boolean): Promise<void> {
     const { calling } = this.#context.hooks;
     if (calling === "save" || calling === "state") throw partOfOne(calling);
-    if (this.#copying === undefined) {
-      this.#copying = this.#copy();
-      this.#copies = Promise.allSettled([this.#copies, this.#copying]);
-    }
-    await this.#copying;
+    const saved = this.#save(wait);
+    this.#asked = both(this.#asked, saved);
+    await saved;
+  }
+
+  async #save(wait: boolean): Promise<void> {
+    if (wait && this.#flushing !== undefined) await this.#flushed(this.#flushing);
+    const { written } = await (this.#copying ??= this.#whenReady());
+    if (wait) await written;
+  }
+
+  /** Waits for the callbacks that write; one that asks would wait for itself, and is refused. */
+  async #flushed(flushing: Promise<void>): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const held = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(partOfOne("save")), LONGEST_FLUSH_MS);
+    });
+    const ended = flushing.catch(() => {});
+    await Promise.race([ended, held]).finally(() => clearTimeout(timer));
   }
 
   /** The same, and a rollback goes back to it. */
   async saveAtCadence(): Promise<void> {
-    if (this.#loop.making !== undefined) {
-      const rule = "saveAtCadence() is for the end of an iteration, not the middle of one";
-      throw new ConfigError("", rule);
-    }
     const { state, parts: { settings } } = this.#context;
     const { anchor, iteration } = state;
     // At once: others of this iteration that are made meanwhile are to say the same.
     if (typeof settings.train.nonFinite === "object") state.anchor = iteration;
     try {
-      await this.save();
+      await this.save(false);
     } catch (error) {
       if (state.anchor === iteration) state.anchor = anchor;
       throw error;
     }
   }
 
-  /** Waits until all that were asked for are written, or could not be. */
+  /** Waits until all that were asked for until now are written, or could not be. */
   async idle(): Promise<void> {
-    await this.#copies;
+    await this.#asked;
     await this.#context.saver.idle();
   }
 
@@ -73,8 +97,7 @@ export class RunCheckpoints {
     if (iteration === 0 || (intact && saver.last === iteration)) return;
     const snapshot = await this.#snapshot({ exception: oneLine(error) });
     if (intact && nonFiniteParameter(model, snapshot) === undefined) {
-      saver.save(iteration, snapshot, () => this.#flush());
-      await saver.settle();
+      await saver.save(iteration, snapshot, () => this.#flush());
     } else {
       const name = await checkpoints.saveException(iteration, snapshot);
       output.line(`the state at the error is in ${store.location}/${name}`);
@@ -96,16 +119,45 @@ export class RunCheckpoints {
     saver.last = iteration;
   }
 
-  async #copy(): Promise<void> {
-    const { state, saver, parts } = this.#context;
+  /**
+   * Goes back to the checkpoint of `iteration` in a run that goes on, with some counters set. What was
+   * asked for before is written first, and what is asked for meanwhile is of the state it goes back to.
+   */
+  async goBack(iteration: number, counters: Partial<RunState>): Promise<void> {
+    const { state, saver, parts: { checkpoints } } = this.#context;
+    let gone = (): void => {};
+    this.#goingBack = new Promise((resolve) => gone = resolve);
     try {
-      await saver.room();
-      while (this.#loop.making !== undefined) await this.#loop.making.catch(() => {});
+      await this.#copies;
+      await saver.settle();
+      this.restore(iteration, await checkpoints.load(iteration));
+      // What the checkpoint says of an end is not of a run that goes on.
+      Object.assign(state, counters, { finished: undefined });
+    } finally {
+      this.#goingBack = undefined;
+      gone();
+    }
+  }
+
+  async #whenReady(): Promise<Copied> {
+    try {
+      await this.#context.saver.room();
+      while (this.#goingBack !== undefined || this.#loop.making !== undefined) {
+        await this.#goingBack;
+        await this.#loop.making?.catch(() => {});
+      }
     } finally {
       // What asks from here on asks for a later state.
       this.#copying = undefined;
     }
     this.#check();
+    const copied = this.#copy();
+    this.#copies = both(this.#copies, copied);
+    return await copied;
+  }
+
+  async #copy(): Promise<Copied> {
+    const { state, saver, parts } = this.#context;
     // Of the moment of the copy: the run goes on while it is read.
     const { iteration, anchor } = state;
     const snapshot = await this.#snapshot();
@@ -114,14 +166,20 @@ export class RunCheckpoints {
       throw new NonFiniteError(iteration, `the parameter ${bad} is not finite`);
     }
     const anchors = anchor === undefined ? [] : [anchor];
-    saver.save(iteration, snapshot, () => this.#flush(), anchors);
+    const written = saver.save(iteration, snapshot, () => this.#flush(), anchors);
+    // Told by the saver too.
+    written.catch(() => {});
+    return { written };
   }
 
   /** Has the callbacks write what a checkpoint refers to. */
   async #flush(): Promise<void> {
     const { hooks, run } = this.#context;
-    const saveCheckpoint = () => Promise.reject(partOfOne("save"));
-    await hooks.emit("save", viewOf(run, { saveCheckpoint, saveAtCadence: saveCheckpoint }));
+    try {
+      await (this.#flushing = hooks.emit("save", run));
+    } finally {
+      this.#flushing = undefined;
+    }
   }
 
   /** The whole state, with some counters set. */
@@ -139,6 +197,11 @@ export class RunCheckpoints {
     const { model, optimizer, scheduler, fingerprint, numeric } = parts;
     return { model, optimizer, engine, scheduler, fingerprint, numeric, hooks, meters, aside };
   }
+}
+
+/** Settles with both; keeps nothing of them. */
+async function both(a: Promise<unknown>, b: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([a, b]);
 }
 
 function partOfOne(hook: string): ConfigError {

@@ -30,18 +30,8 @@ export interface RunView {
    * `setup`, `save` and `state`, and once an error has broken an iteration off.
    */
   saveCheckpoint(options?: { wait?: boolean }): Promise<void>;
-  /** The checkpoint that a rollback goes back to; for what awaits it in `iterationEnd`, as `Checkpoint` does. */
+  /** The checkpoint that a rollback goes back to; for an `iterationEnd` hook that awaits it, as `Checkpoint` does. */
   saveAtCadence(): Promise<void>;
   /** Runs what writes files; a fault ends the run or is told in a line, as `checkpoint.onError` says. */
   writing(work: () => Promise<unknown>): Promise<void>;
-}
-
-/** The run with some of its members replaced. */
-export function viewOf(run: RunView, members: Partial<RunView>): RunView {
-  return new Proxy(run, {
-    get(target, key) {
-      const value = Reflect.get(Object.hasOwn(members, key) ? members : target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 }

@@ -54,15 +54,19 @@ export class Saver {
     this.#add(() => this.#writeBest());
   }
 
-  /** Queues a checkpoint; `flush` first writes what it refers to, and those `also` named stay. */
+  /**
+   * Queues a checkpoint; `flush` first writes what it refers to, and those `also` named stay.
+   *
+   * @returns Settles when it is written, or could not be.
+   */
   save(
     iteration: number,
     state: CheckpointState,
     flush: () => Promise<void>,
     also: readonly number[] = [],
-  ): void {
+  ): Promise<void> {
     this.last = iteration;
-    this.#add(async () => {
+    return this.#add(async () => {
       await flush();
       await this.#writeBest();
       await this.#parts.checkpoints.save(iteration, state);
@@ -77,6 +81,11 @@ export class Saver {
     this.check();
   }
 
+  /** What has failed so far has been told. */
+  forget(): void {
+    this.#failed = undefined;
+  }
+
   /** Waits until what is queued now is written, or could not be. */
   async idle(): Promise<void> {
     await this.#jobs.at(-1);
@@ -84,7 +93,7 @@ export class Saver {
 
   /** The best weights, whether they could be written or not; in files they are not older than `since`. */
   async best(since?: number): Promise<Checkpoint | undefined> {
-    await this.settle();
+    await this.idle();
     return this.#best ?? await this.#parts.checkpoints.best(since);
   }
 
@@ -100,12 +109,14 @@ export class Saver {
     }
   }
 
-  #add(work: () => Promise<void>): void {
+  #add(work: () => Promise<void>): Promise<void> {
     const before = this.#jobs.at(-1) ?? Promise.resolve();
-    const job = before.then(() => this.attempt(work))
+    const written = before.then(() => this.attempt(work));
+    const job = written
       .catch((error) => void (this.#failed ??= { error }))
       .then(() => void this.#jobs.shift());
     this.#jobs.push(job);
+    return written;
   }
 
   async #writeBest(): Promise<void> {

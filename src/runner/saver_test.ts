@@ -130,7 +130,7 @@ test("Saver.settle() waits for what is queued, not for what is queued meanwhile"
   const { store, saver: it } = saver();
   store.open();
   let queued = 0;
-  const save = (): void => it.save(++queued, state(queued), more);
+  const save = (): void => void it.save(++queued, state(queued), more);
   const more = (): Promise<void> => Promise.resolve(queued < 50 ? save() : undefined);
   save();
   await it.settle();

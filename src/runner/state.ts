@@ -36,8 +36,9 @@ export interface RunState {
   pending?: Phase | "end";
   /** An event of this iteration that callbacks have yet to hear, before what is pending. */
   untold?: Untold;
-  /** The iteration after which a final test was recorded. */
-  tested?: number;
+  /** The training loss of the last update, and its gradient norm. */
+  lastLoss?: number;
+  lastGradNorm?: number;
   /**
    * The iteration that a rollback goes back to: that of the last checkpoint at its cadence, whatever
    * a signal has written since.

@@ -35,8 +35,6 @@ const PHASES = ["train", "val", "test", "end"] as const;
 
 /** The iterations of a run. */
 export class TrainingLoop {
-  lastLoss: number = NaN;
-  lastGradNorm: number = NaN;
   /** Why the run is to end after the current iteration. */
   stopping: FinishReason | undefined;
   /** Whether the state is that of the end of an iteration; false in the middle of one. */
@@ -72,18 +70,22 @@ export class TrainingLoop {
     this.#start();
     // There is to be a checkpoint to go back to.
     if (typeof nonFinite === "object" && state.anchor === undefined) {
-      await run.saveAtCadence();
+      await this.#context.saveAtCadence();
     }
     await unlessInterrupted(() => this.#evaluations.sanityCheck());
-    await this.#finishIteration();
-    while (state.iteration < iterations && this.stopping === undefined) {
+    // A checkpoint may be of the middle of an iteration.
+    let isWhole = false;
+    while (!isWhole || (state.iteration < iterations && this.stopping === undefined)) {
       try {
-        await this.#iterate(state.iteration + 1);
+        if (isWhole) await this.#iterate(state.iteration + 1);
+        else await this.#finishIteration();
+        isWhole = true;
         saver.check();
       } catch (error) {
         // They make a whole update or none, and an evaluation is pending until it is done.
         if (error instanceof WorkerError) this.intact = true;
         if (!await this.#rollBack(error)) throw error;
+        isWhole = false;
       }
       if (run.timing.seconds >= maxTime && state.iteration < iterations) run.stop("max-time");
       await breath.take();
@@ -102,11 +104,10 @@ export class TrainingLoop {
     return pending !== undefined || untold !== undefined;
   }
 
-  /** Another state has been restored: it knows nothing of what went wrong, or was decided, in this one. */
+  /** Another state has been restored, which knows nothing of what went wrong in this one. */
   renew(): void {
     this.intact = true;
     this.broken = undefined;
-    if (this.stopping === "early-stopping") this.stopping = undefined;
   }
 
   /** Settles with the gradient and the update that are being made: until then the state is of two iterations. */
@@ -116,24 +117,21 @@ export class TrainingLoop {
 
   /** Back to the last checkpoint, if the error is one of `nonFinite` and the policy says so. */
   async #rollBack(error: unknown): Promise<boolean> {
-    const { run, parts: { settings, output }, hooks, state, saver, restore } = this.#context;
+    const { run, parts: { settings, output }, hooks, state, goBack } = this.#context;
     const { nonFinite } = settings.train;
     const { rollbacks = 0, passed = 0, best, anchor } = state;
     if (!(error instanceof NonFiniteError) || typeof nonFinite !== "object") return false;
     if (rollbacks >= nonFinite.rollback || anchor === undefined) return false;
-    await saver.settle();
     // A data set may still be writing where other batches will be put.
     await this.#batches?.settle();
-    await restore(anchor);
-    const back = error.iteration - state.iteration;
-    Object.assign(state, { rollbacks: rollbacks + 1, passed: passed + back, best });
+    const back = error.iteration - anchor;
+    await goBack(anchor, { rollbacks: rollbacks + 1, passed: passed + back, best });
     output.line(
       `${error.message.split(";")[0]}: going back to iteration ${state.iteration} and on with ` +
         `other batches (${rollbacks + 1} of ${nonFinite.rollback})`,
     );
     await hooks.emit("trainStart", run);
     this.#start();
-    await this.#finishIteration();
     return true;
   }
 
@@ -227,14 +225,14 @@ export class TrainingLoop {
 
   /** The read, and the update with the scheduler's step unless the iteration is skipped. */
   async #update(gradient: IterationGradient): Promise<Totals> {
-    const { run, parts, hooks, meters } = this.#context;
+    const { run, parts, hooks, meters, state } = this.#context;
     const isMade = updateBeforeRead(gradient, run, hooks);
     const totals = await gradient.read();
     if (isMade) parts.optimizer.settle(totals.finite);
     if (!totals.finite) return totals;
     const { lossSum, count, norm, metricSums } = totals;
-    this.lastLoss = lossSum / count;
-    this.lastGradNorm = norm;
+    state.lastLoss = lossSum / count;
+    state.lastGradNorm = norm;
     if (!isMade) await update(gradient, totals, run, hooks);
     meters.add(lossSum, count, norm, metricSums);
     if (parts.schedulerMonitor === undefined) parts.scheduler?.step();

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import {
   type Callback,
+  CheckpointError,
   IterationRunner,
   NonFiniteError,
   type RunConfig,
@@ -77,6 +78,7 @@ test("checkpoints and restore() are refused in a line where they cannot be", asy
     async save(view) {
       await new Promise((resolve) => setTimeout(resolve));
       await kept(view.saveCheckpoint());
+      await kept(view.saveAtCadence());
     },
   };
   const config = partsConfig({
@@ -94,6 +96,7 @@ test("checkpoints and restore() are refused in a line where they cannot be", asy
     early,
     "cannot restore during train() of the same run; await it first",
     "cannot save a checkpoint in a save hook, which is part of one",
+    "saveAtCadence() is for the beginning of an iterationEnd hook",
   ]);
 });
 
@@ -266,4 +269,177 @@ test("a second train() that makes no iteration records its final test again", as
   await run.train();
   assert.equal(await metrics(), once);
   run.dispose();
+});
+
+test("checkpoints asked for in trainStart and not awaited lose no record", async () => {
+  for (const waits of [true, false]) {
+    const saves: Promise<void>[] = [];
+    const asking: Callback = {
+      name: "Asking",
+      trainStart(run) {
+        const saved = run.saveCheckpoint();
+        saves.push(saved);
+        return waits ? saved : undefined;
+      },
+    };
+    const [plain, asked] = [
+      await runOf(failing({ name: "Asking", trainStart() {} })),
+      await runOf(failing(asking)),
+    ];
+    await Promise.all(saves);
+    assert.equal(asked.metrics, plain.metrics);
+    assert.equal(saves.length, 2);
+  }
+});
+
+/** A store that is slow to add to files and to read checkpoints. */
+class LaggingStore extends MemoryStore {
+  override async append(name: string, bytes: Uint8Array): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    await super.append(name, bytes);
+  }
+
+  override async read(name: string): ReturnType<MemoryStore["read"]> {
+    if (name.includes("step-")) await new Promise((resolve) => setTimeout(resolve, 30));
+    return await super.read(name);
+  }
+}
+
+test("a checkpoint asked for while a rollback is under way is of the state it goes back to", async () => {
+  const run = async (asks: boolean) => {
+    let saved: Promise<void> | undefined, view: RunView, fails = true;
+    const failing: Callback = {
+      name: "Failing",
+      setup: (run) => void (view = run),
+      loss(value, { iteration }) {
+        if (iteration !== 7 || !fails) return;
+        fails = false;
+        if (asks) setTimeout(() => saved = view.saveCheckpoint(), 10);
+        return { ...value, sum: value.sum.mul<tf.Scalar>(NaN) };
+      },
+      async iterationStart({ state }) {
+        if (state.iteration === 4) await new Promise((resolve) => setTimeout(resolve, 200));
+      },
+    };
+    const config = partsConfig({
+      workers: 1,
+      callbacks: [failing as never],
+      train: { iterations: 9, batchSize: 5, nonFinite: { rollback: 1 } },
+      log: { interval: 1, progress: false, tensorboard: false },
+      checkpoint: { interval: 4 },
+    });
+    const { metrics } = await runOf(config, { store: new LaggingStore() });
+    assert.equal(saved !== undefined, asks);
+    await saved;
+    return metrics;
+  };
+  assert.equal(await run(true), await run(false));
+});
+
+test("a rollback keeps a stop that was asked for, and forgets an end that is not of this run", async () => {
+  const stopping: Callback = {
+    name: "Stopping",
+    async iterationStart(run) {
+      if (run.state.iteration !== 5) return;
+      run.stop("early-stopping");
+      await run.saveCheckpoint();
+    },
+  };
+  const { summary } = await runOf(failing(stopping));
+  assert.equal(summary.finished, "early-stopping");
+  const resumed = await runOf(failing({ name: "Stopping", setup() {} }));
+  assert.equal(resumed.summary.finished, "iterations");
+});
+
+/** A store that is full from some time on. */
+class FullStore extends MemoryStore {
+  isFull = false;
+
+  override async write(name: string, bytes: Uint8Array): Promise<void> {
+    if (this.isFull && name.includes("step-")) throw new CheckpointError("the disk is full");
+    await super.write(name, bytes);
+  }
+}
+
+test("whoever waits for a checkpoint hears that it could not be written", async () => {
+  const full = { message: "the disk is full" };
+  const store = new FullStore();
+  const run = await create(partsConfig({ workers: 1 }), store);
+  await run.train();
+  store.isFull = true;
+  for (const saved of [1, 2, 3].map(() => run.saveCheckpoint())) await assert.rejects(saved, full);
+  run.dispose();
+  // The run itself too, if a program keeps the fault to itself.
+  for (const hook of ["iterationEnd", "finish"] as const) {
+    const store = new FullStore();
+    const quiet: Callback = {
+      name: "Quiet",
+      [hook](...args: unknown[]) {
+        const view = args.at(-1) as RunView;
+        if (view.state.iteration !== 4) return;
+        store.isFull = true;
+        view.saveCheckpoint().catch(() => {});
+      },
+    };
+    const failing = await create(
+      partsConfig({ workers: 1, callbacks: [quiet as never], checkpoint: { interval: 50 } }),
+      store,
+    );
+    await assert.rejects(failing.train(), full);
+    // It has been told.
+    await failing.test();
+    failing.dispose();
+  }
+});
+
+test("a checkpoint after the final test changes no record of the run that goes on", async () => {
+  const run = async (asks: boolean) => {
+    const store = new MemoryStore();
+    const stopping = (at: number): Callback => ({
+      name: "Stopping",
+      iterationEnd(run) {
+        if (run.state.iteration === at) run.stop("max-time");
+      },
+      async finish(_, run) {
+        if (asks && at === 2) await run.saveCheckpoint();
+      },
+    });
+    const config = (at: number) =>
+      partsConfig({ workers: 1, callbacks: [stopping(at) as never], checkpoint: { interval: 50 } });
+    await runOf(config(2), { store });
+    return (await runOf(config(50), { store })).metrics;
+  };
+  assert.equal(await run(true), await run(false));
+});
+
+test("a stop before train() is of no run", async () => {
+  const run = await create(partsConfig({ workers: 1 }));
+  run.stop("early-stopping");
+  const { finished, iterations } = await run.train();
+  assert.deepEqual([finished, iterations], ["iterations", 4]);
+  run.dispose();
+});
+
+test("a resumed run knows the loss of its last update", async () => {
+  const losses: number[] = [];
+  let isKilled = true;
+  const killed: Callback = {
+    name: "Killed",
+    async updateEnd(run) {
+      if (run.state.iteration !== 3 || !isKilled) return;
+      losses.push(run.lastLoss, run.lastGradNorm);
+      await run.saveCheckpoint();
+      isKilled = false;
+      throw new Error("killed");
+    },
+    iterationEnd(run) {
+      if (run.state.iteration === 3) losses.push(run.lastLoss, run.lastGradNorm);
+    },
+  };
+  const config = partsConfig({ workers: 1, callbacks: [killed as never] });
+  const store = new MemoryStore();
+  await assert.rejects(runOf(config, { store }), { message: "killed" });
+  await runOf(config, { store });
+  assert.equal(losses.length, 4);
+  assert.deepEqual(losses.slice(2), losses.slice(0, 2));
 });

@@ -22,7 +22,10 @@ export class JsonLines implements Callback {
   readonly name = "JsonLines";
   #metrics: Lines | undefined;
   #timings: Lines | undefined;
+  /** What a checkpoint counts while nothing of the training is written. */
   #length = 0;
+  /** Whether the training has ended: what is written after it is not counted. */
+  #isOver = false;
 
   constructor(params: Record<string, unknown> = {}, path = "callbacks.JsonLines") {
     parseOptions(jsonLinesOptions, params, path, "JsonLines");
@@ -31,15 +34,21 @@ export class JsonLines implements Callback {
   setup(): void {
     this.#metrics = this.#timings = undefined;
     this.#length = 0;
+    this.#isOver = false;
   }
 
   async trainStart(run: RunView): Promise<void> {
-    this.#metrics = new Lines(run.store, METRICS);
+    // A checkpoint meanwhile counts what is kept.
+    this.#metrics = this.#timings = undefined;
     this.#length = await lengthToKeep(run, this.#length);
-    await this.#metrics.resume(this.#length);
-    this.#timings = new Lines(run.store, "timings.jsonl");
+    const metrics = new Lines(run.store, METRICS);
+    await metrics.resume(this.#length);
+    const timings = new Lines(run.store, "timings.jsonl");
     const written = run.state.iteration === 0 ? undefined : await run.store.read("timings.jsonl");
-    await this.#timings.resume(written?.length ?? 0);
+    await timings.resume(written?.length ?? 0);
+    this.#metrics = metrics;
+    this.#timings = timings;
+    this.#isOver = false;
   }
 
   log(phase: Phase, iteration: number, values: Values, run: RunView): void {
@@ -61,21 +70,24 @@ export class JsonLines implements Callback {
   }
 
   async trainEnd(_: FinishReason, run: RunView): Promise<void> {
-    await run.writing(() => this.#commit());
+    // What is written by now: the flush may come to fail.
+    this.#length = this.#metrics?.total ?? this.#length;
+    this.#isOver = true;
+    await run.writing(() => this.#flush());
   }
 
   async exception(_: unknown, run: RunView): Promise<void> {
     await run.writing(() => this.#commit());
   }
 
-  /** What the test of a finished run adds is not counted: a later start tests and writes it again. */
+  /** What the final test adds is not counted: a later start tests and writes it again. */
   async finish(_: Summary, run: RunView): Promise<void> {
     await run.writing(() => this.#flush());
   }
 
   async #commit(): Promise<void> {
     await this.#flush();
-    this.#length = this.#metrics?.length ?? this.#length;
+    if (!this.#isOver) this.#length = this.#metrics?.length ?? this.#length;
   }
 
   async #flush(): Promise<void> {
@@ -85,13 +97,15 @@ export class JsonLines implements Callback {
 
   /** The length the file will have when the checkpoint is written, which comes after `save`. */
   state(): CallbackState {
-    return { meta: { length: this.#metrics?.total ?? this.#length } };
+    const length = this.#isOver ? this.#length : this.#metrics?.total ?? this.#length;
+    return { meta: { length } };
   }
 
   load({ meta }: { meta: Record<string, unknown> }): void {
     this.#length = meta.length as number;
     // What is counted is less than the file holds until `trainStart` cuts it.
     this.#metrics = undefined;
+    this.#isOver = false;
   }
 }
 
