@@ -10,7 +10,7 @@
  * whole is replaced like a file. (Between the look and the act a link can still be put in place.)
  */
 import type * as FileSystem from "node:fs";
-import { CheckpointError } from "../core/errors.ts";
+import { CheckpointError, oneLine } from "../core/errors.ts";
 import { makeFolders } from "../core/folders.ts";
 import { fileSystem, pathModule } from "../core/host.ts";
 import { checkFileName } from "./file_name.ts";
@@ -284,8 +284,7 @@ async function attempt<T>(verb: string, path: string, act: () => Promise<T>): Pr
     return await act();
   } catch (error) {
     if (error instanceof CheckpointError) throw error;
-    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new CheckpointError(`cannot ${verb} ${path}: ${reason}`, { cause: error });
+    throw new CheckpointError(`cannot ${verb} ${path}: ${oneLine(error)}`, { cause: error });
   }
 }
 

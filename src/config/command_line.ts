@@ -9,6 +9,7 @@ import {
   ConfigError,
   DataError,
   NonFiniteError,
+  oneLine,
   show,
   suggest,
   WorkerError,
@@ -220,7 +221,7 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    const message = (error as Error).message.split("\n")[0];
+    const message = oneLine(error);
     const [, name] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
     throw new ConfigError(
       "",

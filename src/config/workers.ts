@@ -57,20 +57,18 @@ export function workerEngine(
   { imports = [], workerUrl }: CreateOptions,
 ): WorkerEngine {
   const { model, optimizer, metrics, settings, backend, data, output } = parts;
+  const only = `must be 1 for ${nameOf(config.optimizer.type)}`;
+  const received = `received ${workers}`;
   if (optimizer.needsClosure) {
     throw new ConfigError(
       "workers",
-      `must be 1 for ${
-        nameOf(config.optimizer.type)
-      }, whose update takes more than one gradient, ` +
-        `received ${workers}`,
+      `${only}, whose update takes more than one gradient, ${received}`,
     );
   }
   if (optimizer.applyGradients !== Optimizer.prototype.applyGradients) {
     throw new ConfigError(
       "workers",
-      `must be 1 for ${nameOf(config.optimizer.type)}, which makes its updates itself: ` +
-        `workers make those of rules, received ${workers}`,
+      `${only}, which makes its updates itself: workers make those of rules, ${received}`,
     );
   }
   const callbacks = reachable(config.callbacks, parts.callbacks);
@@ -143,10 +141,8 @@ function refuseCode(value: unknown, path: string): void {
     const what = typeof value === "function" ? "a function or class" : "an object of a class";
     throw new ConfigError(
       path,
-      `${what} cannot reach a worker, received ${
-        show(value)
-      }; register it under a name in a module ` +
-        "that imports lists",
+      `${what} cannot reach a worker, received ${show(value)}; ` +
+        "register it under a name in a module that imports lists",
     );
   }
   if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return;

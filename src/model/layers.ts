@@ -1,5 +1,5 @@
 /** tf.LayersModel as a model of this library: `fromLayers`, and the registered type `Layers`. */
-import { ConfigError, show } from "../core/errors.ts";
+import { ConfigError, oneLine, show } from "../core/errors.ts";
 import { fileSystem, resolvePath } from "../core/host.ts";
 import { anyObject, either, object, parseOptions, text, type z } from "../core/options.ts";
 import { type RandomStream, randomStream } from "../core/random.ts";
@@ -130,7 +130,7 @@ function readText(file: string, path: string): string {
   try {
     return fileSystem().readFileSync(file, "utf8");
   } catch (error) {
-    throw new ConfigError(path, `cannot read ${show(file)}: ${firstLine(error)}`);
+    throw new ConfigError(path, `cannot read ${show(file)}: ${oneLine(error)}`);
   }
 }
 
@@ -140,12 +140,8 @@ async function build(json: unknown, path: string): Promise<tf.LayersModel> {
     const topology = parsed.modelTopology ?? parsed;
     return await tf.models.modelFromJSON(topology as Parameters<typeof tf.models.modelFromJSON>[0]);
   } catch (error) {
-    throw new ConfigError(path, `must be the Keras JSON of a model: ${firstLine(error)}`);
+    throw new ConfigError(path, `must be the Keras JSON of a model: ${oneLine(error)}`);
   }
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0];
 }
 
 function fieldOf(batch: Batch, field: string): tf.Tensor {

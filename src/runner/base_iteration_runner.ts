@@ -162,10 +162,7 @@ export class BaseIterationRunner implements RunView {
       const isOver = state.finished !== undefined && !this.#loop.hasRest;
       const reason = isOver ? state.finished! : await this.#loop.train();
       await hooks.emit("trainEnd", reason, this);
-      const summary = await this.#finish(reason);
-      await this.#checkpoints.idle();
-      this.#saver.check();
-      return summary;
+      return await this.#finish(reason);
     } catch (thrown) {
       // The first error is the one to know.
       const error = this.#reasonOf(thrown);
@@ -342,6 +339,8 @@ export class BaseIterationRunner implements RunView {
     if (summary.finished === "signal" && signalled && hostProcess !== undefined) {
       hostProcess.exitCode = RESUMABLE;
     }
+    await this.#checkpoints.idle();
+    this.#saver.check();
     return summary;
   }
 

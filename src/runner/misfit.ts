@@ -1,5 +1,5 @@
 /** Errors of models, losses and metrics that are given tensors of a wrong shape. */
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, oneLine } from "../core/errors.ts";
 import type { HostBatch } from "../data/dataset.ts";
 import { brackets } from "../loss/items.ts";
 
@@ -17,7 +17,7 @@ export function misfit(path: string, what: string, error: Error, batch: HostBatc
   const shapes = Object.entries(batch).map(([name, { shape }]) => `${name} ${brackets(shape)}`);
   return new ConfigError(
     path,
-    `${what}: ${error.message.split("\n")[0]} (${shapes.join(", ")})`,
+    `${what}: ${oneLine(error)} (${shapes.join(", ")})`,
     { cause: error },
   );
 }

@@ -1,5 +1,5 @@
 /** Prediction on new inputs in original units. */
-import { ConfigError, show } from "../core/errors.ts";
+import { ConfigError, oneLine, show } from "../core/errors.ts";
 import type { RandomStream } from "../core/random.ts";
 import { type ArrayField, checkField } from "../data/array_dataset.ts";
 import { sliceBatch, toTensors } from "../data/batch.ts";
@@ -152,9 +152,7 @@ async function hostArray(field: PredictField, name: string): Promise<HostArray> 
   } catch (error) {
     throw new ConfigError(
       name,
-      `must be a tensor or an array of numbers, received ${show(field)} (${
-        (error as Error).message.split("\n")[0]
-      })`,
+      `must be a tensor or an array of numbers, received ${show(field)} (${oneLine(error)})`,
     );
   }
 }

@@ -50,22 +50,6 @@ export class RunCheckpoints {
     await saved;
   }
 
-  async #save(wait: boolean): Promise<void> {
-    if (wait && this.#flushing !== undefined) await this.#flushed(this.#flushing);
-    const { written } = await (this.#copying ??= this.#whenReady());
-    if (wait) await written;
-  }
-
-  /** Waits for the callbacks that write; one that asks would wait for itself, and is refused. */
-  async #flushed(flushing: Promise<void>): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const held = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(partOfOne("save")), LONGEST_FLUSH_MS);
-    });
-    const ended = flushing.catch(() => {});
-    await Promise.race([ended, held]).finally(() => clearTimeout(timer));
-  }
-
   /** The same, and a rollback goes back to it. */
   async saveAtCadence(): Promise<void> {
     const { state, parts: { settings } } = this.#context;
@@ -139,6 +123,22 @@ export class RunCheckpoints {
     }
   }
 
+  async #save(wait: boolean): Promise<void> {
+    if (wait && this.#flushing !== undefined) await this.#flushed(this.#flushing);
+    const { written } = await (this.#copying ??= this.#whenReady());
+    if (wait) await written;
+  }
+
+  /** Waits for the callbacks that write; one that asks would wait for itself, and is refused. */
+  async #flushed(flushing: Promise<void>): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const held = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(partOfOne("save")), LONGEST_FLUSH_MS);
+    });
+    const ended = flushing.catch(() => {});
+    await Promise.race([ended, held]).finally(() => clearTimeout(timer));
+  }
+
   async #whenReady(): Promise<Copied> {
     try {
       await this.#context.saver.room();
@@ -167,8 +167,6 @@ export class RunCheckpoints {
     }
     const anchors = anchor === undefined ? [] : [anchor];
     const written = saver.save(iteration, snapshot, () => this.#flush(), anchors);
-    // Told by the saver too.
-    written.catch(() => {});
     return { written };
   }
 

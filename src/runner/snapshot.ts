@@ -8,7 +8,7 @@ import { type CheckpointState, MODEL_PREFIX } from "../checkpoint/checkpoint.ts"
 import { decodeJson, encodeJson } from "../checkpoint/json.ts";
 import { readTensors, toTensor } from "../checkpoint/tensors.ts";
 import type { HostTensor } from "../checkpoint/safetensors.ts";
-import { CheckpointError, show } from "../core/errors.ts";
+import { CheckpointError, oneLine, show } from "../core/errors.ts";
 import { join } from "../core/options.ts";
 import type { Model } from "../model/model.ts";
 import type { HostTensor as StateTensor, Optimizer, OptimizerState } from "../optim/optimizer.ts";
@@ -136,8 +136,7 @@ export function restoreSnapshot(
     return restore(parts, snapshot, source, options);
   } catch (error) {
     if (error instanceof CheckpointError) throw error;
-    const [reason] = String((error as Error)?.message ?? error).split("\n");
-    throw new CheckpointError(`${source}: cannot be restored: ${reason}`, { cause: error });
+    throw new CheckpointError(`${source}: cannot be restored: ${oneLine(error)}`, { cause: error });
   }
 }
 

@@ -71,23 +71,21 @@ export class JsonLines implements Callback {
 
   async trainEnd(_: FinishReason, run: RunView): Promise<void> {
     // What is written by now: the flush may come to fail.
-    this.#length = this.#metrics?.total ?? this.#length;
+    this.#length = this.#counted;
     this.#isOver = true;
     await run.writing(() => this.#flush());
   }
 
   async exception(_: unknown, run: RunView): Promise<void> {
-    await run.writing(() => this.#commit());
+    await run.writing(async () => {
+      await this.#flush();
+      this.#length = this.#counted;
+    });
   }
 
   /** What the final test adds is not counted: a later start tests and writes it again. */
   async finish(_: Summary, run: RunView): Promise<void> {
     await run.writing(() => this.#flush());
-  }
-
-  async #commit(): Promise<void> {
-    await this.#flush();
-    if (!this.#isOver) this.#length = this.#metrics?.length ?? this.#length;
   }
 
   async #flush(): Promise<void> {
@@ -97,8 +95,11 @@ export class JsonLines implements Callback {
 
   /** The length the file will have when the checkpoint is written, which comes after `save`. */
   state(): CallbackState {
-    const length = this.#isOver ? this.#length : this.#metrics?.total ?? this.#length;
-    return { meta: { length } };
+    return { meta: { length: this.#counted } };
+  }
+
+  get #counted(): number {
+    return this.#isOver ? this.#length : this.#metrics?.total ?? this.#length;
   }
 
   load({ meta }: { meta: Record<string, unknown> }): void {
